@@ -1,0 +1,55 @@
+"""Owns the errors of corelib, split by who is at fault: the program, the system around it, or the peer.
+Knows nothing else of the package; what the kernel says clearly by itself stays the OSError that it is.
+"""
+
+from __future__ import annotations
+
+
+class CorelibError(Exception):
+    """The family: everything that corelib itself raises."""
+
+
+class UsageError(CorelibError, RuntimeError):
+    """The program asked for something that cannot be; the text says what to do instead."""
+
+
+class NoEventLoop(UsageError):
+    """The calling thread has no EventLoop yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this thread has no event loop: make one first, `loop = EventLoop()`, and keep it open"
+        )
+
+
+class EventLoopClosed(UsageError):
+    """The loop was closed, or was made by the parent of this forked process."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this event loop is closed, or belongs to the parent of this forked process: make a new one"
+        )
+
+
+class WrongThread(UsageError):
+    """A loop, timer or notifier was used from a thread that is not its own."""
+
+
+class NotWatchable(UsageError, OSError):
+    """No notifier can watch this file descriptor: closed, or of a kind that is always ready."""
+
+
+class SocketPathError(CorelibError, OSError):
+    """A socket path, or a folder on the way to it, cannot be used as it is."""
+
+
+class AddressInUse(SocketPathError):
+    """Another server is alive at this socket path; it was left alone."""
+
+
+class DescriptorsTruncated(CorelibError):
+    """The peer sent more file descriptors than the receiver takes; those that arrived were closed."""
+
+
+class TimedOut(CorelibError, TimeoutError):
+    """The time given for waiting is up."""

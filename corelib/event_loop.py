@@ -1,0 +1,206 @@
+"""Owns EventLoop, the face of the loop: what programs call. The work is done in thread_data.py.
+May not know notifiers, timers or sockets.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from threading import get_ident
+from time import monotonic_ns
+from types import TracebackType
+
+from corelib import interrupts, thread_data
+from corelib.errors import EventLoopClosed, UsageError, WrongThread
+from corelib.interrupts import calls_user_code, raise_pending
+from corelib.signals import SignalHandler, SignalHandlers
+from corelib.timer_queue import deadline_after
+
+
+class WaitMode(enum.Enum):
+    """Whether a turn may sleep."""
+
+    WAIT_FOR_EVENTS = enum.auto()
+    POLL_FOR_EVENTS = enum.auto()
+
+
+# Python 3.11 looks an enum's member up through a descriptor, which a turn would feel.
+_WAIT = WaitMode.WAIT_FOR_EVENTS
+
+
+class EventLoop:
+    """Waits for time to pass, fds to become ready and callbacks to be posted, and calls who asked for it.
+
+    The unit of its work is the turn: sleep until there is something to do; activate the notifiers whose fds
+    are ready; fire the timers that are due; run the deferred callbacks, in order. What these callbacks add
+    waits for the next turn, so no one starves the others. `exec` makes turns until `quit`, `spin_until` until
+    a condition holds, and `pump` makes one.
+
+    Any callback may itself make turns, by `exec`, `spin_until`, a blocking call or `Promise.await_`: turns
+    nest. All loops of a thread share one queue, one set of timers and one set of notifiers, so an inner turn
+    runs what an outer one had not come to yet. A second EventLoop in a thread is only another thing to quit.
+    A timer or notifier is not activated again while its own callback is on the stack.
+
+    An exception that leaves a callback goes to `on_exception` and the loop goes on; KeyboardInterrupt and
+    SystemExit leave through `exec`. Ctrl-C is raised in or between callbacks, never within the loop. A forked
+    child forgets its parent's loops and makes its own.
+
+    Only `deferred_invoke`, `quit` and `wake` may be called from other threads."""
+
+    on_exception: Callable[[Exception, str], None]
+    """Called with each exception that a callback let out, and a text that names the callback. Logs by
+    default."""
+
+    def __init__(self) -> None:
+        self.on_exception = thread_data.log_exception
+        self._thread = thread_data.current_or_new()
+        self._thread.loops.append(self)
+        self._queue = self._thread.queue
+        self._exit_requested = False
+        self._exit_code = 0
+
+    @staticmethod
+    def current() -> EventLoop:
+        """The innermost executing loop of this thread, else the first it made. NoEventLoop when it has
+        none."""
+        return thread_data.current().current_loop
+
+    @staticmethod
+    def is_running() -> bool:
+        """Whether this thread has a current loop that was not told to quit (LibCore's rule)."""
+        thread = thread_data.current_or_none()
+        return thread is not None and not thread.current_loop.was_exit_requested()
+
+    def exec(self) -> int:
+        """Make turns until quit(code), and return the code. A quit() made before counts. The request is
+        consumed, so that an exec() further out goes on, and this one can be called again. EventLoopClosed,
+        WrongThread."""
+        self._thread.require_own_thread()
+        turn = self._thread.turn
+        self._thread.executing.append(self)
+        try:
+            while not self._exit_requested:
+                turn(True)
+        finally:
+            self._thread.executing.pop()
+        code = self._exit_code
+        self.unquit()
+        if interrupts.pending:
+            raise_pending()
+        return code
+
+    def pump(self, mode: WaitMode = _WAIT, until_ns: int | None = None) -> int:
+        """Make one turn; the number of callbacks made. A turn that sleeps does so until `until_ns` of
+        time.monotonic_ns() at the latest. EventLoopClosed, WrongThread."""
+        thread = self._thread
+        if get_ident() != thread.ident:
+            thread.require_own_thread()
+        return thread.turn(mode is _WAIT, until_ns)
+
+    def spin_until(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
+        """Make turns until `condition()` is true; False when the loop was told to quit (the request stays) or
+        `timeout` seconds have passed. What the condition raises, leaves. EventLoopClosed, WrongThread."""
+        self._thread.require_own_thread()
+        deadline = deadline_after(monotonic_ns(), timeout)
+        self._thread.executing.append(self)
+        try:
+            reached = self._turn_until(condition, deadline)
+        finally:
+            self._thread.executing.pop()
+        if interrupts.pending:
+            raise_pending()
+        return reached
+
+    def quit(self, code: int = 0) -> None:
+        """End exec() with `code` once the turn in progress is done; from any thread and from a signal
+        handler."""
+        self._exit_code = code
+        self._exit_requested = True
+        self.wake()
+
+    def unquit(self) -> None:
+        """Take quit() back."""
+        self._exit_requested = False
+        self._exit_code = 0
+
+    def was_exit_requested(self) -> bool:
+        """Whether quit() was called and neither unquit() nor the end of exec() came after it."""
+        return self._exit_requested
+
+    def deferred_invoke(self, callback: Callable[[], object]) -> None:
+        """Call `callback` in the next turn, after those that were deferred before; from any thread.
+        EventLoopClosed."""
+        self._queue.post(callback)
+
+    def wake(self) -> None:
+        """End the loop's sleep, or the next one; from any thread and from a signal handler.
+        EventLoopClosed."""
+        self._thread.wakeup.wake()
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether a turn of this thread is on the stack."""
+        return self._thread.in_turn
+
+    def at_turn_end(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once, when the turn in progress ends, or before any turn within it begins to wait.
+        Outside a turn, the next one calls it first thing."""
+        self._thread.turn_end.append(callback)
+
+    def register_signal(self, signo: int, handler: SignalHandler) -> int:
+        """Call `handler(signo)` in a turn after each arrival of a signal; the id unregisters it. WrongThread
+        unless this is a loop of the main thread; UsageError for a signal that cannot be caught."""
+        return self._signals().register(signo, handler)
+
+    def unregister_signal(self, handler_id: int) -> None:
+        """Forget a handler; with the last one of a signal, what handled it before comes back. UsageError for
+        an id that is not registered."""
+        self._signals().unregister(handler_id)
+
+    def close(self) -> None:
+        """Forget this loop; with the last one of its thread, all timers, notifiers and deferred callbacks.
+        Closing twice is fine. UsageError while it executes."""
+        thread = self._thread
+        if thread.closed or self not in thread.loops:
+            return
+        thread.require_own_thread()
+        if self in thread.executing:
+            raise UsageError(
+                "an event loop cannot be closed while it executes: quit() it, and close it after exec()"
+            )
+        if thread.loops == [self]:
+            thread.close()
+        else:
+            thread.loops.remove(self)
+
+    def __enter__(self) -> EventLoop:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @calls_user_code
+    def _turn_until(self, condition: Callable[[], object], deadline: int | None) -> bool:
+        turn = self._thread.turn
+        while not condition():
+            if self._exit_requested or (deadline is not None and monotonic_ns() >= deadline):
+                return False
+            turn(True, deadline)
+        return True
+
+    def _signals(self) -> SignalHandlers:
+        self._thread.require_own_thread()
+        if self._thread.closed:
+            raise EventLoopClosed
+        if self._thread.signals is None:
+            raise WrongThread(
+                "signals are delivered to the main thread: register them with a loop made there"
+            )
+        return self._thread.signals
+
+
+def deferred_invoke(callback: Callable[[], object]) -> None:
+    """Call `callback` in the next turn of the calling thread's loop. NoEventLoop."""
+    thread_data.current().queue.post(callback)

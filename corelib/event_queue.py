@@ -1,0 +1,50 @@
+"""Owns the callbacks that wait for a turn, posted from any thread and shared by nested turns.
+May not know loops, fds or time; whoever sleeps on it is woken through a function that is passed in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+Callback = Callable[[], object]
+
+
+class EventQueue:
+    """First in, first out. `deque` makes append and popleft atomic; only the owning thread takes.
+
+    No wake-up is lost and none is wasted: the loop sets `sleeping` BEFORE it looks whether anything is
+    queued, and a poster appends BEFORE it looks at `sleeping`. So either the loop sees the item or the poster
+    sees the sleeper.
+    """
+
+    __slots__ = ("_wake", "items", "sleeping", "taken")
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self.items: deque[Callback] = deque()
+        self.sleeping = False
+        #: How many were ever taken. `taken + len(items)` is a mark: nested turns move `taken` towards it too.
+        self.taken = 0
+
+    def post(self, callback: Callback) -> None:
+        """Queue a callback; from any thread, and from a signal handler."""
+        self.items.append(callback)
+        if self.sleeping:
+            self._wake()
+
+    def mark(self) -> int:
+        """The value of `taken` once all that is queued now has been taken."""
+        return self.taken + len(self.items)
+
+    def take(self) -> Callback:
+        """Take the oldest."""
+        callback = self.items.popleft()
+        self.taken += 1
+        return callback
+
+    def close(self) -> None:
+        """Drop what is queued; from now on a poster hears from the closed sleeper that it tries to wake."""
+        while self.items:
+            self.take()
+        self.sleeping = True

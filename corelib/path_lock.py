@@ -1,0 +1,70 @@
+"""Owns the lock file beside a socket: who holds it is the living server of that path.
+Knows files, no sockets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+
+from corelib.errors import AddressInUse, SocketPathError
+
+
+class PathLock:
+    """The file `path.lock`, held by flock until release() or the end of the process; it tells the holder's
+    pid."""
+
+    __slots__ = ("_fd", "_path")
+
+    def __init__(self, path: str) -> None:
+        """AddressInUse when another server holds it; SocketPathError when it cannot be made."""
+        self._path = f"{path}.lock"
+        self._fd = self._acquire(path)
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Remove the file and let go of it."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close our copy without a word: in a forked child, whose parent still holds it."""
+        os.close(self._fd)
+
+    def _acquire(self, path: str) -> int:
+        while True:
+            fd = self._open()
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "not known yet"
+                os.close(fd)
+                raise AddressInUse(
+                    f"{path!r} is served already (pid {holder}): stop that server, or choose another path"
+                ) from None
+            if self._is_at_path(fd):
+                return fd
+            os.close(fd)  # Its last holder removed it between our open and our flock.
+
+    def _open(self) -> int:
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SocketPathError(
+                f"the lock file {self._path!r} cannot be opened: {error.strerror}"
+            ) from error
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            os.close(fd)
+            raise SocketPathError(f"{self._path!r} is in the way, and no lock file of ours: have it removed")
+        return fd
+
+    def _is_at_path(self, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), os.lstat(self._path))
+        except FileNotFoundError:
+            return False

@@ -1,0 +1,110 @@
+"""Owns session paths: what %sid stands for, and that no other user can reach or replace the sockets in them.
+Knows files and folders, no sockets.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from corelib.errors import SocketPathError
+
+_SESSION_ID = "%sid"
+# sun_path of unix(7) has 108 bytes, the last for the NUL.
+_LONGEST_PATH = 107
+
+
+def socket_path(path: str) -> str:
+    """`path` with `%sid` replaced by $IPC_SESSION_ID if that is set, else by the user's id. SocketPathError
+    when the variable is no plain file name, or the path is longer than the 107 bytes that a socket's may
+    have."""
+    if _SESSION_ID in path:
+        path = path.replace(_SESSION_ID, _session_id())
+    size = len(os.fsencode(path))
+    if not 0 < size <= _LONGEST_PATH:
+        raise SocketPathError(
+            f"a socket's path has 1 to {_LONGEST_PATH} bytes, this has {size}: shorten {path!r}"
+        )
+    return path
+
+
+def prepare_folder(path: str) -> None:
+    """Make sure that the socket at `path` can be put where no other user could reach or replace it.
+
+    In a session (a folder of the path is `%sid`): the shared parent is made, sticky 1777, or verified; the
+    session's folder and all below it are made, 0700, or verified to be real folders, ours and 0700. Elsewhere
+    the folder must exist, and is verified like a shared parent: a real folder, ours or root's, and sticky if
+    others may write to it. SocketPathError when something does not hold."""
+    folder = os.path.dirname(path)
+    if _SESSION_ID in folder:
+        _prepare_private(folder)
+    else:
+        _verify_shared(folder or ".")
+
+
+def _prepare_private(folder: str) -> None:
+    parent = os.path.dirname(folder)
+    if _SESSION_ID in parent:
+        _prepare_private(parent)
+    else:
+        _make(parent or ".", 0o1777)
+        _verify_shared(parent or ".")
+    folder = folder.replace(_SESSION_ID, _session_id())
+    _make(folder, 0o700)
+    _verify_private(folder)
+
+
+def _make(folder: str, mode: int) -> None:
+    try:
+        os.mkdir(folder, mode & 0o700)
+        os.chmod(folder, mode)  # The umask had its say in mkdir.
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise SocketPathError(f"the folder {folder!r} cannot be made: {error.strerror}") from error
+
+
+def _verify_shared(folder: str) -> None:
+    status = _status_of(folder)
+    if status.st_uid not in (0, os.geteuid()):
+        raise SocketPathError(
+            f"the folder {folder!r} is user {status.st_uid}'s, who could replace our socket: use one of ours"
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX:
+        raise SocketPathError(
+            f"others may write to {folder!r} and replace our socket: chmod +t it, or use another folder"
+        )
+
+
+def _verify_private(folder: str) -> None:
+    status = _status_of(folder)
+    if status.st_uid != os.geteuid():
+        raise SocketPathError(
+            f"the session folder {folder!r} belongs to user {status.st_uid}, not to us: have it removed"
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    if mode != 0o700:
+        raise SocketPathError(
+            f"the session folder {folder!r} is open to others (mode {mode:04o}): chmod 700 it, or remove it"
+        )
+
+
+def _status_of(folder: str) -> os.stat_result:
+    try:
+        status = os.lstat(folder)
+    except OSError as error:
+        raise SocketPathError(f"the folder {folder!r} cannot be used: {error.strerror}") from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise SocketPathError(
+            f"{folder!r} is a symbolic link or a file: a socket's folder is to be a real folder"
+        )
+    return status
+
+
+def _session_id() -> str:
+    name = os.environ.get("IPC_SESSION_ID") or str(os.geteuid())
+    if name in (".", "..") or "/" in name:
+        raise SocketPathError(
+            f"$IPC_SESSION_ID is to be a plain file name, not {name!r}: set it to one or unset it"
+        )
+    return name

@@ -1,0 +1,76 @@
+"""Owns the handlers of POSIX signals that run as ordinary callbacks of a loop, never inside a signal handler.
+Knows a function that posts callbacks, not the loop behind it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from corelib.errors import UsageError
+from corelib.interrupts import calls_user_code
+
+SignalHandler = Callable[[int], object]
+
+
+class SignalHandlers:
+    """The registered handlers of the main thread; what was installed before comes back with the last one of a
+    signal."""
+
+    __slots__ = ("_handlers", "_ids", "_post", "_previous")
+
+    def __init__(self, post: Callable[[Callable[[], object]], None]) -> None:
+        self._post = post
+        self._handlers: dict[int, dict[int, SignalHandler]] = {}
+        self._previous: dict[int, Any] = {}
+        self._ids = itertools.count(1)
+
+    def register(self, signo: int, handler: SignalHandler) -> int:
+        """Call `handler(signo)` in a turn after each arrival of the signal; the id unregisters it.
+
+        UsageError for a signal that cannot be caught."""
+        if signo not in self._previous:
+            try:
+                self._previous[signo] = signal.signal(signo, self._on_signal)
+            except (OSError, ValueError) as error:
+                raise UsageError(f"signal {signo!r} cannot be handled: {error}") from error
+        handler_id = next(self._ids)
+        self._handlers.setdefault(signo, {})[handler_id] = handler
+        return handler_id
+
+    def unregister(self, handler_id: int) -> None:
+        """Forget a handler, one whose call is already queued included. UsageError for an id that is not
+        registered."""
+        for signo, handlers in self._handlers.items():
+            if handlers.pop(handler_id, None) is not None:
+                if not handlers:
+                    self._restore(signo)
+                return
+        raise UsageError(
+            f"no signal handler has the id {handler_id!r}: it was unregistered before, or never registered"
+        )
+
+    def close(self) -> None:
+        """Forget all."""
+        for signo in list(self._handlers):
+            self._restore(signo)
+
+    def _restore(self, signo: int) -> None:
+        del self._handlers[signo]
+        previous = self._previous.pop(signo)
+        # None: installed by C code, which Python cannot put back.
+        signal.signal(signo, signal.SIG_DFL if previous is None else previous)
+
+    def _on_signal(self, signo: int, _frame: FrameType | None) -> None:
+        for handler_id in self._handlers.get(signo, ()):
+            self._post(partial(self._deliver, signo, handler_id))
+
+    @calls_user_code
+    def _deliver(self, signo: int, handler_id: int) -> None:
+        handler = self._handlers.get(signo, {}).get(handler_id)
+        if handler is not None:
+            handler(signo)

@@ -1,0 +1,134 @@
+"""Owns Timer: when it is due next, and that its own callback never runs inside itself.
+Knows the thread's timer queue, not how the loop waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic_ns
+
+from corelib import thread_data
+from corelib.interrupts import calls_user_code
+from corelib.thread_data import ThreadData
+
+_NS_PER_MS = 1_000_000
+_LONGEST_MS = 1e12
+
+
+class Timer:
+    """Calls `on_timeout` once or again and again, in turns of the loop of the thread that started it. Made
+    stopped, as in LibCore; the loop keeps a started timer alive.
+
+    A repeating timer keeps its phase: it comes due at its first deadline plus whole intervals, and skips the
+    ticks that it missed while the loop was busy or its own callback ran. Intervals are milliseconds of the
+    monotonic clock."""
+
+    __slots__ = (
+        "_deadline",
+        "_interval_ms",
+        "_interval_ns",
+        "_running",
+        "_single_shot",
+        "_thread",
+        "_ticket",
+        "on_timeout",
+    )
+
+    def __init__(
+        self, interval_ms: float, on_timeout: Callable[[], object] | None = None, *, single_shot: bool = False
+    ) -> None:
+        self.on_timeout = on_timeout
+        self._single_shot = single_shot
+        self._running = False
+        self._thread: ThreadData
+        self._ticket = 0
+        #: When it is due, in nanoseconds; None while it is stopped. It is in the timer queue from then until
+        #: it fires, and back there when its callback has returned.
+        self._deadline: int | None = None
+        self.set_interval(interval_ms)
+
+    @classmethod
+    def create_single_shot(cls, interval_ms: float, callback: Callable[[], object] | None = None) -> Timer:
+        """A timer that fires once for each start."""
+        return cls(interval_ms, callback, single_shot=True)
+
+    @classmethod
+    def create_repeating(cls, interval_ms: float, callback: Callable[[], object] | None = None) -> Timer:
+        """A timer that fires until it is stopped."""
+        return cls(interval_ms, callback)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is started. A single shot is not any more when its callback runs."""
+        return self._deadline is not None
+
+    @property
+    def interval(self) -> float:
+        """In milliseconds."""
+        return self._interval_ms
+
+    @property
+    def is_single_shot(self) -> bool:
+        """Whether it stops by itself after firing."""
+        return self._single_shot
+
+    def start(self, interval_ms: float | None = None) -> None:
+        """Start it in the calling thread; nothing happens if it is started already (LibCore's rule).
+        NoEventLoop; ValueError for an interval that is not a number of milliseconds, 0 or more."""
+        if self._deadline is not None:
+            return
+        if interval_ms is not None:
+            self.set_interval(interval_ms)
+        self._thread = thread_data.current()
+        # At least a nanosecond on, so that no turn fires what was started in it.
+        self._deadline = monotonic_ns() + (self._interval_ns or 1)
+        if not self._running:
+            self._ticket = self._thread.timers.arm(self._deadline, self)
+
+    def restart(self, interval_ms: float | None = None) -> None:
+        """Stop it and start it, so that the whole interval lies ahead."""
+        self.stop()
+        self.start(interval_ms)
+
+    def stop(self) -> None:
+        """Stop it; fine if it is stopped. WrongThread when another thread started it."""
+        if self._deadline is None:
+            return
+        self._thread.require_own_thread()
+        self._deadline = None
+        self._thread.timers.cancel(self._ticket)
+
+    def set_interval(self, interval_ms: float) -> None:
+        """Change the interval from the next start or tick on; a wait in progress keeps its end.
+        ValueError."""
+        if not 0 <= interval_ms <= _LONGEST_MS:
+            raise ValueError(f"a timer's interval is a number of milliseconds from 0 on, not {interval_ms!r}")
+        self._interval_ms = interval_ms
+        self._interval_ns = int(interval_ms * _NS_PER_MS)
+
+    @calls_user_code
+    def fire(self) -> None:
+        """For the turn, which has taken it out of the queue: call `on_timeout`, then queue the next tick, if
+        any."""
+        due = self._deadline
+        if self._single_shot:
+            self._deadline = None
+        self._running = True
+        try:
+            if self.on_timeout is not None:
+                self.on_timeout()
+        finally:
+            self._running = False
+            if self._deadline is not None:
+                if self._deadline == due:
+                    interval = self._interval_ns or 1
+                    self._deadline = due + ((monotonic_ns() - due) // interval + 1) * interval
+                self._ticket = self._thread.timers.arm(self._deadline, self)
+
+    def forget(self) -> None:
+        """For the loop that is closed with this timer in its queue: be stopped."""
+        self._deadline = None
+
+    def __repr__(self) -> str:
+        kind = "single shot" if self._single_shot else "repeating"
+        return f"<Timer {self._interval_ms} ms, {kind}, on_timeout={self.on_timeout!r}>"

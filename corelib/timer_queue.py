@@ -1,0 +1,82 @@
+"""Owns the order in which things come due. Pure: time is passed in, as nanoseconds of one clock.
+May not know clocks, loops or what a timer is.
+"""
+
+from __future__ import annotations
+
+import math
+from heapq import heapify, heappop, heappush
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_COMPACTION_FLOOR = 64
+_LONGEST_SECONDS = 1e9
+
+
+def deadline_after(now_ns: int, seconds: float | None) -> int | None:
+    """The moment `seconds` after `now_ns`, in nanoseconds; None, for ever, stays None. ValueError for NaN."""
+    if seconds is None or seconds > _LONGEST_SECONDS:
+        return None
+    if math.isnan(seconds):
+        raise ValueError("a timeout is a number of seconds or None, not NaN")
+    return now_ns + int(max(seconds, 0.0) * 1e9)
+
+
+class TimerQueue(Generic[T]):
+    """A heap of deadlines. Cancelling only forgets the item; its place in the heap is dropped when it
+    surfaces, or all at once when more than half of the heap is dead.
+    """
+
+    __slots__ = ("_armed", "_sequence", "heap")
+
+    def __init__(self) -> None:
+        #: (deadline in ns, ticket), soonest first. May begin with cancelled places; only `pop_due` and
+        #: `next_deadline` know. Public for the turn, which asks with one look whether anything can be due.
+        self.heap: list[tuple[int, int]] = []
+        self._armed: dict[int, T] = {}
+        self._sequence = 0
+
+    def __len__(self) -> int:
+        return len(self._armed)
+
+    def arm(self, deadline_ns: int, item: T) -> int:
+        """Queue `item`; the ticket cancels it. Equal deadlines come due in the order of arming."""
+        self._sequence = ticket = self._sequence + 1
+        self._armed[ticket] = item
+        heappush(self.heap, (deadline_ns, ticket))
+        return ticket
+
+    def cancel(self, ticket: int) -> None:
+        """Forget what was armed under `ticket`; fine if it came due already."""
+        armed = self._armed
+        if armed.pop(ticket, None) is not None and len(self.heap) > 2 * len(armed) + _COMPACTION_FLOOR:
+            # In place: the turn may be looking at this very list.
+            self.heap[:] = [place for place in self.heap if place[1] in armed]
+            heapify(self.heap)
+
+    def next_deadline(self) -> int | None:
+        """The soonest deadline, None when nothing is armed."""
+        heap, armed = self.heap, self._armed
+        while heap:
+            deadline, ticket = heap[0]
+            if ticket in armed:
+                return deadline
+            heappop(heap)
+        return None
+
+    def pop_due(self, now_ns: int) -> T | None:
+        """Take out the first item that is due at `now_ns`, None when none is."""
+        heap, armed = self.heap, self._armed
+        while heap and heap[0][0] <= now_ns:
+            item = armed.pop(heappop(heap)[1], None)
+            if item is not None:
+                return item
+        return None
+
+    def clear(self) -> list[T]:
+        """Forget everything, and tell what it was."""
+        forgotten = list(self._armed.values())
+        self.heap.clear()
+        self._armed.clear()
+        return forgotten

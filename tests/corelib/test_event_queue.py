@@ -1,0 +1,59 @@
+"""Posts from anywhere, taken one at a time, and sleepers woken."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+from corelib.event_queue import EventQueue
+
+
+def test_first_in_first_out_and_the_mark_counts_what_is_there() -> None:
+    queue = EventQueue(lambda: None)
+    seen: list[str] = []
+    for name in "abc":
+        queue.post(partial(seen.append, name))
+    assert queue.mark() == 3
+    queue.take()()
+    assert (queue.taken, queue.mark()) == (1, 3)
+    queue.take()()
+    assert seen == ["a", "b"]
+
+
+def test_only_a_sleeper_is_woken() -> None:
+    wakes: list[int] = []
+    queue = EventQueue(lambda: wakes.append(len(queue.items)))
+    queue.post(print)
+    assert wakes == []
+    queue.sleeping = True
+    queue.post(print)
+    assert wakes == [2], "appended first, then woken"
+
+
+def test_closing_counts_the_dropped_as_taken() -> None:
+    queue = EventQueue(lambda: None)
+    queue.post(print)
+    mark = queue.mark()
+    queue.close()
+    assert queue.taken == mark
+    assert not queue.items
+
+
+def test_nothing_is_lost_or_reordered_between_threads() -> None:
+    queue = EventQueue(lambda: None)
+    seen: list[tuple[int, int]] = []
+
+    def post(poster: int) -> None:
+        for number in range(2000):
+            queue.post(partial(seen.append, (poster, number)))
+
+    posters = [threading.Thread(target=post, args=(poster,)) for poster in range(4)]
+    for thread in posters:
+        thread.start()
+    while len(seen) < 8000:
+        while queue.items:
+            queue.take()()
+    for thread in posters:
+        thread.join()
+    for poster in range(4):
+        assert [number for who, number in seen if who == poster] == list(range(2000))

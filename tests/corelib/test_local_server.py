@@ -1,0 +1,309 @@
+"""Listening: the place in the file system, who is alive there, and clients."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from corelib import (
+    AddressInUse,
+    EventLoop,
+    LocalServer,
+    LocalSocket,
+    NoEventLoop,
+    SocketPathError,
+    UsageError,
+    WaitMode,
+)
+from corelib.path_lock import PathLock
+
+POLL = WaitMode.POLL_FOR_EVENTS
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "clock")
+
+
+def connect_and_accept(loop: EventLoop, server: LocalServer) -> None:
+    accepted: list[LocalSocket] = []
+    server.on_accept = accepted.append
+    assert server.path is not None
+    client = LocalSocket.connect(server.path)
+    assert loop.spin_until(lambda: accepted, timeout=30)
+    client.send(b"hello")
+    assert accepted[0].receive() == b"hello"
+    client.close()
+    accepted[0].close()
+
+
+def serve_in_another_process(path: str) -> subprocess.Popen[str]:
+    """A service that is up when this returns, and lives until its standard input ends or it is killed."""
+    source = """
+import sys
+from corelib import *
+loop = EventLoop()
+server = LocalServer(lambda client: client.close())
+server.listen(sys.argv[1])
+Notifier(0, Notifier.Type.READ, loop.quit)
+print("up", flush=True)
+loop.exec()
+server.close()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", source, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.communicate(timeout=30)
+
+
+def test_clients_are_handed_over(loop: EventLoop, path: str) -> None:
+    server = LocalServer()
+    assert server.path is None
+    server.listen(path)
+    assert server.path == path
+    connect_and_accept(loop, server)
+    server.close()
+    server.close()
+    assert server.path is None
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_in_a_session(loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPC_SESSION_ID", "evening")
+    server = LocalServer()
+    server.listen(f"{tmp_path}/session/%sid/portal/clock")
+    assert server.path == f"{tmp_path}/session/evening/portal/clock"
+    connect_and_accept(loop, server)
+    server.close()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+def test_the_socket_is_its_owners_alone(loop: EventLoop, path: str, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        server = LocalServer()
+        server.listen(path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(path).st_mode) & 0o177 == 0
+    server.close()
+
+
+def test_a_second_server_fails_and_leaves_the_first_alone(loop: EventLoop, path: str) -> None:
+    first = serve_in_another_process(path)
+    with pytest.raises(AddressInUse, match=rf"served already \(pid {first.pid}\)"):
+        LocalServer().listen(path)
+    LocalSocket.connect(path).close()
+    end(first)
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_two_servers_in_one_process(loop: EventLoop, path: str) -> None:
+    server = LocalServer()
+    server.listen(path)
+    with pytest.raises(AddressInUse):
+        LocalServer().listen(path)
+    with pytest.raises(UsageError, match="listens at"):
+        server.listen(path + "2")
+    connect_and_accept(loop, server)
+    server.close()
+    server.listen(path)
+    connect_and_accept(loop, server)
+    server.close()
+
+
+def test_what_a_killed_server_left_is_replaced(loop: EventLoop, path: str) -> None:
+    for _ in range(3):
+        killed = serve_in_another_process(path)
+        killed.send_signal(signal.SIGKILL)
+        end(killed)
+        assert stat.S_ISSOCK(os.stat(path).st_mode)
+        server = LocalServer()
+        server.listen(path)
+        connect_and_accept(loop, server)
+        server.close()
+
+
+def test_a_server_that_knows_no_lock_is_left_alone_too(loop: EventLoop, path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as foreign:
+        foreign.bind(path)
+        foreign.listen()
+        with pytest.raises(AddressInUse, match="served already"):
+            LocalServer().listen(path)
+        LocalSocket.connect(path).close()
+    server = LocalServer()
+    server.listen(path)
+    server.close()
+
+
+def test_something_else_in_the_way(loop: EventLoop, path: str) -> None:
+    Path(path).write_text("precious")
+    with pytest.raises(SocketPathError, match="no socket"):
+        LocalServer().listen(path)
+    assert Path(path).read_text() == "precious"
+    assert os.listdir(os.path.dirname(path)) == ["clock"], "nor a lock is left behind"
+
+
+def test_a_link_in_the_way_is_not_followed(loop: EventLoop, path: str) -> None:
+    target = Path(path + ".target")
+    target.write_text("precious")
+    os.symlink(target, path + ".lock")
+    with pytest.raises(SocketPathError, match="lock file"):
+        LocalServer().listen(path)
+    os.unlink(path + ".lock")
+    os.symlink(target, path)
+    with pytest.raises(SocketPathError, match="no socket"):
+        LocalServer().listen(path)
+    assert target.read_text() == "precious"
+
+
+def test_closing_leaves_anothers_socket(loop: EventLoop, path: str) -> None:
+    server = LocalServer()
+    server.listen(path)
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        server.close()
+        assert os.path.exists(path)
+
+
+def test_the_longest_path(loop: EventLoop, tmp_path: Path) -> None:
+    with pytest.raises(SocketPathError, match="107 bytes"):
+        LocalServer().listen(str(tmp_path / ("x" * 107)))
+
+
+def test_clients_wait_while_nobody_accepts(loop: EventLoop, path: str) -> None:
+    server = LocalServer()
+    server.listen(path)
+    client = LocalSocket.connect(path)
+    assert loop.pump(POLL) == 0
+    accepted: list[LocalSocket] = []
+    server.on_accept = accepted.append
+    assert loop.pump() == 1
+    assert len(accepted) == 1
+    for each in (*accepted, client):
+        each.close()
+    server.close()
+
+
+def test_a_callback_that_raises_costs_only_its_client(
+    loop: EventLoop, path: str, failures: list[Exception]
+) -> None:
+    accepted: list[LocalSocket] = []
+
+    def refuse_the_first(client: LocalSocket) -> None:
+        if not failures:
+            raise LookupError
+        accepted.append(client)
+
+    server = LocalServer(refuse_the_first)
+    server.listen(path)
+    clients = [LocalSocket.connect(path) for _ in range(2)]
+    assert loop.spin_until(lambda: accepted, timeout=30)
+    assert clients[0].receive() == b""
+    assert clients[1].receive() is None
+    for each in (*clients, *accepted):
+        each.close()
+    server.close()
+
+
+def test_a_flood_leaves_room_for_others(loop: EventLoop, path: str) -> None:
+    accepted: list[LocalSocket] = []
+    server = LocalServer(accepted.append)
+    server.listen(path)
+    clients = [LocalSocket.connect(path) for _ in range(150)]
+    loop.pump()
+    assert 0 < len(accepted) < 150
+    assert loop.spin_until(lambda: len(accepted) == 150, timeout=30)
+    for each in (*clients, *accepted):
+        each.close()
+    server.close()
+
+
+def test_closing_from_on_accept(loop: EventLoop, path: str) -> None:
+    server = LocalServer(lambda client: (client.close(), server.close()))
+    server.listen(path)
+    clients = [LocalSocket.connect(path) for _ in range(2)]
+    loop.pump()
+    assert server.path is None
+    for client in clients:
+        client.close()
+
+
+def test_out_of_fds_it_rests_and_resumes(
+    loop: EventLoop, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    accepted: list[LocalSocket] = []
+    server = LocalServer(accepted.append)
+    server.listen(path)
+    clients = [LocalSocket.connect(path) for _ in range(3)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(map(int, os.listdir("/proc/self/fd")))
+    fillers = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 1, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(os.dup(0))
+        turns = 0
+        while len(caplog.records) == 0 or turns < 3:
+            loop.pump()
+            turns += 1
+        assert accepted == []
+        assert caplog.text.count("accepting pauses") == 1, "once, however often it tries again"
+    finally:
+        for fd in fillers:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert loop.spin_until(lambda: len(accepted) == 3, timeout=30)
+    for each in (*clients, *accepted):
+        each.close()
+    server.close()
+
+
+def test_it_needs_a_loop_and_leaves_nothing_without(path: str) -> None:
+    with pytest.raises(NoEventLoop):
+        LocalServer().listen(path)
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_many_at_once_and_never_two_hold_the_lock(path: str) -> None:
+    owner = threading.Lock()
+    won: list[bool] = []
+
+    def contend() -> None:
+        for _ in range(200):
+            try:
+                lock = PathLock(path)
+            except AddressInUse:
+                continue
+            alone = owner.acquire(blocking=False)
+            won.append(alone)
+            os.stat(path + ".lock")
+            if alone:
+                owner.release()
+            lock.release()
+
+    contenders = [threading.Thread(target=contend) for _ in range(4)]
+    for contender in contenders:
+        contender.start()
+    for contender in contenders:
+        contender.join()
+    assert won
+    assert all(won)

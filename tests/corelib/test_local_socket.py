@@ -1,0 +1,230 @@
+"""Bytes and file descriptors through a Unix socket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from corelib import DescriptorsTruncated, EventLoop, LocalSocket, SocketPathError, UsageError
+
+Pair = tuple[LocalSocket, LocalSocket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    one, other = LocalSocket.pair()
+    yield one, other
+    one.close()
+    other.close()
+
+
+def open_fds() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_bytes_cross(pair: Pair) -> None:
+    one, other = pair
+    assert other.receive() is None
+    assert one.send(b"hello") == 5
+    assert other.receive(3) == b"hel"
+    assert other.receive() == b"lo"
+    one.shutdown_write()
+    assert other.receive() == b""
+    assert other.send(b"still") == 5
+    assert one.receive() == b"still"
+
+
+def test_parts_leave_in_one_piece(pair: Pair) -> None:
+    one, other = pair
+    assert one.send_parts([b"ab", bytearray(b"cd"), memoryview(b"ef")]) == 6
+    assert other.receive() == b"abcdef"
+
+
+def test_more_parts_than_the_kernel_takes_at_once(pair: Pair) -> None:
+    assert pair[0].send_parts([b"x"] * 3000) == 1024
+
+
+def test_a_full_socket_takes_nothing(pair: Pair) -> None:
+    one, other = pair
+    block = bytes(65536)
+    taken = 0
+    while sent := one.send(block):
+        taken += sent
+    assert one.send_parts([block]) == 0
+    assert one.send_parts([block], [0]) == 0
+    assert not one.wait_writable(0)
+    received = 0
+    while chunk := other.receive():
+        received += len(chunk)
+    assert received == taken
+    assert one.wait_writable(0)
+
+
+def test_file_descriptors_cross_in_order_and_are_not_inherited(pair: Pair) -> None:
+    one, other = pair
+    pipes = [os.pipe() for _ in range(3)]
+    before = open_fds()
+    assert one.send_parts([b"with", b" fds"], [writer for _, writer in pipes]) == 8
+    received = other.receive_with_fds(100, 3)
+    assert received is not None
+    data, fds = received
+    assert data == b"with fds"
+    assert not any(os.get_inheritable(fd) for fd in fds)
+    for fd, (reader, _) in zip(fds, pipes, strict=True):
+        os.write(fd, b"%d" % reader)
+        assert os.read(reader, 10) == b"%d" % reader
+        os.close(fd)
+    assert open_fds() == before
+    for ends in pipes:
+        for end in ends:
+            os.close(end)
+
+
+def test_receiving_with_fds_is_otherwise_as_receiving(pair: Pair) -> None:
+    one, other = pair
+    assert other.receive_with_fds(100, 4) is None
+    one.send(b"plain")
+    assert other.receive_with_fds(100, 4) == (b"plain", [])
+    one.close()
+    assert other.receive_with_fds(100, 4) == (b"", [])
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 3])
+def test_more_fds_than_wanted_are_closed_and_told(pair: Pair, limit: int) -> None:
+    one, other = pair
+    before = open_fds()
+    one.send_parts([b"x"], [0] * 4)
+    with pytest.raises(DescriptorsTruncated, match=f"more than {limit} "):
+        other.receive_with_fds(100, limit)
+    assert open_fds() == before
+
+
+def test_exactly_as_many_fds_as_wanted(pair: Pair) -> None:
+    one, other = pair
+    for count in range(1, 6):
+        one.send_parts([b"x"], [0] * count)
+        received = other.receive_with_fds(100, count)
+        assert received is not None
+        assert len(received[1]) == count
+        for fd in received[1]:
+            os.close(fd)
+
+
+def test_plain_receive_discards_fds(pair: Pair) -> None:
+    before = open_fds()
+    pair[0].send_parts([b"x"], [0, 0])
+    assert pair[1].receive() == b"x"
+    assert open_fds() == before
+
+
+def test_a_peer_that_is_gone_is_an_error_and_no_signal(pair: Pair) -> None:
+    one, other = pair
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        other.close()
+        with pytest.raises(BrokenPipeError):
+            one.send(b"x")
+        with pytest.raises(BrokenPipeError):
+            one.send_parts([b"x"])
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+
+
+def test_peer_credentials(pair: Pair) -> None:
+    peer = pair[0].peer_credentials()
+    assert (peer.pid, peer.uid, peer.gid) == (os.getpid(), os.getuid(), os.getgid())
+
+
+def test_closing(pair: Pair) -> None:
+    one, _ = pair
+    fd = one.fileno()
+    assert one.is_open
+    one.close()
+    one.close()
+    assert (one.is_open, one.fileno()) == (False, -1)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+def test_adopting_takes_over() -> None:
+    one, other = socket.socketpair()
+    mine = LocalSocket.adopt(one)
+    assert one.fileno() == -1
+    theirs = LocalSocket.adopt(other.detach())
+    for each in (mine, theirs):
+        assert not os.get_blocking(each.fileno())
+        assert not os.get_inheritable(each.fileno())
+        each.close()
+
+
+def test_what_cannot_be_adopted_stays_the_callers() -> None:
+    reader, writer = os.pipe()
+    with pytest.raises(UsageError, match="no socket"):
+        LocalSocket.adopt(reader)
+    os.close(reader)
+    os.close(writer)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
+        with pytest.raises(UsageError, match="no Unix stream socket"):
+            LocalSocket.adopt(datagrams)
+        assert datagrams.fileno() >= 0
+
+
+def test_connecting_where_nobody_is(tmp_path: os.PathLike[str]) -> None:
+    path = os.path.join(tmp_path, "nobody")
+    before = open_fds()
+    with pytest.raises(FileNotFoundError, match="nobody"):
+        LocalSocket.connect(path)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    with pytest.raises(ConnectionRefusedError, match="nobody"):
+        LocalSocket.connect(path)
+    with pytest.raises(SocketPathError, match="107 bytes"):
+        LocalSocket.connect("/tmp/" + "x" * 103)
+    assert open_fds() == before
+
+
+def test_connecting_never_waits_for_a_server_that_does_not_accept(tmp_path: os.PathLike[str]) -> None:
+    path = os.path.join(tmp_path, "busy")
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(path)
+        busy.listen(0)
+        client = LocalSocket.connect(path)
+        with pytest.raises(BlockingIOError, match="busy"):
+            LocalSocket.connect(path)
+        client.close()
+
+
+def test_waiting_for_the_socket_alone(loop: EventLoop, pair: Pair) -> None:
+    one, other = pair
+    ran: list[str] = []
+    loop.deferred_invoke(lambda: ran.append("callback"))
+    assert not one.wait_readable(0)
+    assert one.wait_writable(None)
+    sender = threading.Thread(target=lambda: other.send(b"x"))
+    sender.start()
+    assert one.wait_readable(None)
+    sender.join()
+    one.wait(True, True, 60)
+    assert ran == []
+
+
+def test_a_wake_during_the_wait_does_not_end_it_and_is_not_lost(loop: EventLoop, pair: Pair) -> None:
+    one, other = pair
+    loop.wake()
+    assert not one.wait_readable(0.01)
+    other.close()
+    assert one.wait_readable(None), "the end is something to read"
+    assert loop.pump() == 0, "the loop would sleep for ever had it not been woken"
+
+
+def test_waiting_without_a_loop_and_on_a_closed_socket(pair: Pair) -> None:
+    assert not pair[0].wait_readable(0)
+    assert pair[0].wait_writable(0)
+    pair[0].close()
+    with pytest.raises(UsageError, match="closed"):
+        pair[0].wait_readable(0)

@@ -1,0 +1,188 @@
+"""Values that come later."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+
+import pytest
+
+from corelib import EventLoop, NoEventLoop, Promise, TimedOut, Timer
+from tests.corelib.conftest import FakeClock
+
+
+class Failure(Exception):
+    pass
+
+
+def test_it_is_settled_once() -> None:
+    promise: Promise[int] = Promise()
+    assert not promise.is_settled
+    assert promise.resolve(1)
+    assert not promise.resolve(2)
+    assert not promise.reject(Failure())
+    assert (promise.is_resolved, promise.is_rejected, promise.is_settled) == (True, False, True)
+    assert promise.await_() == 1
+
+
+def test_none_is_a_value() -> None:
+    promise: Promise[None] = Promise()
+    promise.resolve(None)
+    assert promise.is_resolved
+    promise.await_()
+
+
+def test_callbacks_run_in_order_and_at_once_when_it_is_settled() -> None:
+    seen: list[object] = []
+    promise: Promise[int] = Promise()
+    assert promise.when_resolved(lambda value: seen.append(("first", value))) is promise
+    promise.when_resolved(lambda value: seen.append(("second", value))).when_rejected(seen.append)
+    promise.resolve(5)
+    promise.when_resolved(lambda value: seen.append(("late", value)))
+    assert seen == [("first", 5), ("second", 5), ("late", 5)]
+
+
+def test_rejection_reaches_its_callbacks_only() -> None:
+    seen: list[object] = []
+    failure = Failure("no")
+    promise: Promise[int] = Promise()
+    promise.when_resolved(seen.append).when_rejected(seen.append)
+    assert promise.reject(failure)
+    assert promise.is_rejected
+    promise.when_rejected(seen.append)
+    assert seen == [failure, failure]
+
+
+def test_what_callbacks_raise_goes_to_the_loop_and_not_to_who_settles(
+    loop: EventLoop, failures: list[Exception]
+) -> None:
+    seen: list[int] = []
+    promise: Promise[int] = Promise()
+    promise.when_resolved(lambda value: 1 / 0).when_resolved(seen.append)
+    assert promise.resolve(1)
+    assert [type(error) for error in failures] == [ZeroDivisionError]
+    assert seen == [1]
+
+
+def test_without_a_loop_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    Promise.resolved(1).when_resolved(lambda value: 1 / 0)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_interrupted_callback_takes_no_others_with_it(loop: EventLoop) -> None:
+    seen: list[int] = []
+
+    def interrupt(value: int) -> None:
+        raise KeyboardInterrupt
+
+    promise: Promise[int] = Promise()
+    promise.when_resolved(interrupt).when_resolved(seen.append)
+    with pytest.raises(KeyboardInterrupt):
+        promise.resolve(1)
+    loop.pump()
+    assert seen == [1]
+
+
+def test_map() -> None:
+    promise: Promise[int] = Promise()
+    mapped = promise.map(lambda value: f"<{value}>")
+    promise.resolve(3)
+    assert mapped.await_() == "<3>"
+
+
+def test_map_hands_on_a_rejection_and_turns_an_exception_into_one() -> None:
+    promise: Promise[int] = Promise()
+    handed_on = promise.map(str)
+    promise.reject(Failure())
+    with pytest.raises(Failure):
+        handed_on.await_()
+    with pytest.raises(ZeroDivisionError):
+        Promise.resolved(0).map(lambda value: 1 / value).await_()
+
+
+def test_await_makes_turns_until_it_is_settled(loop: EventLoop) -> None:
+    promise: Promise[str] = Promise()
+    timer = Timer.create_single_shot(1, lambda: promise.resolve("there"))
+    timer.start()
+    assert promise.await_() == "there"
+
+
+def test_await_raises_the_rejection(loop: EventLoop) -> None:
+    promise: Promise[str] = Promise()
+    loop.deferred_invoke(lambda: promise.reject(Failure("no")))
+    with pytest.raises(Failure, match="no"):
+        promise.await_()
+
+
+def test_await_ends_at_its_deadline(loop: EventLoop, clock: FakeClock) -> None:
+    promise: Promise[int] = Promise()
+    start = clock.now
+    with pytest.raises(TimedOut) as caught:
+        promise.await_(timeout=0.25)
+    assert isinstance(caught.value, TimeoutError)
+    assert clock.now == start + 250_000_000
+    promise.resolve(1)
+    assert promise.await_(timeout=0) == 1
+
+
+def test_quit_does_not_end_it(loop: EventLoop) -> None:
+    promise: Promise[int] = Promise()
+    loop.deferred_invoke(loop.quit)
+    loop.deferred_invoke(lambda: loop.deferred_invoke(lambda: promise.resolve(1)))
+    assert promise.await_() == 1
+    assert loop.was_exit_requested()
+
+
+def test_waiting_needs_a_loop() -> None:
+    with pytest.raises(NoEventLoop):
+        Promise().await_()
+
+
+def test_a_rejection_that_nobody_handled_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, "corelib"):
+        promise: Promise[int] = Promise.rejected(Failure("unseen"))
+        assert caplog.text == ""
+        del promise
+        gc.collect()
+    assert "unseen" in caplog.text
+
+
+def test_the_last_of_a_chain_is_who_counts(caplog: pytest.LogCaptureFixture) -> None:
+    Promise.rejected(Failure("unseen")).map(str).map(str)
+    gc.collect()
+    assert caplog.text.count("dropped unhandled") == 1
+
+
+def test_a_handled_one_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    Promise.rejected(Failure()).when_rejected(lambda error: None)
+    with pytest.raises(Failure):
+        Promise.rejected(Failure()).await_()
+    Promise.rejected(Failure()).map(str).when_rejected(lambda error: None)
+    gc.collect()
+    assert caplog.text == ""
+
+
+def test_a_settled_one_holds_neither_callbacks_nor_itself() -> None:
+    class Callback:
+        def __call__(self, value: object) -> None: ...
+
+    gc.disable()
+    try:
+        callback = Callback()
+        promise: Promise[int] = Promise()
+        promise.when_resolved(callback)
+        promise.resolve(1)
+        gone = weakref.ref(callback)
+        del callback
+        assert gone() is None
+        failure = Failure()
+        rejected: Promise[int] = Promise.rejected(failure)
+        with pytest.raises(Failure):
+            rejected.await_()
+        seen = weakref.ref(failure)
+        del failure, rejected
+        gc.collect()
+        assert seen() is None
+    finally:
+        gc.enable()
