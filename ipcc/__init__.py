@@ -1,0 +1,11 @@
+"""The IPC compiler: interface files (`.ipc`) to Python modules that stand on ipclib.
+
+Stands alone: attrs and the standard library. `load` compiles in memory; the command is in `ipcc.cli`.
+"""
+
+from __future__ import annotations
+
+from ipcc.compiler import compile_files, load
+from ipcc.diagnostics import CompileError, Diagnostic
+
+__all__ = ["CompileError", "Diagnostic", "compile_files", "load"]

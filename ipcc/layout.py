@@ -1,0 +1,136 @@
+"""Lines of Python, broken where they are too long: as `ruff format` breaks them.
+
+Knows brackets, commas and strings of the flat lines that the emitter makes; nothing of what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+WIDTH = 110
+"""The longest line, in characters."""
+
+INDENTATION = "    "
+
+_OPENERS = "(["
+
+
+@attrs.frozen
+class _Split:
+    """A line taken apart at its first bracket: `head` ends in it, `tail` begins with its closer."""
+
+    head: str
+    items: tuple[str, ...]
+    ends_in_comma: bool
+    tail: str
+
+    @property
+    def is_tuple(self) -> bool:
+        """A tuple breaks into one item a line at once, arguments only where they do not fit in one."""
+        return self.head[-1] == "(" and self.head[-2:-1] in ("", " ", "(", "[")
+
+    @property
+    def keeps_comma(self) -> bool:
+        return len(self.items) > 1 or self.ends_in_comma or self.head.startswith("def ")
+
+
+def fits(text: str, indent: str) -> bool:
+    return len(indent) + len(text) <= WIDTH
+
+
+def wrapped(text: str, indent: str) -> Iterator[str]:
+    """The lines that a flat one becomes."""
+    if fits(text, indent):
+        yield indent + text
+        return
+    split = _split(_parenthesized(text, indent))
+    if split is None:
+        yield indent + text
+        return
+    yield indent + split.head
+    yield from _body(split, indent + INDENTATION)
+    yield from _tail(split.tail, indent)
+
+
+def _parenthesized(text: str, indent: str) -> str:
+    """The text, in an assignment with brackets around what ruff breaks first."""
+    target, assigns, value = text.partition(" = ")
+    if not assigns or _first_bracket(target) >= 0:
+        return text
+    split = _split(text)
+    if split is None:
+        return f"{target} = ({value})"
+    return f"({target}) = {value}" if "," in target and not fits(split.head, indent) else text
+
+
+def _body(split: _Split, indent: str) -> Iterator[str]:
+    together = ", ".join(split.items)
+    if not split.is_tuple and fits(together, indent):
+        yield indent + together + ("," if split.keeps_comma and len(split.items) == 1 else "")
+        return
+    for item in split.items:
+        yield from _item(item + ("," if split.keeps_comma else ""), indent)
+
+
+def _item(text: str, indent: str) -> Iterator[str]:
+    if fits(text, indent):
+        yield indent + text
+        return
+    first, *others = _divide(text, " | ")
+    yield from wrapped(first, indent)
+    for other in others:
+        yield from wrapped(f"| {other}", indent)
+
+
+def _tail(text: str, indent: str) -> Iterator[str]:
+    """What follows a closed bracket: its own brackets break too, if it is still too long."""
+    if fits(text, indent):
+        yield indent + text
+        return
+    split = _split(text[1:])
+    if split is None:
+        yield indent + text
+        return
+    yield indent + text[0] + split.head
+    yield from _body(split, indent + INDENTATION)
+    yield from _tail(split.tail, indent)
+
+
+def _split(text: str) -> _Split | None:
+    start = _first_bracket(text)
+    if start < 0:
+        return None
+    end = _end_of_bracket(text, start)
+    inside = text[start + 1 : end]
+    items = tuple(item.strip() for item in _divide(inside.removesuffix(","), ","))
+    return _Split(text[: start + 1], items, inside.endswith(","), text[end:]) if inside else None
+
+
+def _first_bracket(text: str) -> int:
+    return min((at for at in map(text.find, _OPENERS) if at >= 0), default=-1)
+
+
+def _end_of_bracket(text: str, start: int) -> int:
+    return next(at for at, depth in _depths(text) if at > start and depth == 0)
+
+
+def _divide(text: str, separator: str) -> list[str]:
+    """The parts of a text between separators that stand in no bracket and no string."""
+    parts, begin = [], 0
+    for at, depth in _depths(text):
+        if depth == 0 and at >= begin and text.startswith(separator, at):
+            parts.append(text[begin:at])
+            begin = at + len(separator)
+    return [*parts, text[begin:]]
+
+
+def _depths(text: str) -> Iterator[tuple[int, int]]:
+    """Each character outside of strings with the number of brackets open behind it."""
+    depth, in_string = 0, False
+    for at, character in enumerate(text):
+        in_string ^= character == '"'
+        if not in_string:
+            depth += (character in "([") - (character in ")]")
+            yield at, depth

@@ -1,0 +1,259 @@
+"""The checked model of one compilation: numbers, hashes, Python names, and what is to be generated.
+
+Immutable values that the emitter writes down without deciding anything. Made by the checker.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from ipcc.types import Layout, Type
+
+BUILTINS = frozenset({"bool", "bytes", "dict", "float", "int", "len", "list", "staticmethod", "str", "tuple"})
+"""The builtins that generated code uses."""
+
+
+@attrs.frozen
+class Parameter:
+    """`name` is the wire's and the tools', `python` the one that Python code uses."""
+
+    name: str
+    python: str
+    type: Type
+
+
+@attrs.frozen
+class Field:
+    """One value of a run: a parameter, or the byte length of one."""
+
+    parameter: Parameter
+    is_length: bool = False
+
+    @property
+    def format(self) -> str:
+        return "I" if self.is_length else self.parameter.type.format
+
+
+@attrs.frozen
+class Run:
+    """Consecutive fields of fixed size, packed by one struct."""
+
+    fields: tuple[Field, ...]
+
+    @property
+    def format(self) -> str:
+        return "".join(field.format for field in self.fields)
+
+    @property
+    def size(self) -> int:
+        return sum(_SIZES[character] for character in self.format)
+
+
+_SIZES = {"b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "q": 8, "Q": 8, "f": 4, "d": 8}
+
+
+@attrs.frozen
+class Payload:
+    """The parameters of a request, a response or a one-way message, and the steps that carry them.
+
+    A step is a run, or a parameter: the bytes behind its length in a run, or what its codec makes of it.
+    """
+
+    parameters: tuple[Parameter, ...]
+    steps: tuple[Run | Parameter, ...] = attrs.field(init=False)
+
+    @steps.default
+    def _lay_out(self) -> tuple[Run | Parameter, ...]:
+        return tuple(_steps(self.parameters))
+
+    @property
+    def holds_files(self) -> bool:
+        return any(parameter.type.holds_files for parameter in self.parameters)
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        return tuple(step for step in self.steps if isinstance(step, Run))
+
+    @property
+    def is_plain_numbers(self) -> bool:
+        """Whether what one struct unpacks is the values themselves."""
+        return bool(self.parameters) and all(p.type.layout is Layout.NUMBER for p in self.parameters)
+
+    @property
+    def is_sent_in_pieces(self) -> bool:
+        """Whether it holds a byte string, which may be large: its pieces are not copied together."""
+        return any(parameter.type.layout is Layout.OCTETS for parameter in self.parameters)
+
+    @property
+    def canonical(self) -> str:
+        return f"({','.join(parameter.type.canonical for parameter in self.parameters)})"
+
+
+@attrs.frozen
+class Message:
+    """A message. `outputs`, and with it `response_class`, is None for a one-way one.
+
+    `line` and `answer_line` are its source in canonical white space.
+    """
+
+    endpoint: str
+    endpoint_python: str
+    name: str
+    python: str
+    class_name: str
+    response_class: str | None
+    id: int
+    inputs: Payload
+    outputs: Payload | None
+    line: str
+    answer_line: str
+    documentation: tuple[str, ...]
+
+    @property
+    def async_python(self) -> str:
+        """The proxy's form that does not wait."""
+        return f"async_{self.python}"
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.endpoint}.{self.name}"
+
+    @property
+    def signature(self) -> int:
+        """CRC-32 of the canonical text, by which peers know that they mean the same message."""
+        return zlib.crc32(self.canonical.encode())
+
+    @property
+    def canonical(self) -> str:
+        answer = "=|" if self.outputs is None else f"=>{self.outputs.canonical}"
+        return f"{self.qualified_name}{self.inputs.canonical}{answer}"
+
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        return (self.inputs,) if self.outputs is None else (self.inputs, self.outputs)
+
+
+@attrs.frozen
+class Endpoint:
+    name: str
+    python: str
+    messages: tuple[Message, ...]
+    documentation: tuple[str, ...]
+
+    @property
+    def magic(self) -> int:
+        return endpoint_magic(self.name)
+
+    @property
+    def proxy(self) -> str:
+        return f"{self.python}Proxy"
+
+    @property
+    def stub(self) -> str:
+        return f"{self.python}Stub"
+
+    @property
+    def schema(self) -> str:
+        """The endpoint as canonical `.ipc` text."""
+        lines = [*_doc_comments(self.documentation, ""), f"endpoint {self.name}", "{"]
+        for message in self.messages:
+            lines += [*_doc_comments(message.documentation, "    "), f"    {message.line}"]
+        return "\n".join([*lines, "}", ""])
+
+
+@attrs.frozen
+class Pair:
+    """A server's and a client's endpoint, one of which may be empty (None), and their connections' names."""
+
+    server: Endpoint | None
+    client: Endpoint | None
+    prefix: str = ""
+
+    @property
+    def to_server(self) -> str:
+        return f"{self.prefix}ConnectionToServer"
+
+    @property
+    def from_client(self) -> str:
+        return f"{self.prefix}ConnectionFromClient"
+
+
+@attrs.frozen
+class Compilation:
+    """All that one module is made of. `shadowed` are the builtins that something declared is named as."""
+
+    sources: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+    pairs: tuple[Pair, ...]
+    shadowed: frozenset[str]
+
+    @property
+    def payloads(self) -> Iterator[Payload]:
+        for endpoint in self.endpoints:
+            for message in endpoint.messages:
+                yield from message.payloads
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The struct formats of all runs, sorted."""
+        return tuple(sorted({run.format for payload in self.payloads for run in payload.runs}))
+
+    @property
+    def composites(self) -> tuple[Type, ...]:
+        """The composite types whose codecs the module makes: parts before wholes, otherwise by name."""
+        found: dict[str, Type] = {}
+        types = {p.type.canonical: p.type for payload in self.payloads for p in payload.parameters}
+        for canonical in sorted(types):
+            _add_composites(types[canonical], found)
+        return tuple(found.values())
+
+    @property
+    def exports(self) -> tuple[str, ...]:
+        """The public names of the module, sorted."""
+        names = [n for e in self.endpoints for n in (e.python, e.proxy, e.stub)]
+        return tuple(sorted(names + [n for pair in self.pairs for n in (pair.to_server, pair.from_client)]))
+
+
+def endpoint_magic(name: str) -> int:
+    """LibIPC's hash of an endpoint's name: Bob Jenkins' one-at-a-time over signed chars, in 32 bits."""
+    value = 0
+    for byte in name.encode():
+        value += byte - 256 if byte > 127 else byte
+        value += value << 10
+        value &= 0xFFFFFFFF
+        value ^= value >> 6
+    value = (value + (value << 3)) & 0xFFFFFFFF
+    value ^= value >> 11
+    return (value + (value << 15)) & 0xFFFFFFFF
+
+
+def _steps(parameters: Iterable[Parameter]) -> Iterator[Run | Parameter]:
+    fields: list[Field] = []
+    for parameter in parameters:
+        layout = parameter.type.layout
+        if layout in (Layout.NUMBER, Layout.FLAG):
+            fields.append(Field(parameter))
+            continue
+        if layout in (Layout.TEXT, Layout.OCTETS):
+            fields.append(Field(parameter, is_length=True))
+        if fields:
+            yield Run(tuple(fields))
+            fields.clear()
+        yield parameter
+    if fields:
+        yield Run(tuple(fields))
+
+
+def _add_composites(type: Type, found: dict[str, Type]) -> None:
+    for part in type.parts:
+        _add_composites(part, found)
+    if type.maker:
+        found.setdefault(type.codec, type)
+
+
+def _doc_comments(documentation: Iterable[str], indentation: str) -> Iterator[str]:
+    for line in documentation:
+        yield f"{indentation}/// {line}".rstrip()

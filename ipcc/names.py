@@ -1,0 +1,50 @@
+"""Names: what a declared one becomes in Python, and the refusal of one that is declared twice.
+
+Knows no types.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from keyword import iskeyword
+
+from ipcc import nodes
+from ipcc.diagnostics import Report, seen_from
+from ipcc.reserved import is_reserved, is_reserved_class
+
+
+def normal(name: str) -> str:
+    """The name as Python reads it (PEP 3131: identifiers are compared in NFKC)."""
+    return unicodedata.normalize("NFKC", name)
+
+
+def python_name(name: str, kept: frozenset[str]) -> str:
+    """The Python name of a message or parameter. `kept` are names that the module itself needs."""
+    name = normal(name)
+    return f"{name}_" if is_reserved(name) or name in kept else name
+
+
+def pascal_name(name: str) -> str:
+    """`echo_string` to `EchoString`."""
+    return normal("".join(part[:1].upper() + part[1:] for part in normal(name).split("_")))
+
+
+def endpoint_name(name: str) -> str:
+    """The Python name of an endpoint."""
+    name = normal(name)
+    return f"{name}_" if iskeyword(name) else name
+
+
+def class_name(pascal: str, kept: frozenset[str]) -> str:
+    """The name of a message class."""
+    return f"{pascal}_" if is_reserved_class(pascal) or pascal in kept else pascal
+
+
+def is_new(name: nodes.Name, first: dict[str, nodes.Name], what: str, report: Report) -> bool:
+    """Whether no earlier one has this name; if one has, report it."""
+    other = first.setdefault(name.text, name)
+    if other is name:
+        return True
+    where = seen_from(name.span, other.span)
+    report.error(name.span, f"duplicate {what} '{name.text}'", f"first declared in {where}")
+    return False

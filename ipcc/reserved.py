@@ -1,0 +1,48 @@
+"""Names that generated Python cannot give away: keywords, and what the connection classes keep.
+
+Knows ipclib's public names as text only.
+"""
+
+from __future__ import annotations
+
+from keyword import iskeyword
+
+CONNECTION_NAMES = (
+    "connect",
+    "spawn",
+    "shutdown",
+    "close",
+    "die",
+    "did_misbehave",
+    "may_have_become_unresponsive",
+    "did_become_responsive",
+    "did_reconnect",
+    "peer",
+    "client_id",
+    "is_open",
+    "limits",
+    "counters",
+    "flush",
+    "cork",
+    "wait",
+    "timeout",
+    "trailers",
+    "socket",
+    "loop",
+    "describe",
+    "server",
+)
+"""The public names of the connection classes, and the keyword parameters of a call (`timeout`, `wait`)."""
+
+CLASS_NAMES = ("MAGIC", "SCHEMA")
+"""What an endpoint class holds beside its message classes."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a message or parameter of this name needs another one in Python."""
+    return iskeyword(name) or name in CONNECTION_NAMES
+
+
+def is_reserved_class(name: str) -> bool:
+    """Whether a message class of this name needs another one."""
+    return iskeyword(name) or name in CLASS_NAMES

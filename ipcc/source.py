@@ -1,0 +1,70 @@
+"""A source file's text, and places in it: offsets, lines, columns, spans.
+
+Knows nothing of the language. Lines and columns count from 1, columns in characters.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import accumulate
+from os.path import basename
+
+import attrs
+
+
+@attrs.frozen(eq=False)
+class Source:
+    """One interface file: `path` as the user gave it, and its text with "\\n" as the only line end.
+
+    A byte that is not UTF-8 stands in the text as a lone surrogate (PEP 383).
+    """
+
+    path: str
+    text: str = attrs.field(repr=False)
+    _lines: tuple[str, ...] = attrs.field(init=False, repr=False)
+    _line_starts: tuple[int, ...] = attrs.field(init=False, repr=False)
+
+    @_lines.default
+    def _split(self) -> tuple[str, ...]:
+        return tuple(self.text.split("\n"))
+
+    @_line_starts.default
+    def _measure(self) -> tuple[int, ...]:
+        return tuple(accumulate((len(line) + 1 for line in self._lines), initial=0))[:-1]
+
+    @property
+    def name(self) -> str:
+        """The file's base name."""
+        return basename(self.path)
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """The line and column of an offset."""
+        line = bisect_right(self._line_starts, offset)
+        return line, offset - self._line_starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a line, without its end."""
+        return self._lines[number - 1]
+
+
+@attrs.frozen
+class Span:
+    """The characters from `start` up to `end` of a source."""
+
+    source: Source = attrs.field(repr=False)
+    start: int
+    end: int
+
+    @property
+    def line(self) -> int:
+        return self.source.place(self.start)[0]
+
+    def to(self, other: Span) -> Span:
+        """From the start of this span to the end of the other."""
+        return Span(self.source, self.start, other.end)
+
+
+def read_source(path: str) -> Source:
+    """Read an interface file. Raises OSError; what is not UTF-8 stays in it, for `tokenize` to refuse."""
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return Source(path, file.read())

@@ -1,0 +1,135 @@
+"""Source text to tokens. Comments ride on the token that follows them.
+
+Knows characters, and nothing of the grammar.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+import attrs
+
+from ipcc.diagnostics import Report
+from ipcc.source import Source, Span
+
+
+class Kind(enum.Enum):
+    NAME = "a name"
+    NUMBER = "a number"
+    SYMBOL = "a symbol"
+    INCLUDE = "an include"
+    END = "the end of the file"
+
+
+@attrs.frozen
+class Comment:
+    """One `//` comment: its text from the slashes on, and whether it is the first thing on its line."""
+
+    text: str
+    starts_line: bool
+
+    @property
+    def is_documentation(self) -> bool:
+        return self.starts_line and self.text.startswith("///") and not self.text.startswith("////")
+
+
+@attrs.frozen
+class Token:
+    kind: Kind
+    text: str
+    span: Span
+    comments: tuple[Comment, ...] = ()
+
+    @property
+    def documentation(self) -> tuple[str, ...]:
+        """The lines of the `///` comments before the token, without slashes and one leading blank."""
+        lines = (comment.text[3:].rstrip() for comment in self.comments if comment.is_documentation)
+        return tuple(line.removeprefix(" ") for line in lines)
+
+
+_PATTERN = re.compile(
+    r"""
+    (?P<space>     [ \t\r\n\f\v]+ )
+  | (?P<comment>   //[^\n]* )
+  | (?P<block>     /\*.*?(?:\*/|\Z) )
+  | (?P<directive> \#[^\n]* )
+  | (?P<number>    -?[0-9]\w* )
+  | (?P<name>      \w+ )
+  | (?P<symbol>    :: | => | =\| | -> | [{}()\[\]<>,:;=|] )
+  | (?P<stray>     [^\s\w\#{}()\[\]<>,:;=|/-]+ | . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_INCLUDE = re.compile(r"""\#[ \t]*include[ \t]*(<[^<>"]+>|"[^<>"]+")[ \t]*(//.*)?$""")
+_BAD_BYTE = re.compile("[\udc80-\udcff]")
+_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+
+
+def tokenize(source: Source, report: Report) -> tuple[Token, ...]:
+    """The tokens of a source, ending in one END token. Characters of no token are reported and left out."""
+    if not _is_utf8(source, report):
+        return (_end(source, ()),)
+    tokens: list[Token] = []
+    comments: list[Comment] = []
+    for match in _PATTERN.finditer(source.text, _skip_mark(source, report)):
+        kind, text, span = match.lastgroup, match.group(), Span(source, match.start(), match.end())
+        if kind == "comment":
+            comments.append(Comment(text, _starts_line(source, match.start())))
+        elif kind != "space" and (token := _token(str(kind), text, span, tuple(comments), report)):
+            tokens.append(token)
+            comments.clear()
+    return (*tokens, _end(source, tuple(comments)))
+
+
+def _token(group: str, text: str, span: Span, comments: tuple[Comment, ...], report: Report) -> Token | None:
+    if group == "directive":
+        return _include(text, span, comments, report)
+    if group == "block":
+        report.error(span, "a comment in '/*' and '*/'", "begin each of its lines with '//'")
+        return None
+    if group == "stray" or (group == "name" and not text.isidentifier()):
+        _refuse_stray(text, span, report)
+        return None
+    return Token(Kind[group.upper()], text, span, comments)
+
+
+def _include(text: str, span: Span, comments: tuple[Comment, ...], report: Report) -> Token | None:
+    match = _INCLUDE.match(text)
+    if match is None:
+        shown = Span(span.source, span.start, span.start + len(text.rstrip()))
+        report.error(shown, "malformed directive", "write '#include <path>' or '#include \"path\"'")
+        return None
+    return Token(Kind.INCLUDE, match[1], Span(span.source, span.start, span.start + match.end(1)), comments)
+
+
+def _refuse_stray(text: str, span: Span, report: Report) -> None:
+    shown = ", ".join(f"'{c}'" if c.isprintable() else f"U+{ord(c):04X}" for c in text)
+    noun = "character" if len(text) == 1 else "characters"
+    report.error(span, f"stray {noun} {shown}")
+
+
+def _is_utf8(source: Source, report: Report) -> bool:
+    bad = _BAD_BYTE.search(source.text)
+    if bad is None:
+        return True
+    byte = ord(bad.group()) - 0xDC00
+    span = Span(source, bad.start(), bad.end())
+    report.error(span, f"the file is not UTF-8: byte 0x{byte:02x}", "save it as UTF-8")
+    return False
+
+
+def _skip_mark(source: Source, report: Report) -> int:
+    if not source.text.startswith(_MARK):
+        return 0
+    report.error(Span(source, 0, 1), "the file begins with a byte order mark", "save it as UTF-8 without one")
+    return 1
+
+
+def _starts_line(source: Source, offset: int) -> bool:
+    line_start = source.text.rfind("\n", 0, offset) + 1
+    return not source.text[line_start:offset].strip()
+
+
+def _end(source: Source, comments: tuple[Comment, ...]) -> Token:
+    return Token(Kind.END, "", Span(source, len(source.text), len(source.text)), comments)

@@ -1,0 +1,45 @@
+"""Every refusal of the compiler with its exact wording and place: `bad/*.txt` hold input and output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipcc.compiler import compile_sources
+from ipcc.diagnostics import CompileError
+from ipcc.source import Source
+
+BAD = sorted((Path(__file__).parent / "bad").glob("*.txt"))
+
+
+def diagnostics(*texts: str) -> str:
+    sources = [Source(f"{name}.ipc", text) for name, text in zip(("Bad", "Other"), texts, strict=False)]
+    with pytest.raises(CompileError) as caught:
+        compile_sources(sources)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_refusal(path: Path) -> None:
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    source, expected = text.removesuffix("\n").split("\n~~~~\n")
+    assert diagnostics(source) == expected
+
+
+def test_there_are_cases() -> None:
+    assert len(BAD) >= 80
+
+
+def test_places_in_another_file_are_named() -> None:
+    assert diagnostics("endpoint Clock {}", "\nendpoint Clock {}") == (
+        "Other.ipc:2:10: error: duplicate endpoint 'Clock'\n"
+        "    2 | endpoint Clock {}\n"
+        "      |          ^^^^^ first declared in Bad.ipc, line 1"
+    )
+
+
+def test_errors_of_all_files_in_order() -> None:
+    shown = diagnostics("endpoint A { a(Strng x) =| @ }", "endpoint B { b(i32 x) c(u9 y) =| }")
+    places = [line.partition(": error")[0] for line in shown.splitlines() if ": error" in line]
+    assert places == ["Bad.ipc:1:16", "Bad.ipc:1:28", "Other.ipc:1:14", "Other.ipc:1:25"]

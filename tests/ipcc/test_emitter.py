@@ -1,0 +1,183 @@
+"""The generated text: its exact shape, its formatting, its types."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from ipcc.compiler import compile_files, compile_sources
+from ipcc.source import Source
+from tests.ipcc.interfaces import interfaces
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+INTERFACES = [HERE / "Clock.ipc", HERE / "Awkward.ipc"]
+
+needs_ruff = pytest.mark.skipif(find_spec("ruff") is None, reason="ruff is not installed")
+needs_mypy = pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
+
+
+def module(text: str) -> str:
+    return compile_sources([Source("x.ipc", text)])
+
+
+def ruff(*arguments: str, text: str) -> str:
+    command = [sys.executable, "-m", "ruff", *arguments, "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, cwd=ROOT)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_golden_output() -> None:
+    """To renew: python -m ipcc tests/ipcc/Clock.ipc -o tests/ipcc/clock_ipc.py, and read the difference."""
+    assert compile_files([str(HERE / "Clock.ipc")]) == (HERE / "clock_ipc.py").read_text()
+
+
+def test_only_base_names_of_sources_get_in(tmp_path: Path) -> None:
+    text = (HERE / "Clock.ipc").read_text()
+    (tmp_path / "Clock.ipc").write_text(text)
+    assert compile_files([str(tmp_path / "Clock.ipc")]) == compile_files([str(HERE / "Clock.ipc")])
+
+
+@needs_ruff
+@pytest.mark.parametrize("path", INTERFACES, ids=lambda path: path.stem)
+def test_formatted_and_linted(path: Path) -> None:
+    text = compile_files([str(path)])
+    assert ruff("format", "--diff", "--line-length", "110", text=text) == ""
+    assert ruff("check", "--ignore", "RUF023,E501", "--ignore-noqa", text=text) == ""
+
+
+@needs_ruff
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(interfaces())
+def test_any_interface_is_formatted(text: str) -> None:
+    assert ruff("format", "--diff", "--line-length", "110", text=module(text)) == ""
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(interfaces())
+def test_any_interface_compiles(text: str) -> None:
+    generated = module(text)
+    compile(generated, "x_ipc.py", "exec")
+    assert generated == module(text)
+
+
+@needs_mypy
+def test_strictly_typed(tmp_path: Path) -> None:
+    for path in INTERFACES:
+        (tmp_path / f"{path.stem.lower()}_ipc.py").write_text(compile_files([str(path)]))
+    uses = tmp_path / "uses.py"
+    uses.write_text(USES)
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--python-version=3.11"]
+    command += [
+        "--config-file=",
+        f"--cache-dir={tmp_path / 'cache'}",
+        *map(str, sorted(tmp_path.glob("*.py"))),
+    ]
+    environment = {"MYPYPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
+    wrong = [number for number, line in enumerate(USES.splitlines(), 1) if line.endswith("# wrong")]
+    assert [line.partition(": error")[0] for line in errors] == [f"{uses}:{number}" for number in wrong]
+
+
+USES = """\
+from clock_ipc import ClockServer, ConnectionFromClient, ConnectionToServer
+
+
+class Good(ConnectionFromClient):
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+    def list(self, names: list[str], limit: int | None) -> tuple[dict[str, int], bool]:
+        self.async_tick(1.5)
+        return {}, False
+
+    def log(self, id: int, text: str) -> None: ...
+
+
+class Bad(ConnectionFromClient):
+    def add(self, a: str, b: int) -> int:  # wrong
+        return b
+
+    def echo_string(self, text: str) -> bytes:  # wrong
+        return text.encode()
+
+
+def use(clock: ConnectionToServer) -> None:
+    sum: int = clock.add(1, 2, timeout=0.5)
+    data: bytes = clock.echo_bytes(bytearray(b"x"))
+    more: bool = clock.list([], None).more
+    clock.add("1", 2)  # wrong
+    clock.async_log(1, 2)  # wrong
+    text: str = clock.add(1, 2)  # wrong
+    print(sum, data, more, text, ClockServer.Add(1, 2).a)
+"""
+
+
+def test_a_builtin_that_a_message_is_named_as_is_qualified_throughout() -> None:
+    tree = ast.parse(compile_files([str(HERE / "Awkward.ipc")]))
+    names = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    parameters = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    assert not names & {"list", "dict", "staticmethod", "tuple", "bytes"} - parameters
+    assert "_builtins" not in module("endpoint A { f(Vector<i32> a) =| }")
+
+
+def test_the_parts_of_a_payload() -> None:
+    text = module(
+        """endpoint A {
+            one(String a) =|
+            two(i32 a, Vector<i32> b) =|
+            three(String a, String b) =|
+            pieces(i32 a, ByteString b) =|
+            blob(Vector<u8> a) =|
+        }"""
+    )
+    assert "return _I.pack(len(_raw_a)) + _raw_a" in text
+    assert "return _i.pack(a) + _Vector_i32.encode(b, _files)" in text
+    assert 'return b"".join((_I.pack(len(_raw_a)), _raw_a, _I.pack(len(_raw_b)), _raw_b))' in text
+    assert "return _iI.pack(a, len(_raw_b)), _raw_b" in text
+    assert "_codecs = (_ipc.byte_string,)" in text
+
+
+def test_an_endpoint_without_partner_pairs_with_an_empty_one() -> None:
+    assert (
+        "class ConnectionToServer(_ipc.ConnectionToServer, AProxy, calls=A, serves=_ipc.Endpoint):"
+        in module("endpoint A {}")
+    )
+    assert "class ConnectionFromClient(_ipc.ConnectionFromClient, AClientProxy, calls=AClient" in module(
+        "endpoint AClient {}"
+    )
+
+
+def test_no_endpoint() -> None:
+    text = module("// nothing here")
+    compile(text, "x_ipc.py", "exec")
+    assert "import" not in text.replace("from __future__ import annotations", "")
+
+
+def test_odd_characters_in_documentation_stay_text() -> None:
+    namespace: dict[str, object] = {}
+    text = module('/// \\ """ \u202e \x07 "\nendpoint A {}')
+    exec(text.replace("from ipclib import generated as _ipc", _FAKE_RUNTIME), namespace)
+    endpoint = namespace["A"]
+    assert endpoint.__doc__ is not None
+    assert endpoint.__doc__.strip() == '\\ """ \u202e \x07 "'
+    assert endpoint.SCHEMA.startswith('/// \\ """ \u202e \x07 "\nendpoint A\n')  # type: ignore[attr-defined]
+
+
+_FAKE_RUNTIME = """
+class _Any:
+    def __init_subclass__(cls, **keywords): pass
+class _ipc:
+    Endpoint = Proxy = Stub = _Any
+    class ConnectionToServer(_Any): pass
+    class ConnectionFromClient(_Any): pass
+"""

@@ -1,0 +1,135 @@
+"""The grammar's freedoms, and that no input makes the compiler fall over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipcc import nodes
+from ipcc.compiler import compile_sources
+from ipcc.diagnostics import CompileError, Report
+from ipcc.parser import parse
+from ipcc.source import Source
+from ipcc.tokens import tokenize
+
+CLOCK = (Path(__file__).parent / "Clock.ipc").read_text()
+TOKENS = [token.span for token in tokenize(Source("Clock.ipc", CLOCK), Report())]
+
+
+def parsed(text: str) -> nodes.File:
+    report = Report()
+    source = Source("x.ipc", text)
+    file = parse(source, tokenize(source, report), report)
+    assert not report, list(report)
+    return file
+
+
+def endpoint(text: str) -> nodes.Endpoint:
+    (only,) = parsed(text).endpoints
+    return only
+
+
+def refused(text: str) -> tuple[str, ...]:
+    try:
+        compile_sources([Source("x.ipc", text)])
+    except CompileError as error:
+        return tuple(diagnostic.message for diagnostic in error.diagnostics)
+    return ()
+
+
+def test_messages_need_no_separators() -> None:
+    names = [m.name.text for m in endpoint("endpoint A{a()=|b()=>()c(i32 x)=>(i32 y)endpoint()=|}").messages]
+    assert names == ["a", "b", "c", "endpoint"]
+
+
+def test_white_space_in_types_is_free() -> None:
+    (message,) = endpoint("endpoint A { a(HashMap < :: AK::String ,Vector<\n i32>> x) =| }").messages
+    assert message.text == "a(HashMap<::AK::String, Vector<i32>> x) =|"
+
+
+def test_type_arguments_may_be_numbers() -> None:
+    (message,) = endpoint("endpoint A { a(Array<u8, 0x10> x) =| }").messages
+    assert message.text == "a(Array<u8, 0x10> x) =|"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "//\n// a\n//// b\n\n//c\nendpoint A { // d\n// e\n a( // f\n i32 x // g\n ) // h\n =| // i\n } // j",
+        "#include <AK/A.h>\nendpoint A { a(i32 x) =| }\n#include <B.h> // why\n  # include <C.h>",
+        "endpoint A\r\n{\r\na(i32 x) =|\r\n}\r\n",
+        "endpoint\tA\f{a(i32\tx)=|}",
+    ],
+    ids=["comments", "includes", "carriage returns", "blanks"],
+)
+def test_accepted(text: str) -> None:
+    (message,) = endpoint(text).messages
+    assert message.text == "a(i32 x) =|"
+
+
+def test_documentation_is_what_stands_above() -> None:
+    clock = endpoint(
+        """
+        /// The time.
+        // (not this)
+        ///   Indented.
+        endpoint Clock { /// not at the start of its line
+            /// One.
+            one() =|
+            two() =|
+            //// Not this.
+            three() =|
+        }
+        """
+    )
+    assert clock.documentation == ("The time.", "  Indented.")
+    assert [message.documentation for message in clock.messages] == [("One.",), (), ()]
+
+
+def test_file_without_endpoints() -> None:
+    assert parsed("// nothing\n").endpoints == ()
+
+
+@pytest.mark.parametrize("count", range(len(TOKENS)))
+def test_truncated_at_a_token(count: int) -> None:
+    """What is left is either whole or one mistake."""
+    text = CLOCK[: TOKENS[count].start]
+    assert len(refused(text)) <= 1
+
+
+@pytest.mark.parametrize("index", range(len(TOKENS) - 1))
+def test_without_a_token(index: int) -> None:
+    span = TOKENS[index]
+    assert len(refused(CLOCK[: span.start] + CLOCK[span.end :])) <= 3
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(CLOCK)),
+            st.integers(0, 12),
+            st.text("(){}[]<>,:;=|#/@ \nendpoint i32é\0", max_size=6),
+        ),
+        max_size=6,
+    )
+)
+def test_mutated(edits: list[tuple[int, int, str]]) -> None:
+    text = CLOCK
+    for at, length, replacement in edits:
+        text = text[:at] + replacement + text[at + length :]
+    refused(text)
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.text())
+def test_any_text(text: str) -> None:
+    refused(text)
+
+
+@pytest.mark.parametrize("text", ["endpoint A { a(" + "Vector<" * 100_000, "{" * 100_000, "[" * 100_000])
+def test_depth_is_bounded(text: str) -> None:
+    assert refused(text)
