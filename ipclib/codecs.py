@@ -1,0 +1,341 @@
+"""Values to bytes and descriptors, and back: one codec for each type of the interface language.
+
+Knows no message, frame header, socket or loop. Generated code packs fixed-size fields and strings
+itself; it comes here for everything else, and the runtime comes here to explain a refused value.
+
+A codec's `encode` returns the value's bytes and appends the Files that it holds to `files`; its
+`decode` reads at an offset and returns the value with the offset behind it. Reading behind the
+payload's end is allowed and harmless, since the whole message is refused when its last offset is
+not the end; allocating for a count that the payload cannot hold is not, so counts are checked.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections import deque
+from collections.abc import Hashable
+from struct import Struct
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from ipclib.errors import ProtocolViolation
+from ipclib.file import File
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+Buffer: TypeAlias = bytes | memoryview
+Octets: TypeAlias = bytes | bytearray | memoryview
+Payload: TypeAlias = bytes | tuple[bytes, ...]
+Files: TypeAlias = list[File]
+
+ENCODE_ERRORS = (struct.error, TypeError, ValueError, AttributeError, OverflowError)
+"""What an encoder raises for a value that does not fit."""
+DECODE_ERRORS = (struct.error, ValueError, IndexError)
+"""What a decoder raises for bytes that are no such value."""
+
+BOOLEANS = (False, True)
+"""Indexed by the byte on the wire; any other byte raises IndexError."""
+
+_U32 = Struct("=I")
+
+
+class Frame:
+    """The message being decoded: where its payload ends, and what it may still take.
+
+    `fds` is the connection's queue of received descriptors, each with the stream offset at which
+    the bytes that it came with ended.
+    """
+
+    __slots__ = ("elements", "end", "fds", "files")
+
+    def __init__(self) -> None:
+        self.end = 0
+        self.elements = 0
+        self.fds: deque[tuple[File, int]] = deque()
+        self.files: Files = []
+
+    def take_file(self) -> File:
+        """The connection's next received descriptor, now this message's."""
+        if not self.fds:
+            raise ProtocolViolation("fewer descriptors came than the message needs")
+        file, _arrived = self.fds.popleft()
+        self.files.append(file)
+        return file
+
+    def count(self, data: Buffer, at: int, smallest: int) -> int:
+        """The element count at an offset, believed only when that many elements can follow."""
+        (count,) = _U32.unpack_from(data, at)
+        available = (self.end - at - 4) // smallest if smallest else len(self.fds)
+        if count > available:
+            raise ProtocolViolation(f"a count of {count} where at most {available} elements can follow")
+        self.elements -= count
+        if self.elements < 0:
+            raise ProtocolViolation("more elements than max_elements allows")
+        return int(count)
+
+    def release(self) -> None:
+        """Close what the message took."""
+        for file in self.files:
+            file.close()
+        self.files = []
+
+
+def flag(value: bool) -> int:
+    """The byte of a bool. Raises TypeError for anything else: every value has a truth, few are meant."""
+    if value is True:
+        return 1
+    if value is False:
+        return 0
+    raise TypeError("a bool is needed")
+
+
+def octets(value: Octets) -> bytes:
+    """The bytes of a byte string; what the caller could still change is copied."""
+    if type(value) is bytes:
+        return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise TypeError("bytes, a bytearray or a memoryview is needed")
+
+
+class Codec(Generic[T]):
+    """One type of the language. `smallest` is the fewest bytes that a value takes."""
+
+    name: str
+    smallest: int
+
+    def encode(self, value: T, files: Files) -> bytes:
+        raise NotImplementedError
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[T, int]:
+        raise NotImplementedError
+
+
+class Boolean(Codec[bool]):
+    name = "bool"
+    smallest = 1
+
+    def encode(self, value: bool, files: Files) -> bytes:
+        return b"\1" if flag(value) else b"\0"
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[bool, int]:
+        return BOOLEANS[data[at]], at + 1
+
+
+class Number(Codec[T]):
+    """A fixed-width number, by its `struct` format character."""
+
+    def __init__(self, name: str, format: str, accepts: str) -> None:
+        self.name = name
+        self.format = format
+        self.smallest = struct.calcsize("=" + format)
+        self._struct = Struct("=" + format)
+        self._accepts = accepts
+
+    def encode(self, value: T, files: Files) -> bytes:
+        try:
+            return self._struct.pack(value)
+        except (struct.error, OverflowError):
+            raise ValueError(f"{self.name} takes {self._accepts}") from None
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[T, int]:
+        (value,) = self._struct.unpack_from(data, at)
+        return value, at + self.smallest
+
+
+class String(Codec[str]):
+    name = "String"
+    smallest = 4
+
+    def encode(self, value: str, files: Files) -> bytes:
+        if not isinstance(value, str):
+            raise TypeError("a str is needed")
+        raw = value.encode()
+        return _U32.pack(len(raw)) + raw
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[str, int]:
+        (length,) = _U32.unpack_from(data, at)
+        at += 4
+        return str(data[at : at + length], "utf-8"), at + length
+
+
+class ByteString(Codec[bytes]):
+    name = "ByteString"
+    smallest = 4
+
+    def encode(self, value: Octets, files: Files) -> bytes:
+        raw = octets(value)
+        return _U32.pack(len(raw)) + raw
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[bytes, int]:
+        (length,) = _U32.unpack_from(data, at)
+        at += 4
+        return bytes(data[at : at + length]), at + length
+
+
+class FileCodec(Codec[File]):
+    name = "File"
+    smallest = 0
+
+    def encode(self, value: File, files: Files) -> bytes:
+        if not isinstance(value, File):
+            raise TypeError("an ipclib.File is needed")
+        value.fileno()
+        if value in files:
+            raise ValueError("the same File twice in one message; send a clone()")
+        files.append(value)
+        return b""
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[File, int]:
+        return frame.take_file(), at
+
+
+class Vector(Codec[list[T]]):
+    """A list of any elements but fixed-width numbers."""
+
+    smallest = 4
+
+    def __init__(self, element: Codec[T]) -> None:
+        self.name = f"Vector<{element.name}>"
+        self._element = element
+
+    def encode(self, value: list[T], files: Files) -> bytes:
+        if not isinstance(value, (list, tuple)):
+            raise TypeError("a list is needed")
+        encode = self._element.encode
+        return _U32.pack(len(value)) + b"".join([encode(element, files) for element in value])
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[list[T], int]:
+        count = frame.count(data, at, self._element.smallest)
+        at += 4
+        decode = self._element.decode
+        values: list[T] = []
+        for _ in range(count):
+            value, at = decode(data, at, frame)
+            values.append(value)
+        return values, at
+
+
+class NumberVector(Codec[list[T]]):
+    """A list of fixed-width numbers, packed in one go; its elements cost no more than their bytes."""
+
+    smallest = 4
+
+    def __init__(self, element: Number[T]) -> None:
+        self.name = f"Vector<{element.name}>"
+        self._element = element
+
+    def encode(self, value: list[T], files: Files) -> bytes:
+        if not isinstance(value, (list, tuple, array)):
+            raise TypeError("a list is needed")
+        try:
+            return struct.pack(f"=I{len(value)}{self._element.format}", len(value), *value)
+        except (struct.error, OverflowError):
+            for element in value:
+                self._element.encode(element, files)
+            raise
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[list[T], int]:
+        (count,) = _U32.unpack_from(data, at)
+        at += 4
+        size = count * self._element.smallest
+        if size > frame.end - at:
+            raise ProtocolViolation(f"a count of {count} where {frame.end - at} bytes follow")
+        return list(struct.unpack_from(f"={count}{self._element.format}", data, at)), at + size
+
+
+class HashMap(Codec[dict[K, V]]):
+    def __init__(self, key: Codec[K], value: Codec[V]) -> None:
+        self.name = f"HashMap<{key.name},{value.name}>"
+        self.smallest = 4
+        self._key = key
+        self._value = value
+
+    def encode(self, value: dict[K, V], files: Files) -> bytes:
+        if not isinstance(value, dict):
+            raise TypeError("a dict is needed")
+        encode_key = self._key.encode
+        encode_value = self._value.encode
+        pieces = [_U32.pack(len(value))]
+        for key, element in value.items():
+            pieces.append(encode_key(key, files))
+            pieces.append(encode_value(element, files))
+        return b"".join(pieces)
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[dict[K, V], int]:
+        count = frame.count(data, at, self._key.smallest + self._value.smallest)
+        at += 4
+        decode_key = self._key.decode
+        decode_value = self._value.decode
+        entries: dict[K, V] = {}
+        for _ in range(count):
+            key, at = decode_key(data, at, frame)
+            entries[key], at = decode_value(data, at, frame)
+        if len(entries) != count:
+            raise ProtocolViolation("a key is repeated in a map")
+        return entries, at
+
+
+class Optional(Codec[T | None]):
+    smallest = 1
+
+    def __init__(self, value: Codec[T]) -> None:
+        self.name = f"Optional<{value.name}>"
+        self._value = value
+
+    def encode(self, value: T | None, files: Files) -> bytes:
+        return b"\0" if value is None else b"\1" + self._value.encode(value, files)
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[T | None, int]:
+        if BOOLEANS[data[at]]:
+            return self._value.decode(data, at + 1, frame)
+        return None, at + 1
+
+
+def _integer(name: str, format: str) -> Number[int]:
+    bits = 8 * struct.calcsize("=" + format)
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if format.islower() else (0, (1 << bits) - 1)
+    return Number(name, format, f"an int from {low} to {high}")
+
+
+boolean = Boolean()
+i8 = _integer("i8", "b")
+i16 = _integer("i16", "h")
+i32 = _integer("i32", "i")
+i64 = _integer("i64", "q")
+u8 = _integer("u8", "B")
+u16 = _integer("u16", "H")
+u32 = _integer("u32", "I")
+u64 = _integer("u64", "Q")
+float_: Number[float] = Number("float", "f", "a float within the range of 32 bits")
+double: Number[float] = Number("double", "d", "a float")
+string = String()
+byte_string = ByteString()
+file = FileCodec()
+
+
+def vector(element: Codec[T]) -> Codec[list[T]]:
+    """The codec of Vector<element>; Vector<u8> is a byte string, which has a codec of its own."""
+    return NumberVector(element) if isinstance(element, Number) else Vector(element)
+
+
+def hash_map(key: Codec[K], value: Codec[V]) -> Codec[dict[K, V]]:
+    return HashMap(key, value)
+
+
+def optional(value: Codec[T]) -> Codec[T | None]:
+    return Optional(value)
+
+
+def explain(
+    parameters: tuple[str, ...], codecs: tuple[Codec[Any], ...], values: tuple[object, ...]
+) -> tuple[str, object, str] | None:
+    """Which value an encoder refused, and why; None when each by itself is fine."""
+    for parameter, codec, value in zip(parameters, codecs, values, strict=True):
+        try:
+            codec.encode(value, [])
+        except ENCODE_ERRORS as error:
+            return parameter, value, str(error)
+    return None

@@ -1,0 +1,40 @@
+"""A service's end of one client's connection.
+
+Knows nothing of how clients are accepted; that is multi_server.py's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from corelib import LocalSocket
+from ipclib.connection import Connection
+from ipclib.limits import Limits
+
+
+class ConnectionFromClient(Connection):
+    """The base of generated service ends: one object for each client."""
+
+    def __init__(
+        self, socket: LocalSocket, client_id: int = 0, *, limits: Limits | None = None, trailers: bool = True
+    ) -> None:
+        """Serve the client at the other end of a connected socket."""
+        super().__init__(socket, limits=limits, trailers=trailers)
+        self._client_id = client_id
+        self._when_closed: Callable[[], None] | None = None
+
+    @property
+    def client_id(self) -> int:
+        """A number that the server gave this client and gives no other."""
+        return self._client_id
+
+    def _on_full_outbox(self) -> None:
+        """A service never waits for a client that does not read."""
+        self._flush()
+        if self._outbox.size > self._limits.max_send_queue:
+            self.did_misbehave(f"it does not read: {self._outbox.size} bytes wait for it (max_send_queue)")
+
+    def _closed(self) -> None:
+        if self._when_closed is not None:
+            self._when_closed()
+        super()._closed()

@@ -1,0 +1,33 @@
+"""How much a peer may cost.
+
+Owns the figures only; each is enforced where the thing that it bounds is held.
+"""
+
+from __future__ import annotations
+
+import resource
+
+import attrs
+
+_MIB = 1024 * 1024
+
+
+def _default_max_connections() -> int:
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1024 if soft == resource.RLIM_INFINITY else max(1, min(1024, soft - 64))
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """Bounds of one connection, and of one server's number of them. Sizes are in bytes."""
+
+    max_message_size: int = 64 * _MIB
+    """Of a frame, without its size field; both ways."""
+    max_fds_per_message: int = 64
+    max_elements: int = 262_144
+    """Of all containers of one message; vectors of fixed-width numbers do not count."""
+    max_connections: int = attrs.field(factory=_default_max_connections)
+    max_send_queue: int = 16 * _MIB
+    """What may wait for a peer that does not read; one message always fits an empty queue."""
+    max_nesting: int = 64
+    """Blocking calls on one thread's stack."""

@@ -1,0 +1,464 @@
+"""The book-keeping of a connection, without any input or output.
+
+Bytes and descriptors go in, events come out of the inbox in the order in which they arrived;
+values go in, frames come out. Owns serials, open calls, the order of answers and what becomes of
+late ones. Imports no socket and no loop: it is tested with byte strings alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from struct import Struct
+from typing import Any, TypeAlias, TypeVar
+
+from ipclib.codecs import DECODE_ERRORS, Buffer, Files, Frame, Payload
+from ipclib.errors import ErrorKind, MessageTooLarge, ProtocolViolation, RemoteError
+from ipclib.file import File
+from ipclib.framing import HEADER, TAG, TRAILER, FrameReader, bare_frame, trailed_frame
+from ipclib.limits import Limits
+from ipclib.message import Endpoint, Kind, Message, OneWay, Request, key_of, magic_and_id
+
+logger = logging.getLogger("ipclib")
+
+FAILURE_ID = 0
+CANCEL_ID = -1
+MAX_ABANDONED = 1024
+
+_HIGHEST_SERIAL = 0xFFFFFFFF
+_U32 = Struct("=I")
+_FAILURE = Struct("=IBI")
+
+
+class Call:
+    """A request of ours, from its sending to its answer."""
+
+    __slots__ = ("abandoned", "error", "message", "serial", "settled", "value")
+
+    def __init__(self, message: type[Request[Any]], serial: int) -> None:
+        self.message = message
+        self.serial = serial
+        self.settled = False
+        self.abandoned = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def succeed(self, value: Any) -> None:
+        self.value = value
+        self.settled = True
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.settled = True
+
+
+CallT = TypeVar("CallT", bound=Call)
+
+
+class BareReply:
+    """The place of a bare request's answer among the answers to the same message."""
+
+    __slots__ = ("frame",)
+
+    def __init__(self) -> None:
+        self.frame: tuple[Payload, Files] | None = None
+
+
+ReplyTo: TypeAlias = int | BareReply
+"""Whom an answer goes to: the request's serial, or a bare request's place in line."""
+
+Event: TypeAlias = tuple[Kind, Any, Any, tuple[Any, ...], Files]
+"""(kind, message class, ReplyTo or Call, values, the files among them). By kind:
+
+ONE_WAY   message, None, values          REQUEST    message, ReplyTo, values
+RESPONSE  message, Call, values          FAILURE    message, Call, (RemoteError,)
+REFUSAL   magic, serial, (kind, text)    VIOLATION  None, None, (ProtocolViolation,)
+END       None, None, ()
+"""
+
+Table: TypeAlias = dict[int, type[Message]]
+
+
+def incoming_table(calls: type[Endpoint], serves: type[Endpoint]) -> Table:
+    """Every message that may arrive, by key: what is served, and the answers to what is called."""
+    table = {message._key: message for message in serves._messages if message._kind is not Kind.RESPONSE}
+    table |= {message._key: message for message in calls._messages if message._kind is Kind.RESPONSE}
+    return table
+
+
+class Protocol:
+    """One end of one connection."""
+
+    __slots__ = (
+        "_abandoned",
+        "_bare_replies",
+        "_calls_magic",
+        "_dropped_signatures",
+        "_frame",
+        "_peer_writes_trailers",
+        "_reader",
+        "_serial",
+        "_serves_magic",
+        "_table",
+        "_trailers",
+        "cancelled",
+        "dropped",
+        "ended",
+        "inbox",
+        "limits",
+        "open_calls",
+    )
+
+    def __init__(
+        self,
+        calls: type[Endpoint],
+        serves: type[Endpoint],
+        table: Table,
+        limits: Limits,
+        *,
+        trailers: bool = True,
+    ) -> None:
+        self.limits = limits
+        self.inbox: deque[Event] = deque()
+        self.cancelled: set[int] = set()
+        """Serials whose callers gave up while the inbox, in which their requests may be, was not empty."""
+        self.open_calls: dict[int, Call] = {}
+        self.ended = False
+        """The stream is over: by its end, or by a violation."""
+        self.dropped = 0
+        """One-way messages of the peer that were not understood."""
+        self._calls_magic = calls.MAGIC
+        self._serves_magic = serves.MAGIC
+        self._table = table
+        self._trailers = trailers
+        self._peer_writes_trailers: bool | None = None
+        self._reader = FrameReader(limits)
+        self._frame = Frame()
+        self._serial = 0
+        self._abandoned = 0
+        self._bare_replies: dict[int, deque[BareReply]] = {}
+        self._dropped_signatures: set[int] = set()
+
+    # What we send
+
+    def request(
+        self, message: type[Request[Any]], values: tuple[object, ...], call_class: type[CallT]
+    ) -> tuple[CallT, Payload, Files]:
+        """A request's frame, and the open call that its answer will settle."""
+        payload, files = message._payload(values)
+        serial = self._next_serial()
+        frame = self._message_frame(message, payload, files, serial)
+        call = call_class(message, serial)
+        self.open_calls[serial] = call
+        return call, frame, files
+
+    def one_way(self, message: type[OneWay], values: tuple[object, ...]) -> tuple[Payload, Files]:
+        """The frame of a message without an answer."""
+        payload, files = message._payload(values)
+        return self._message_frame(message, payload, files, 0), files
+
+    def answer(
+        self, message: type[Request[Any]], reply_to: ReplyTo, result: object
+    ) -> list[tuple[Payload, Files]]:
+        """The frames that may leave now that a request's result is known.
+
+        None for a bare request whose answer must wait for an earlier one; several when it was
+        the one that others waited for.
+        """
+        response = message._response
+        payload, files = response._payload(response._outputs(result))
+        if isinstance(reply_to, int):
+            return [(self._message_frame(response, payload, files, reply_to), files)]
+        frame = self._sized(response, bare_frame(response._key, payload), files)
+        return self._in_bare_order(message, reply_to, (frame, files))
+
+    def failure(self, magic: int, serial: int, kind: ErrorKind, text: str) -> Payload:
+        """The control frame that answers a request with an error."""
+        raw = text.encode(errors="replace")
+        return bare_frame(key_of(magic, FAILURE_ID), _FAILURE.pack(serial, kind, len(raw)) + raw)
+
+    def abandon(self, call: Call) -> Payload | None:
+        """Stop waiting for a call; its late answer will be swallowed.
+
+        Returns the control frame that tells a peer that understands it. Raises ProtocolViolation
+        when the peer owes too many such answers.
+        """
+        if call.settled or call.abandoned:
+            return None
+        call.abandoned = True
+        if call.serial not in self.open_calls:
+            return None
+        self._abandoned += 1
+        if self._abandoned > MAX_ABANDONED:
+            raise ProtocolViolation(f"the peer owes the answers to {self._abandoned} abandoned calls")
+        if not self._peer_writes_trailers:
+            return None
+        return bare_frame(key_of(self._calls_magic, CANCEL_ID), _U32.pack(call.serial))
+
+    def _message_frame(self, message: type[Message], payload: Payload, files: Files, serial: int) -> Payload:
+        if self._trailers:
+            frame = trailed_frame(message._key, payload, serial, message._signature)
+        else:
+            frame = bare_frame(message._key, payload)
+        return self._sized(message, frame, files)
+
+    def _sized(self, message: type[Message], frame: Payload, files: Files) -> Payload:
+        size = len(frame) if isinstance(frame, bytes) else sum(map(len, frame))
+        if size - 4 > self.limits.max_message_size:
+            raise MessageTooLarge(
+                f"{message._name}: a message of {size - 4} bytes; "
+                f"max_message_size is {self.limits.max_message_size}"
+            )
+        if len(files) > self.limits.max_fds_per_message:
+            raise MessageTooLarge(
+                f"{message._name}: {len(files)} files; "
+                f"max_fds_per_message is {self.limits.max_fds_per_message}"
+            )
+        return frame
+
+    def _next_serial(self) -> int:
+        serial = self._serial
+        while True:
+            serial = serial + 1 if serial < _HIGHEST_SERIAL else 1
+            if serial not in self.open_calls:
+                self._serial = serial
+                return serial
+
+    def _in_bare_order(
+        self, message: type[Request[Any]], place: BareReply, frame: tuple[Payload, Files]
+    ) -> list[tuple[Payload, Files]]:
+        place.frame = frame
+        line = self._bare_replies[message._key]
+        ready = []
+        while line and line[0].frame is not None:
+            ready.append(line.popleft().frame)
+        return [frame for frame in ready if frame is not None]
+
+    # What we receive
+
+    def receive(self, data: bytes, fds: Sequence[int] = ()) -> None:
+        """Take what one read of the socket gave, in order; whole messages go to the inbox."""
+        if self.ended:
+            for fd in fds:
+                File(fd).close()
+            return
+        if not self.inbox:
+            self.cancelled.clear()
+        if fds:
+            arrived = self._reader.received + len(data)
+            self._frame.fds.extend((File(fd), arrived) for fd in fds)
+        try:
+            for buffer, start, end in self._reader.feed(data):
+                self._receive_frame(buffer, start, end)
+            if self._frame.fds and not self._reader.missing:
+                raise ProtocolViolation(f"{len(self._frame.fds)} descriptors that no message takes")
+        except ProtocolViolation as violation:
+            self._end((Kind.VIOLATION, None, None, (violation,), []))
+
+    def receive_end(self) -> None:
+        """The peer closed its end."""
+        if not self.ended:
+            self._end((Kind.END, None, None, (), []))
+
+    def receive_violation(self, reason: str) -> None:
+        """What was received cannot be used, for a reason that only its reader could see."""
+        if not self.ended:
+            self._end((Kind.VIOLATION, None, None, (ProtocolViolation(reason),), []))
+
+    @property
+    def missing(self) -> int:
+        """Bytes still to come of a frame that has begun; 0 between frames."""
+        return self._reader.missing
+
+    def release(self) -> None:
+        """Close every descriptor that was received and not handed out; nothing more is received."""
+        self.ended = True
+        self._frame.release()
+        for file, _arrived in self._frame.fds:
+            file.close()
+        self._frame.fds.clear()
+        for _kind, _message, _to, _values, files in self.inbox:
+            for file in files:
+                file.close()
+        self.inbox.clear()
+
+    def _end(self, event: Event) -> None:
+        self.ended = True
+        self._frame.release()
+        self.inbox.append(event)
+
+    def _receive_frame(self, buffer: Buffer, start: int, end: int) -> None:
+        _size, key = HEADER.unpack_from(buffer, start)
+        message = self._table.get(key)
+        if message is None:
+            self._receive_stranger(key, buffer, start, end)
+            return
+        if self._reads_trailer(buffer, start, end):
+            payload_end = end - 12
+            serial, signature, _tag = TRAILER.unpack_from(buffer, payload_end)
+            if signature != message._signature:
+                self._receive_mismatch(message, serial, start - len(buffer), end - len(buffer))
+                return
+            values = self._values(message, buffer, start + 12, payload_end)
+            self._file(message, serial, values)
+        else:
+            values = self._values(message, buffer, start + 12, end)
+            self._file_bare(message, values)
+
+    def _reads_trailer(self, buffer: Buffer, start: int, end: int) -> bool:
+        """Whether the frame has a trailer, as all of its peer's have or have not."""
+        expected = self._peer_writes_trailers
+        if expected is False:
+            return False
+        present = end - start >= 24 and TRAILER.unpack_from(buffer, end - 12)[2] == TAG
+        if expected is None:
+            self._peer_writes_trailers = present
+        elif not present:
+            raise ProtocolViolation("a frame without a trailer after frames that had one")
+        return present
+
+    def _values(self, message: type[Message], buffer: Buffer, at: int, end: int) -> tuple[Any, ...]:
+        frame = self._frame
+        frame.end = end
+        frame.elements = self.limits.max_elements
+        try:
+            values, at = message._decode(buffer, at, frame)
+        except DECODE_ERRORS as error:
+            raise ProtocolViolation(f"{message._name}: {error}") from error
+        except ProtocolViolation as violation:
+            raise ProtocolViolation(f"{message._name}: {violation}") from violation
+        if at != end:
+            raise ProtocolViolation(
+                f"{message._name}: the parameters end {at - end:+} bytes from the payload's end"
+            )
+        return values
+
+    def _taken_files(self) -> Files:
+        files = self._frame.files
+        if not files:
+            return []
+        self._frame.files = []
+        return files
+
+    def _file(self, message: type[Message], serial: int, values: tuple[Any, ...]) -> None:
+        """Put a message that came with a trailer where it belongs."""
+        kind = message._kind
+        if kind is Kind.RESPONSE:
+            self._settle(self._answered(serial), message, values)
+        elif (serial == 0) is not (kind is Kind.ONE_WAY):
+            raise ProtocolViolation(f"{message._name}: serial {serial}")
+        else:
+            self.inbox.append((kind, message, serial, values, self._taken_files()))
+
+    def _file_bare(self, message: type[Message], values: tuple[Any, ...]) -> None:
+        """Put a message that came without a trailer where it belongs."""
+        kind = message._kind
+        if kind is Kind.RESPONSE:
+            self._settle(self._oldest_open(message), message, values)
+            return
+        reply_to = None
+        if kind is Kind.REQUEST:
+            reply_to = BareReply()
+            self._bare_replies.setdefault(message._key, deque()).append(reply_to)
+        self.inbox.append((kind, message, reply_to, values, self._taken_files()))
+
+    def _settle(self, call: Call, message: type[Message], values: tuple[Any, ...]) -> None:
+        if call.message._response is not message:
+            raise ProtocolViolation(f"{message._name} answers a call of {call.message._name}")
+        if call.abandoned:
+            self._frame.release()
+        else:
+            self.inbox.append((Kind.RESPONSE, message, call, values, self._taken_files()))
+
+    def _answered(self, serial: int) -> Call:
+        call = self.open_calls.pop(serial, None)
+        if call is None:
+            raise ProtocolViolation(f"an answer to serial {serial}, which is not open")
+        if call.abandoned:
+            self._abandoned -= 1
+        return call
+
+    def _oldest_open(self, message: type[Message]) -> Call:
+        for serial, call in self.open_calls.items():
+            if call.message._response is message:
+                return self._answered(serial)
+        raise ProtocolViolation(f"{message._name}: an answer, and no call of it is open")
+
+    # Frames that are none of our messages
+
+    def _receive_stranger(self, key: int, buffer: Buffer, start: int, end: int) -> None:
+        magic, id = magic_and_id(key)
+        if magic not in (self._serves_magic, self._calls_magic):
+            raise ProtocolViolation(f"magic {magic} of no endpoint that we know")
+        if id == FAILURE_ID:
+            self._receive_failure(buffer, start + 12, end)
+        elif id == CANCEL_ID:
+            self._receive_cancel(buffer, start + 12, end)
+        elif id > 0 and magic == self._serves_magic:
+            self._receive_unknown(magic, id, buffer, start, end)
+        else:
+            raise ProtocolViolation(f"id {id} with magic {magic}")
+
+    def _receive_failure(self, buffer: Buffer, at: int, end: int) -> None:
+        try:
+            serial, number, length = _FAILURE.unpack_from(buffer, at)
+            kind = ErrorKind(number)
+            text = str(buffer[at + 9 : at + 9 + length], "utf-8")
+        except DECODE_ERRORS as error:
+            raise ProtocolViolation(f"error frame: {error}") from error
+        if at + 9 + length != end:
+            raise ProtocolViolation("error frame: its text does not end with it")
+        call = self._answered(serial)
+        if not call.abandoned:
+            failure = RemoteError.of(call.message._name, kind, text)
+            self.inbox.append((Kind.FAILURE, call.message, call, (failure,), []))
+
+    def _receive_cancel(self, buffer: Buffer, at: int, end: int) -> None:
+        """The caller of a request waits no longer: if the request still waits too, it need not be served."""
+        if end - at != 4:
+            raise ProtocolViolation("a cancel frame holds one serial")
+        (serial,) = _U32.unpack_from(buffer, at)
+        if self.inbox:
+            self.cancelled.add(serial)
+
+    def _receive_unknown(self, magic: int, id: int, buffer: Buffer, start: int, end: int) -> None:
+        if not self._reads_trailer(buffer, start, end):
+            raise ProtocolViolation(f"message {id} is unknown, and the peer could not be told")
+        serial, _signature, _tag = TRAILER.unpack_from(buffer, end - 12)
+        self._discard_descriptors(start - len(buffer), end - len(buffer))
+        if serial:
+            text = f"message {id} is not known here"
+            self.inbox.append((Kind.REFUSAL, magic, serial, (ErrorKind.UNKNOWN_MESSAGE, text), []))
+        else:
+            self.dropped += 1
+
+    def _receive_mismatch(self, message: type[Message], serial: int, start: int, end: int) -> None:
+        """A message whose signature is not ours is never decoded."""
+        if message._kind is Kind.RESPONSE:
+            raise ProtocolViolation(f"{message._name}: an answer with another signature than its request")
+        self._discard_descriptors(start, end)
+        if serial:
+            text = (
+                f"{message._name} has another signature here; one side was built from another interface file"
+            )
+            self.inbox.append((Kind.REFUSAL, message._magic, serial, (ErrorKind.SCHEMA_MISMATCH, text), []))
+            return
+        self.dropped += 1
+        if message._key not in self._dropped_signatures:
+            self._dropped_signatures.add(message._key)
+            logger.warning("%s: dropped, its signature is not ours", message._name)
+
+    def _discard_descriptors(self, start: int, end: int) -> None:
+        """Close the descriptors of a frame that is not decoded.
+
+        Its offsets, both negative or 0, count back from the last byte received.
+        Descriptors come on the first byte of a frame that begins a sendmsg, and recvmsg returns
+        no bytes of later sendmsg calls with them (unix(7)). So they belong to the last frame that
+        begins among the bytes that they came with.
+        """
+        start += self._reader.received
+        end += self._reader.received
+        fds = self._frame.fds
+        while fds and start < fds[0][1] <= end:
+            fds.popleft()[0].close()

@@ -1,0 +1,59 @@
+"""Frames come whole out of any cut of the stream, and a size is judged before anything is kept for it."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipclib import Limits, ProtocolViolation
+from ipclib.framing import TAG, FrameReader, bare_frame, trailed_frame
+
+_BODIES = st.lists(st.binary(min_size=8, max_size=300), max_size=20)
+
+
+@given(_BODIES, st.lists(st.integers(1, 100), min_size=1))
+def test_any_cut_gives_the_same_frames(bodies: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(struct.pack("=I", len(body)) + body for body in bodies)
+    reader = FrameReader(Limits())
+    frames: list[bytes] = []
+    at = turn = 0
+    while at < len(stream):
+        size = cuts[turn % len(cuts)]
+        for buffer, start, end in reader.feed(stream[at : at + size]):
+            frames.append(bytes(buffer[start + 4 : end]))
+        at += size
+        turn += 1
+    assert frames == bodies
+    assert (reader.missing, reader.received) == (0, len(stream))
+
+
+@pytest.mark.parametrize("size", [0, 7, 101, 0xFFFFFFFF])
+def test_a_size_out_of_bounds_is_refused(size: int) -> None:
+    reader = FrameReader(Limits(max_message_size=100))
+    with pytest.raises(ProtocolViolation, match=f"a frame of {size} bytes; allowed are 8 to 100"):
+        list(reader.feed(struct.pack("=I", size)))
+
+
+def test_what_is_missing_is_known_from_the_size_on() -> None:
+    reader = FrameReader(Limits())
+    assert list(reader.feed(b"\x10\0")) == []
+    assert reader.missing == 2
+    assert list(reader.feed(b"\0\0a")) == []
+    assert reader.missing == 15
+
+
+def test_header_and_trailer() -> None:
+    assert bare_frame(0x0000000200000001, b"ab") == struct.pack("=IIi", 10, 1, 2) + b"ab"
+    trailed = struct.pack("=IIi", 22, 1, 2) + b"ab" + struct.pack("=III", 7, 9, TAG)
+    assert trailed_frame(0x0000000200000001, b"ab", 7, 9) == trailed
+    assert trailed_frame(0x0000000200000001, (b"a", b"b"), 7, 9) == trailed
+
+
+def test_a_large_payload_is_not_copied_together() -> None:
+    large = bytes(100_000)
+    pieces = trailed_frame(1, (b"head", large), 1, 1)
+    assert isinstance(pieces, tuple)
+    assert pieces[2] is large
