@@ -21,6 +21,10 @@ Buffer = bytes | bytearray | memoryview
 # IOV_MAX of Linux: sendmsg with more parts is refused.
 _MOST_PARTS = 1024
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred of unix(7): pid, uid, gid
+# Plain ints: an operation on the socket module's IntFlags costs as much as a small system call.
+_NO_SIGPIPE = int(socket.MSG_NOSIGNAL)
+_CLOSE_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
+_TRUNCATED = int(socket.MSG_CTRUNC)
 _FD_SIZE = array.array("i").itemsize
 
 
@@ -116,7 +120,7 @@ class LocalSocket:
     def send(self, data: Buffer) -> int:
         """Hand bytes to the kernel; how many it took, 0 when its buffer is full."""
         try:
-            return self._send(data, socket.MSG_NOSIGNAL)
+            return self._send(data, _NO_SIGPIPE)
         except BlockingIOError:
             return 0
 
@@ -128,7 +132,7 @@ class LocalSocket:
             parts = parts[:_MOST_PARTS]
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else ()
         try:
-            return self._sendmsg(parts, ancillary, socket.MSG_NOSIGNAL)
+            return self._sendmsg(parts, ancillary, _NO_SIGPIPE)
         except BlockingIOError:
             return 0
 
@@ -146,12 +150,12 @@ class LocalSocket:
         `max_fds` came."""
         try:
             data, ancillary, flags, _ = self._recvmsg(
-                limit, socket.CMSG_LEN(max_fds * _FD_SIZE), socket.MSG_CMSG_CLOEXEC
+                limit, socket.CMSG_LEN(max_fds * _FD_SIZE), _CLOSE_ON_EXEC
             )
         except BlockingIOError:
             return None
         fds = _fds_of(ancillary) if ancillary else []
-        if flags & socket.MSG_CTRUNC:
+        if flags & _TRUNCATED:
             for fd in fds:
                 os.close(fd)
             raise DescriptorsTruncated(

@@ -1,0 +1,216 @@
+"""The settings on disk: one INI file for each domain, written atomically and durably.
+
+Knows files and text; no type of value, no client, no IPC.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from demos.config.errors import InvalidSetting, StorageFailure
+from demos.config.ini import Document
+
+_log = logging.getLogger(__name__)
+
+_SUFFIX = ".ini"
+_LONGEST_DOMAIN = 240  # bytes: NAME_MAX is 255, and the suffixes of the file and its successor come on top
+
+
+def default_directory() -> Path:
+    """Return the user's folder for settings, as the XDG Base Directory Specification places it."""
+    home = os.environ.get("XDG_CONFIG_HOME", "")
+    # The specification: a relative path is to be ignored.
+    return (Path(home) if os.path.isabs(home) else Path.home() / ".config") / "corelib-config"
+
+
+def check_domain(name: str) -> None:
+    """Raise InvalidSetting unless the name can be a file's."""
+    if not name.isprintable() or not name or "/" in name or name.startswith("."):
+        raise InvalidSetting(
+            f"domain {name!r}: a name is printable text without '/', and does not begin with '.'"
+        )
+    if len(name.encode()) > _LONGEST_DOMAIN:
+        raise InvalidSetting(f"domain {name[:20]!r}...: a name has at most {_LONGEST_DOMAIN} bytes")
+
+
+class Store:
+    """The domains in one folder, which one store at a time owns.
+
+    Raises StorageFailure if the folder cannot be made, or another process has it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = _own(directory)
+        self._domains: dict[str, Domain] = {}
+
+    def close(self) -> None:
+        """Give the folder up."""
+        os.close(self._lock)
+
+    def domain(self, name: str) -> Domain:
+        """Return a domain, whether it has a file yet or not. Raises InvalidSetting for a bad name."""
+        if name not in self._domains:
+            check_domain(name)
+            self._domains[name] = Domain(self._directory / f"{name}{_SUFFIX}")
+        return self._domains[name]
+
+    def domains(self) -> list[str]:
+        """Name the domains that have a file. Raises StorageFailure."""
+        try:
+            names = os.listdir(self._directory)
+        except OSError as error:
+            raise StorageFailure(f"cannot list {self._directory}: {error.strerror}") from error
+        return sorted(name.removesuffix(_SUFFIX) for name in names if _is_domain_file(name))
+
+
+class Domain:
+    """One file of settings. What people change in it by hand is seen at the next access.
+
+    Every method raises StorageFailure if the file cannot be read; those that change it also if it cannot be
+    written, and InvalidSetting for a name or value that a file cannot hold. When one returns, the change is
+    on disk. They tell whether there was anything to change.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._document: Document | None = None
+        self._stamp: _Stamp | None = None
+
+    def groups(self) -> list[str]:
+        return self._read().groups()
+
+    def keys(self, group: str) -> list[str]:
+        return self._read().keys(group)
+
+    def get(self, group: str, key: str) -> str | None:
+        return self._read().get(group, key)
+
+    def set(self, group: str, key: str, value: str) -> bool:
+        return self._change(lambda document: document.set(group, key, value))
+
+    def add_group(self, group: str) -> bool:
+        return self._change(lambda document: document.add_group(group))
+
+    def remove_key(self, group: str, key: str) -> bool:
+        return self._change(lambda document: document.remove_key(group, key))
+
+    def remove_group(self, group: str) -> bool:
+        return self._change(lambda document: document.remove_group(group))
+
+    def _read(self) -> Document:
+        """Return the file's text as it is now."""
+        try:
+            if self._document is None or _stamp(self._path) != self._stamp:
+                self._document, self._stamp = _load(self._path)
+        except OSError as error:
+            raise StorageFailure(f"cannot read {self._path}: {error.strerror}") from error
+        return self._document
+
+    def _change(self, edit: Callable[[Document], bool]) -> bool:
+        document = self._read()
+        # Forgotten until it is on disk, so that no reader sees what a failure then takes back.
+        self._document = None
+        changed = edit(document)
+        if changed:
+            try:
+                self._stamp = _replace_durably(self._path, document.text)
+            except OSError as error:
+                raise StorageFailure(f"cannot write {self._path}: {error.strerror}") from error
+        self._document = document
+        return changed
+
+
+@attrs.frozen
+class _Stamp:
+    """What changes when somebody writes a file."""
+
+    inode: int
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> _Stamp:
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        return _Stamp.of(path.stat())
+    except FileNotFoundError:
+        return None
+
+
+def _load(path: Path) -> tuple[Document, _Stamp | None]:
+    try:
+        with path.open("rb") as file:
+            stamp = _Stamp.of(os.fstat(file.fileno()))
+            document = Document(file.read().decode(errors="surrogateescape"))
+    except FileNotFoundError:
+        return Document(), None
+    for number, flaw in document.flaws:
+        _log.warning("%s:%d: %s", path, number, flaw)
+    return document, stamp
+
+
+def _replace_durably(path: Path, text: str) -> _Stamp:
+    """Replace a file by a new one: after a crash at any moment either the old or the new one is there."""
+    path = Path(os.path.realpath(path))  # a link to a file kept elsewhere stays a link
+    successor = path.with_name(f".{path.name}.new")
+    try:
+        with open(successor, "wb", opener=_open_private) as file:
+            file.write(text.encode(errors="surrogateescape"))
+            file.flush()
+            os.fsync(file.fileno())
+            stamp = _Stamp.of(os.fstat(file.fileno()))
+        os.replace(successor, path)
+        _sync_folder(path.parent)
+    except OSError:
+        successor.unlink(missing_ok=True)
+        raise
+    return stamp
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _sync_folder(path: Path) -> None:
+    """Make names in a folder durable: fsync(2) of a file does not do that."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _own(directory: Path) -> int:
+    """Make a folder and lock it; return the descriptor that holds the lock, which dies with the process."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync_folder(directory.parent)
+        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StorageFailure(f"cannot keep settings in {directory}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise StorageFailure(
+            f"{directory} is in use by another settings service: stop that one, or choose another directory"
+        ) from error
+    return lock
+
+
+def _is_domain_file(name: str) -> bool:
+    try:
+        check_domain(name.removesuffix(_SUFFIX))
+    except InvalidSetting:
+        return False
+    return name.endswith(_SUFFIX)

@@ -1,0 +1,71 @@
+"""Every code block of README and docs runs, as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+_BLOCK = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(document: Path) -> list[tuple[str, str, str]]:
+    return _BLOCK.findall(document.read_text())
+
+
+def _documents() -> list[Path]:
+    return [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "demos").rglob("README.md")),
+    ]
+
+
+def test_the_readme_s_program_runs(tmp_path: Path) -> None:
+    for _language, name, text in _blocks(ROOT / "README.md"):
+        if name:
+            (tmp_path / name).write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "IPC_SESSION_ID": f"readme-{os.getpid()}"}
+    (command,) = [text for language, name, text in _blocks(ROOT / "README.md") if text.startswith("ipcc ")]
+    subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=tmp_path, env=environment, check=True, timeout=60
+    )
+    service = subprocess.Popen([sys.executable, "service.py"], cwd=tmp_path, env=environment)
+    try:
+        app = subprocess.run(
+            [sys.executable, "app.py"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        service.kill()
+        service.wait()
+        shutil.rmtree(Path("/tmp/session") / environment["IPC_SESSION_ID"])
+    lines = app.stdout.splitlines()
+    assert app.returncode == 0, app.stderr
+    assert lines[:2] == ["42", "3"]
+    assert sum(line.startswith("the service says it is") for line in lines) == 3
+
+
+@pytest.mark.parametrize("document", _documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_block_is_one_that_a_test_runs(document: Path) -> None:
+    """README's blocks run above; ./demo, ./test and the demos' command lines have tests of their own."""
+    for language, name, _text in _blocks(document):
+        assert language in ("sh", "python", "ipc"), document
+        if language != "sh":
+            assert name, f"{document.name}: a block without file=NAME is run by no test"
+
+
+@pytest.mark.parametrize("command", ["demo", "test"])
+def test_the_two_commands_are_there(command: str) -> None:
+    assert f"\n./{command}\n" in (ROOT / "README.md").read_text()
+    assert os.access(ROOT / command, os.X_OK)

@@ -1,0 +1,98 @@
+"""The arrows of docs/architecture.md, read off every import; and the names that ipcc knows as text."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import ipclib
+import ipclib.generated
+from ipcc import reserved
+
+ROOT = Path(__file__).parent.parent
+
+MAY_IMPORT = {
+    "corelib": {"attrs"},
+    "ipclib": {"attrs", "corelib"},
+    "ipcc": {"attrs"},
+    "demos": {"attrs", "corelib", "ipclib", "demos"},
+}
+SANS_IO = ("codecs", "errors", "file", "framing", "limits", "message", "protocol")
+
+
+def _imports(file: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return found
+
+
+def _files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_arrows_point_one_way(package: str) -> None:
+    allowed = MAY_IMPORT[package] | {package} | sys.stdlib_module_names
+    for file in _files(package):
+        strangers = {name for name in _imports(file) if name.partition(".")[0] not in allowed}
+        assert not strangers, f"{file.relative_to(ROOT)} imports {', '.join(sorted(strangers))}"
+
+
+@pytest.mark.parametrize("module", SANS_IO)
+def test_the_lower_storey_of_ipclib_has_no_input_or_output(module: str) -> None:
+    upper = {"corelib", "socket", "select", "selectors", "asyncio"}
+    storeys = {f"ipclib.{name}" for name in SANS_IO}
+    for name in _imports(ROOT / "ipclib" / f"{module}.py"):
+        assert name.partition(".")[0] not in upper, name
+        assert not name.startswith("ipclib") or name in storeys, name
+
+
+def test_generated_modules_use_the_public_face_alone() -> None:
+    for file in (ROOT / "demos").rglob("*_ipc.py"):
+        assert {name.partition(".")[0] for name in _imports(file)} <= {
+            "__future__",
+            "builtins",
+            "struct",
+            "ipclib",
+        }
+
+
+@pytest.mark.parametrize("package", ["corelib", "ipclib"])
+def test_nothing_from_the_wire_is_ever_executed(package: str) -> None:
+    for file in _files(package):
+        assert not _imports(file) & {"pickle", "marshal", "shelve"}, file
+        called = {
+            node.func.id
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert not called & {"eval", "exec", "compile", "__import__"}, file
+
+
+def test_polling_has_one_home() -> None:
+    users = {
+        file.name for file in _files("corelib") + _files("ipclib") if _imports(file) & {"select", "selectors"}
+    }
+    assert users == {"poller.py"}
+
+
+def test_the_compiler_reserves_every_public_name_of_a_connection() -> None:
+    public = {
+        name
+        for connection in (ipclib.ConnectionToServer, ipclib.ConnectionFromClient)
+        for name in dir(connection)
+        if not name.startswith("_")
+    }
+    assert public <= set(reserved.CONNECTION_NAMES)
+
+
+def test_the_runtime_has_every_name_that_generated_code_may_use() -> None:
+    for name in ipclib.generated.__all__:
+        assert hasattr(ipclib.generated, name)
