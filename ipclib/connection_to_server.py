@@ -6,6 +6,7 @@ Knows nothing of how messages travel.
 from __future__ import annotations
 
 import errno
+import os
 import time
 from typing import Self
 
@@ -15,7 +16,9 @@ from ipclib.errors import ServiceUnavailable
 from ipclib.limits import Limits
 
 _RETRY_NS = 20_000_000
-_NOT_THERE_YET = (errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN)
+_NOT_THERE_YET = (errno.ENOENT, errno.ECONNREFUSED)
+# connect(2) fails with EAGAIN where the service's queue of clients is full, and would otherwise wait.
+_PATIENCE_IN_A_QUEUE = 5.0
 
 
 class ConnectionToServer(Connection):
@@ -40,16 +43,30 @@ class ConnectionToServer(Connection):
 
 
 def _found_socket(path: str, patience: float) -> LocalSocket:
-    deadline = time.monotonic_ns() + int(patience * 1e9)
+    started = time.monotonic_ns()
     while True:
         try:
             return LocalSocket.connect(path)
         except OSError as error:
-            if error.errno not in _NOT_THERE_YET:
-                raise ServiceUnavailable(f"cannot connect to {path}: {error.strerror}") from error
+            patience_ns = int(_patience_with(error, patience) * 1e9)
             now = time.monotonic_ns()
-            if now >= deadline:
-                raise ServiceUnavailable(
-                    f"nobody listens at {path}; start the service, or wait for it with patience=SECONDS"
-                ) from error
-        EventLoop.current().pump(WaitMode.WAIT_FOR_EVENTS, min(deadline, now + _RETRY_NS))
+            if now - started >= patience_ns:
+                raise _unavailable(path, error) from error
+        EventLoop.current().pump(WaitMode.WAIT_FOR_EVENTS, min(started + patience_ns, now + _RETRY_NS))
+
+
+def _patience_with(error: OSError, patience: float) -> float:
+    """How long to try in the face of an error, in seconds."""
+    if error.errno == errno.EAGAIN:
+        return max(patience, _PATIENCE_IN_A_QUEUE)
+    return patience if error.errno in _NOT_THERE_YET else 0.0
+
+
+def _unavailable(path: str, error: OSError) -> ServiceUnavailable:
+    if error.errno in _NOT_THERE_YET:
+        return ServiceUnavailable(
+            f"nobody listens at {path}; start the service, or wait for it with patience=SECONDS"
+        )
+    if error.errno == errno.EAGAIN:
+        return ServiceUnavailable(f"the service at {path} has accepted nobody for a while; it may be hanging")
+    return ServiceUnavailable(f"cannot connect to {path}: {os.strerror(error.errno or errno.EIO)}")

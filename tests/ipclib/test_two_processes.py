@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 import ipcc
-from corelib import EventLoop, Timer, deferred_invoke
+from corelib import EventLoop, LocalSocket, Timer, deferred_invoke
 from ipclib import (
     CallTimeout,
     File,
@@ -358,6 +360,26 @@ def test_files_of_clients_that_vanish_are_closed(
 def test_nobody_listens(loop: EventLoop, app: Any, tmp_path: Path) -> None:
     with pytest.raises(ServiceUnavailable, match="patience"):
         app.connect(str(tmp_path / "nothing"))
+
+
+def test_a_path_that_cannot_be_used_is_no_matter_of_patience(
+    loop: EventLoop, app: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ServiceUnavailable, match="Not a directory"):
+        app.connect(str(tmp_path / "file" / "socket"), patience=1000)
+
+
+def test_a_full_queue_of_clients_is_waited_out(loop: EventLoop, app: Any, tmp_path: Path) -> None:
+    path = str(tmp_path / "busy")
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.ExitStack() as stack:
+        listening.bind(path)
+        listening.listen(1)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                stack.callback(LocalSocket.connect(path).close)
+        Timer.create_single_shot(30, lambda: stack.enter_context(listening.accept()[0])).start()
+        app.connect(path).shutdown()
 
 
 def test_patience_waits_for_the_service(loop: EventLoop, app: Any, processes: Any) -> None:
