@@ -5,7 +5,7 @@ and its two ends, multi_server.
 """
 
 from corelib import PeerCredentials, Promise
-from ipclib.connection import Connection, Wait
+from ipclib.connection import Connection, Counters, Wait
 from ipclib.connection_from_client import ConnectionFromClient
 from ipclib.connection_to_server import ConnectionToServer
 from ipclib.errors import (
@@ -32,6 +32,7 @@ __all__ = [
     "Connection",
     "ConnectionFromClient",
     "ConnectionToServer",
+    "Counters",
     "EncodeError",
     "ErrorKind",
     "File",

@@ -13,10 +13,12 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, ClassVar, TypeAlias, TypeVar
+
+import attrs
 
 from corelib import (
     DescriptorsTruncated,
@@ -93,6 +95,16 @@ class PromisedCall(Call):
         self.promise.reject(error)
 
 
+@attrs.frozen
+class Counters:
+    """What a connection could not deliver, in messages."""
+
+    dropped_posts: int
+    """One-way messages of ours that found the connection closed, or the peer no longer reading."""
+    dropped_messages: int
+    """One-way messages of the peer's that are unknown here or have another signature."""
+
+
 class Proxy:
     """The base of generated proxies: the three ways in which a message leaves."""
 
@@ -117,7 +129,7 @@ class _Nesting(threading.local):
 
 
 _nesting = _Nesting()
-_unflushed: weakref.WeakSet[Connection]
+_unflushed: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 class Connection(Proxy):
@@ -154,6 +166,7 @@ class Connection(Proxy):
         self._outbox = Outbox()
         self._peer = socket.peer_credentials()
         self._is_open = True
+        self._peer_reads = True
         self._flush_is_due = False
         self._corks = 0
         self._is_throttled = False
@@ -179,6 +192,11 @@ class Connection(Proxy):
         """How much the peer may cost."""
         return self._limits
 
+    @property
+    def counters(self) -> Counters:
+        """What was dropped so far."""
+        return Counters(self._dropped_posts, self._protocol.dropped)
+
     def shutdown(self) -> None:
         """Close the connection after sending what the socket still takes.
 
@@ -189,14 +207,17 @@ class Connection(Proxy):
             self._close("the connection was shut down")
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until all that was posted has left, pumping the loop. Seconds; False when they are over."""
+        """Wait until all that was posted has left, pumping the loop.
+
+        False when that has not come about: `timeout` seconds are over, or the peer no longer reads.
+        """
         self._flush()
         deadline = _deadline(timeout)
         while self._outbox and self._is_open:
             if deadline is not None and time.monotonic_ns() >= deadline:
                 return False
             self._loop.pump(WaitMode.WAIT_FOR_EVENTS, deadline)
-        return not self._outbox
+        return self._is_open and self._peer_reads
 
     @contextmanager
     def cork(self) -> Iterator[None]:
@@ -264,7 +285,7 @@ class Connection(Proxy):
     def _post(self, message: type[OneWay], values: tuple[object, ...]) -> None:
         self._check_thread(message)
         frame, files = self._protocol.one_way(message, values)
-        if not self._is_open:
+        if not self._is_open or not self._peer_reads:
             self._dropped_posts += 1
             return
         self._send_bounded(frame, files)
@@ -363,14 +384,17 @@ class Connection(Proxy):
             return
         try:
             done = self._outbox.write_to(self._socket)
-        except OSError:
+        except (BrokenPipeError, ConnectionResetError):
             # The peer closed its end. What it sent before is still to be read, and the end of the
             # stream behind it closes the connection.
+            self._peer_reads = False
             self._outbox.clear()
             self._unthrottle()
-            return
-        if not done:
-            self._watch_writable()
+        except OSError as error:
+            self._close(f"cannot send: {error.strerror}")
+        else:
+            if not done:
+                self._watch_writable()
 
     def _flush_without_loop(self, deadline: int | None) -> None:
         while self._outbox and self._socket.wait_writable(_seconds_until(deadline)):
@@ -417,30 +441,29 @@ class Connection(Proxy):
         """Read the socket once, into the inbox."""
         if not self._is_open:
             return
-        limit = min(max(_READ_SIZE, self._protocol.missing), _LARGEST_READ)
-        fds: list[int] = []
         try:
-            if self._receives_files:
-                received = self._socket.receive_with_fds(limit, self._limits.max_fds_per_message)
-                if received is None:
-                    return
-                data, fds = received
-            else:
-                plain = self._socket.receive(limit)
-                if plain is None:
-                    return
-                data = plain
+            received = self._receive(min(max(_READ_SIZE, self._protocol.missing), _LARGEST_READ))
         except DescriptorsTruncated as error:
             self._protocol.receive_violation(str(error))
         except OSError:
             self._protocol.receive_end()
         else:
+            if received is None:
+                return
+            data, fds = received
             if data:
                 self._protocol.receive(data, fds)
             else:
                 self._protocol.receive_end()
         if self._protocol.ended:
             self._readable.set_enabled(False)
+
+    def _receive(self, limit: int) -> tuple[bytes, Sequence[int]] | None:
+        """Plain recv where no message can hold a file: the kernel then closes what comes anyway."""
+        if self._receives_files:
+            return self._socket.receive_with_fds(limit, self._limits.max_fds_per_message)
+        data = self._socket.receive(limit)
+        return None if data is None else (data, ())
 
     def _dispatch(self) -> None:
         """Handle what is in the inbox, in order. A handler may pump the loop, so this nests."""
@@ -598,9 +621,6 @@ def _seconds_until(deadline: int | None) -> float | None:
 
 def _timed_out(call: Call, timeout: float | None) -> IPCError:
     return CallTimeout(f"{call.message._name}: no answer within {timeout} s")
-
-
-_unflushed = weakref.WeakSet()
 
 
 def _flush_at_exit() -> None:

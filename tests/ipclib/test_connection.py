@@ -346,6 +346,19 @@ def test_flush_waits_until_all_has_left(loop: EventLoop, pair: Pair) -> None:
     assert not pair.client._outbox
 
 
+def test_flush_and_counters_tell_that_the_peer_no_longer_reads(loop: EventLoop, clock: Any) -> None:
+    raw, service = _raw_peer(clock)
+    raw.shutdown(socket.SHUT_RD)
+    service.async_tick(1)
+    assert service.is_open
+    assert not service.flush(5)
+    service.async_tick(2)
+    service.shutdown()
+    service.async_tick(3)
+    assert service.counters.dropped_posts == 2
+    raw.close()
+
+
 def test_flush_gives_up_in_time(loop: EventLoop, clock: Any) -> None:
     raw, service = _raw_peer(clock)
     clock_client = clock.ConnectionToServer(LocalSocket.adopt(raw))
