@@ -5,8 +5,10 @@ callbacks. The names that programs use; everything else in the package is its ow
 from __future__ import annotations
 
 from corelib import session
+from corelib.anonymous_buffer import AnonymousBuffer
 from corelib.errors import (
     AddressInUse,
+    BufferRefused,
     CorelibError,
     DescriptorsTruncated,
     EventLoopClosed,
@@ -26,6 +28,8 @@ from corelib.timer import Timer
 
 __all__ = [
     "AddressInUse",
+    "AnonymousBuffer",
+    "BufferRefused",
     "CorelibError",
     "DescriptorsTruncated",
     "EventLoop",

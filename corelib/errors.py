@@ -53,3 +53,7 @@ class DescriptorsTruncated(CorelibError):
 
 class TimedOut(CorelibError, TimeoutError):
     """The time given for waiting is up."""
+
+
+class BufferRefused(CorelibError, ValueError):
+    """A descriptor that another process passed is not the shared memory that it was said to be."""

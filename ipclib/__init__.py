@@ -1,14 +1,33 @@
 """Typed inter-process communication over Unix sockets: the runtime of generated interfaces.
 
-Reading order: file, codecs, message, framing and protocol (no input or output); outbox, connection
-and its two ends, multi_server.
+Reading order: file, codecs, message, framing and protocol (no input or output); structures and variant, on
+which the types of times, urls, core_values, json_value, gfx and shared_memory stand; annotations, coder and
+registered, for types of a program's own; outbox, connection and its two ends, multi_server.
 """
 
-from corelib import PeerCredentials, Promise
+from corelib import AnonymousBuffer, PeerCredentials, Promise
+from ipclib import gfx
+from ipclib.annotations import (
+    double,
+    float_,
+    i8,
+    i16,
+    i32,
+    i64,
+    size_t,
+    u8,
+    u16,
+    u32,
+    u64,
+    unsigned,
+)
+from ipclib.coder import Decoder, Encoder
 from ipclib.connection import Connection, Counters, Wait
 from ipclib.connection_from_client import ConnectionFromClient
 from ipclib.connection_to_server import ConnectionToServer
+from ipclib.core_values import OpenMode, ProxyData, ProxyType
 from ipclib.errors import (
+    BadDeclaration,
     CallTimeout,
     EncodeError,
     ErrorKind,
@@ -24,31 +43,65 @@ from ipclib.errors import (
     WrongThread,
 )
 from ipclib.file import File
+from ipclib.json_value import Json
 from ipclib.limits import Limits
 from ipclib.multi_server import MultiServer
+from ipclib.registered import codec_of, ipc_type
+from ipclib.times import Duration, UnixDateTime
+from ipclib.urls import URL, BlobEntry, Origin
+from ipclib.variant import Alternative
 
 __all__ = [
+    "URL",
+    "Alternative",
+    "AnonymousBuffer",
+    "BadDeclaration",
+    "BlobEntry",
     "CallTimeout",
     "Connection",
     "ConnectionFromClient",
     "ConnectionToServer",
     "Counters",
+    "Decoder",
+    "Duration",
     "EncodeError",
+    "Encoder",
     "ErrorKind",
     "File",
     "HandlerError",
     "IPCError",
+    "Json",
     "Limits",
     "MessageTooLarge",
     "MultiServer",
+    "OpenMode",
+    "Origin",
     "PeerCredentials",
     "PeerDisconnected",
     "Promise",
     "ProtocolViolation",
+    "ProxyData",
+    "ProxyType",
     "RemoteError",
     "SchemaMismatch",
     "ServiceUnavailable",
+    "UnixDateTime",
     "UnknownMessage",
     "Wait",
     "WrongThread",
+    "codec_of",
+    "double",
+    "float_",
+    "gfx",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "ipc_type",
+    "size_t",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "unsigned",
 ]

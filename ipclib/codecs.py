@@ -12,10 +12,11 @@ not the end; allocating for a count that the payload cannot hold is not, so coun
 from __future__ import annotations
 
 import struct
-from array import array
+from array import array as PackedArray
 from collections import deque
 from collections.abc import Hashable
 from struct import Struct
+from types import NoneType
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from ipclib.errors import ProtocolViolation
@@ -39,20 +40,25 @@ BOOLEANS = (False, True)
 """Indexed by the byte on the wire; any other byte raises IndexError."""
 
 _U32 = Struct("=I")
+_MAX_COPIED = 64 * 1024 * 1024
 
 
 class Frame:
     """The message being decoded: where its payload ends, and what it may still take.
 
     `fds` is the connection's queue of received descriptors, each with the stream offset at which
-    the bytes that it came with ended.
+    the bytes that it came with ended. `copied` counts the bytes of shared memory that had to be copied for
+    this message, at most `max_copied`; `depth` the structs that contain themselves, around the current one.
     """
 
-    __slots__ = ("elements", "end", "fds", "files")
+    __slots__ = ("copied", "depth", "elements", "end", "fds", "files", "max_copied")
 
-    def __init__(self) -> None:
+    def __init__(self, max_copied: int = _MAX_COPIED) -> None:
         self.end = 0
         self.elements = 0
+        self.depth = 0
+        self.copied = 0
+        self.max_copied = max_copied
         self.fds: deque[tuple[File, int]] = deque()
         self.files: Files = []
 
@@ -60,6 +66,8 @@ class Frame:
         """The connection's next received descriptor, now this message's."""
         if not self.fds:
             raise ProtocolViolation("fewer descriptors came than the message needs")
+        if not self.files:
+            self.copied = 0
         file, _arrived = self.fds.popleft()
         self.files.append(file)
         return file
@@ -70,10 +78,14 @@ class Frame:
         available = (self.end - at - 4) // smallest if smallest else len(self.fds)
         if count > available:
             raise ProtocolViolation(f"a count of {count} where at most {available} elements can follow")
-        self.elements -= count
+        self.spend(count)
+        return int(count)
+
+    def spend(self, elements: int) -> None:
+        """Count elements against what the message may still have."""
+        self.elements -= elements
         if self.elements < 0:
             raise ProtocolViolation("more elements than max_elements allows")
-        return int(count)
 
     def release(self) -> None:
         """Close what the message took."""
@@ -101,7 +113,7 @@ def octets(value: Octets) -> bytes:
 
 
 class Codec(Generic[T]):
-    """One type of the language. `smallest` is the fewest bytes that a value takes."""
+    """One type of the language. `smallest` is the fewest bytes that a value takes (or fewer)."""
 
     name: str
     smallest: int
@@ -111,6 +123,34 @@ class Codec(Generic[T]):
 
     def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[T, int]:
         raise NotImplementedError
+
+    def python_types(self) -> frozenset[type]:
+        """The exact classes of the values, by which a Variant tells its alternatives apart."""
+        raise NotImplementedError
+
+    def check_key(self) -> None:
+        """Raise TypeError when the values cannot be a map's keys."""
+        for python in self.python_types():
+            if python.__hash__ is None:
+                raise TypeError(
+                    f"{python.__qualname__} is no key, for it is not hashable; attrs.frozen makes it so"
+                )
+
+
+class Empty(Codec[None]):
+    name = "Empty"
+    smallest = 0
+
+    def encode(self, value: None, files: Files) -> bytes:
+        if value is not None:
+            raise TypeError("None is needed")
+        return b""
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[None, int]:
+        return None, at
+
+    def python_types(self) -> frozenset[type]:
+        return frozenset((NoneType,))
 
 
 class Boolean(Codec[bool]):
@@ -123,15 +163,19 @@ class Boolean(Codec[bool]):
     def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[bool, int]:
         return BOOLEANS[data[at]], at + 1
 
+    def python_types(self) -> frozenset[type]:
+        return frozenset((bool,))
+
 
 class Number(Codec[T]):
     """A fixed-width number, by its `struct` format character."""
 
-    def __init__(self, name: str, format: str, accepts: str) -> None:
+    def __init__(self, name: str, format: str, python: type[T], accepts: str) -> None:
         self.name = name
         self.format = format
         self.smallest = struct.calcsize("=" + format)
         self._struct = Struct("=" + format)
+        self._python = python
         self._accepts = accepts
 
     def encode(self, value: T, files: Files) -> bytes:
@@ -143,6 +187,9 @@ class Number(Codec[T]):
     def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[T, int]:
         (value,) = self._struct.unpack_from(data, at)
         return value, at + self.smallest
+
+    def python_types(self) -> frozenset[type]:
+        return frozenset((self._python,))
 
 
 class String(Codec[str]):
@@ -160,6 +207,9 @@ class String(Codec[str]):
         at += 4
         return str(data[at : at + length], "utf-8"), at + length
 
+    def python_types(self) -> frozenset[type]:
+        return frozenset((str,))
+
 
 class ByteString(Codec[bytes]):
     name = "ByteString"
@@ -173,6 +223,9 @@ class ByteString(Codec[bytes]):
         (length,) = _U32.unpack_from(data, at)
         at += 4
         return bytes(data[at : at + length]), at + length
+
+    def python_types(self) -> frozenset[type]:
+        return frozenset((bytes,))
 
 
 class FileCodec(Codec[File]):
@@ -190,6 +243,9 @@ class FileCodec(Codec[File]):
 
     def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[File, int]:
         return frame.take_file(), at
+
+    def python_types(self) -> frozenset[type]:
+        return frozenset((File,))
 
 
 class Vector(Codec[list[T]]):
@@ -217,6 +273,9 @@ class Vector(Codec[list[T]]):
             values.append(value)
         return values, at
 
+    def python_types(self) -> frozenset[type]:
+        return frozenset((list,))
+
 
 class NumberVector(Codec[list[T]]):
     """A list of fixed-width numbers, packed in one go; its elements cost no more than their bytes."""
@@ -228,7 +287,7 @@ class NumberVector(Codec[list[T]]):
         self._element = element
 
     def encode(self, value: list[T], files: Files) -> bytes:
-        if not isinstance(value, (list, tuple, array)):
+        if not isinstance(value, (list, tuple, PackedArray)):
             raise TypeError("a list is needed")
         try:
             return struct.pack(f"=I{len(value)}{self._element.format}", len(value), *value)
@@ -245,10 +304,39 @@ class NumberVector(Codec[list[T]]):
             raise ProtocolViolation(f"a count of {count} where {frame.end - at} bytes follow")
         return list(struct.unpack_from(f"={count}{self._element.format}", data, at)), at + size
 
+    def python_types(self) -> frozenset[type]:
+        return frozenset((list,))
+
+
+class Array(Codec[tuple[T, ...]]):
+    """A tuple of a fixed length: a vector whose count is known."""
+
+    def __init__(self, element: Codec[T], length: int) -> None:
+        self.name = f"Array<{element.name},{length}>"
+        self.smallest = 4 + length * element.smallest
+        self._elements = vector(element)
+        self._length = length
+
+    def encode(self, value: tuple[T, ...], files: Files) -> bytes:
+        if not isinstance(value, (tuple, list)) or len(value) != self._length:
+            raise TypeError(f"a tuple of {self._length} is needed")
+        return self._elements.encode(list(value), files)
+
+    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[tuple[T, ...], int]:
+        (count,) = _U32.unpack_from(data, at)
+        if count != self._length:
+            raise ProtocolViolation(f"{self.name} with a count of {count}")
+        values, at = self._elements.decode(data, at, frame)
+        return tuple(values), at
+
+    def python_types(self) -> frozenset[type]:
+        return frozenset((tuple,))
+
 
 class HashMap(Codec[dict[K, V]]):
-    def __init__(self, key: Codec[K], value: Codec[V]) -> None:
-        self.name = f"HashMap<{key.name},{value.name}>"
+    def __init__(self, name: str, key: Codec[K], value: Codec[V]) -> None:
+        key.check_key()
+        self.name = f"{name}<{key.name},{value.name}>"
         self.smallest = 4
         self._key = key
         self._value = value
@@ -277,6 +365,9 @@ class HashMap(Codec[dict[K, V]]):
             raise ProtocolViolation("a key is repeated in a map")
         return entries, at
 
+    def python_types(self) -> frozenset[type]:
+        return frozenset((dict,))
+
 
 class Optional(Codec[T | None]):
     smallest = 1
@@ -293,13 +384,17 @@ class Optional(Codec[T | None]):
             return self._value.decode(data, at + 1, frame)
         return None, at + 1
 
+    def python_types(self) -> frozenset[type]:
+        return self._value.python_types() | {NoneType}
+
 
 def _integer(name: str, format: str) -> Number[int]:
     bits = 8 * struct.calcsize("=" + format)
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if format.islower() else (0, (1 << bits) - 1)
-    return Number(name, format, f"an int from {low} to {high}")
+    return Number(name, format, int, f"an int from {low} to {high}")
 
 
+empty = Empty()
 boolean = Boolean()
 i8 = _integer("i8", "b")
 i16 = _integer("i16", "h")
@@ -309,8 +404,8 @@ u8 = _integer("u8", "B")
 u16 = _integer("u16", "H")
 u32 = _integer("u32", "I")
 u64 = _integer("u64", "Q")
-float_: Number[float] = Number("float", "f", "a float within the range of 32 bits")
-double: Number[float] = Number("double", "d", "a float")
+float_: Number[float] = Number("float", "f", float, "a float within the range of 32 bits")
+double: Number[float] = Number("double", "d", float, "a float")
 string = String()
 byte_string = ByteString()
 file = FileCodec()
@@ -321,8 +416,17 @@ def vector(element: Codec[T]) -> Codec[list[T]]:
     return NumberVector(element) if isinstance(element, Number) else Vector(element)
 
 
+def array(element: Codec[T], length: int) -> Codec[tuple[T, ...]]:
+    return Array(element, length)
+
+
 def hash_map(key: Codec[K], value: Codec[V]) -> Codec[dict[K, V]]:
-    return HashMap(key, value)
+    return HashMap("HashMap", key, value)
+
+
+def ordered_hash_map(key: Codec[K], value: Codec[V]) -> Codec[dict[K, V]]:
+    """A dict keeps its order either way; the name alone differs."""
+    return HashMap("OrderedHashMap", key, value)
 
 
 def optional(value: Codec[T]) -> Codec[T | None]:

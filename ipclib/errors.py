@@ -94,6 +94,13 @@ class HandlerError(Exception):
         self.text = text
 
 
+class BadDeclaration(IPCError, TypeError):
+    """A class given to ipc_type, or an annotation in it, has no form on the wire; the text names them."""
+
+
 def _brief(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} nested deeper than Python can show"
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"

@@ -3,17 +3,21 @@
 Owns nothing: it is the one list of what generated code may use.
 """
 
-from corelib import Promise
+from corelib import AnonymousBuffer, Promise
+from ipclib import gfx
 from ipclib.codecs import (
     BOOLEANS,
     Buffer,
+    Codec,
     Files,
     Frame,
     Octets,
     Payload,
+    array,
     boolean,
     byte_string,
     double,
+    empty,
     file,
     flag,
     float_,
@@ -24,6 +28,7 @@ from ipclib.codecs import (
     i64,
     octets,
     optional,
+    ordered_hash_map,
     string,
     u8,
     u16,
@@ -34,46 +39,91 @@ from ipclib.codecs import (
 from ipclib.connection import Answer, Proxy, Stub, Unhandled, Wait
 from ipclib.connection_from_client import ConnectionFromClient
 from ipclib.connection_to_server import ConnectionToServer
+from ipclib.core_values import OpenMode, ProxyData, open_mode, proxy_data
 from ipclib.file import File
+from ipclib.gfx_codecs import color, float_point, float_rect, float_size, int_point, int_rect, int_size
+from ipclib.json_value import Json, json_value
 from ipclib.message import Endpoint, OneWay, Request, Response
+from ipclib.registered import registered
+from ipclib.shared_memory import anonymous_buffer, shareable_bitmap
+from ipclib.structures import enumeration, recursive, structure
+from ipclib.times import Duration, UnixDateTime, date_time, duration, unix_date_time
+from ipclib.urls import URL, Origin, origin, url
+from ipclib.variant import Alternative, variant
 
 __all__ = [
     "BOOLEANS",
+    "URL",
+    "Alternative",
+    "AnonymousBuffer",
     "Answer",
     "Buffer",
+    "Codec",
     "ConnectionFromClient",
     "ConnectionToServer",
+    "Duration",
     "Endpoint",
     "File",
     "Files",
     "Frame",
+    "Json",
     "Octets",
     "OneWay",
+    "OpenMode",
+    "Origin",
     "Payload",
     "Promise",
     "Proxy",
+    "ProxyData",
     "Request",
     "Response",
     "Stub",
     "Unhandled",
+    "UnixDateTime",
     "Wait",
+    "anonymous_buffer",
+    "array",
     "boolean",
     "byte_string",
+    "color",
+    "date_time",
     "double",
+    "duration",
+    "empty",
+    "enumeration",
     "file",
     "flag",
     "float_",
+    "float_point",
+    "float_rect",
+    "float_size",
+    "gfx",
     "hash_map",
     "i8",
     "i16",
     "i32",
     "i64",
+    "int_point",
+    "int_rect",
+    "int_size",
+    "json_value",
     "octets",
+    "open_mode",
     "optional",
+    "ordered_hash_map",
+    "origin",
+    "proxy_data",
+    "recursive",
+    "registered",
+    "shareable_bitmap",
     "string",
+    "structure",
     "u8",
     "u16",
     "u32",
     "u64",
+    "unix_date_time",
+    "url",
+    "variant",
     "vector",
 ]

@@ -134,7 +134,7 @@ class Protocol:
         self._trailers = trailers
         self._peer_writes_trailers: bool | None = None
         self._reader = FrameReader(limits)
-        self._frame = Frame()
+        self._frame = Frame(limits.max_message_size)
         self._serial = 0
         self._abandoned = 0
         self._bare_replies: dict[int, deque[BareReply]] = {}

@@ -20,7 +20,10 @@ MAY_IMPORT = {
     "ipcc": {"attrs"},
     "demos": {"attrs", "corelib", "ipclib", "demos"},
 }
-SANS_IO = ("codecs", "errors", "file", "framing", "limits", "message", "protocol")
+SANS_IO = (
+    *("annotations", "codecs", "coder", "core_values", "errors", "file", "framing", "json_value", "limits"),
+    *("message", "protocol", "structures", "times", "urls", "variant"),
+)
 
 
 def _imports(file: Path) -> set[str]:
@@ -29,7 +32,8 @@ def _imports(file: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module)
+            is_package = "." not in node.module and node.module in MAY_IMPORT
+            found.update(f"{node.module}.{alias.name}" if is_package else node.module for alias in node.names)
     return found
 
 

@@ -1,0 +1,173 @@
+"""Owns shared memory: one memfd, its size and its mapping, and what makes a stranger's memory safe to read.
+Knows descriptors and bytes, no messages.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import stat
+from types import TracebackType
+from typing import Self
+
+from corelib.errors import BufferRefused, UsageError
+
+LARGEST_BUFFER = 0xFFFFFFFF
+"""Bytes: sizes travel as u32."""
+
+_COPIED_AT_ONCE = 1 << 20
+
+
+class AnonymousBuffer:
+    """Memory that several processes can map: what one writes, the others see.
+
+    `AnonymousBuffer()` is an invalid one, which stands for none. A valid one owns its descriptor until
+    close(), the end of a `with`, or the last reference.
+    """
+
+    __slots__ = ("_fd", "_mapping", "_size")
+
+    def __init__(self) -> None:
+        self._fd = -1
+        self._size = 0
+        self._mapping: mmap.mmap | None = None
+
+    @classmethod
+    def create(cls, size: int) -> AnonymousBuffer:
+        """`size` bytes of zeros, which no process can shrink or grow. UsageError when the size is none
+        of 0 to 4 GiB - 1."""
+        if not 0 <= size <= LARGEST_BUFFER:
+            raise UsageError(f"a buffer has 0 to {LARGEST_BUFFER} bytes, not {size}")
+        fd = os.memfd_create("AnonymousBuffer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        buffer = cls._own(fd, size)
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        return buffer
+
+    @classmethod
+    def create_from_fd(cls, fd: int, size: int, max_copied: int = LARGEST_BUFFER) -> AnonymousBuffer:
+        """Another process's memory, with `fd` taken over; BufferRefused leaves it to the caller.
+
+        Reading memory behind the end of its file kills a process (SIGBUS, mmap(2)), so the file is first
+        sealed against shrinking, then measured. One that cannot be sealed is copied, at most `max_copied`
+        bytes: what the other process writes later is not seen.
+        """
+        if _is_sealed(fd):
+            _measure(fd, size)
+            return cls._own(fd, size)
+        if size > max_copied:
+            raise BufferRefused(
+                f"{size} bytes of memory that can still shrink; at most {max_copied} are copied"
+            )
+        _measure(fd, size)
+        snapshot = cls.create(size)
+        _copy(fd, snapshot.data)
+        os.close(fd)
+        return snapshot
+
+    @classmethod
+    def _own(cls, fd: int, size: int) -> AnonymousBuffer:
+        buffer = cls()
+        buffer._fd = fd
+        buffer._size = size
+        return buffer
+
+    @property
+    def is_valid(self) -> bool:
+        """False for a buffer that stands for none, and for a closed one."""
+        return self._fd >= 0
+
+    @property
+    def size(self) -> int:
+        """In bytes; 0 when the buffer is invalid."""
+        return self._size
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, still owned. UsageError when the buffer is invalid."""
+        if self._fd < 0:
+            raise UsageError(
+                "this buffer is invalid: it was closed, or made without memory; use create(size)"
+            )
+        return self._fd
+
+    @property
+    def data(self) -> memoryview:
+        """The memory itself, mapped at the first use; writable unless the one who passed it forbade that.
+        It can be used after close(). UsageError when the buffer is invalid."""
+        fd = self.fd
+        if not self._size:
+            return memoryview(b"")
+        if self._mapping is None:
+            self._mapping = _map(fd, self._size)
+        return memoryview(self._mapping)
+
+    def close(self) -> None:
+        """Give the memory up; views of it that are still held keep their part. Harmless when repeated."""
+        fd, self._fd = self._fd, -1
+        self._mapping = None
+        self._size = 0
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"AnonymousBuffer({self._size} bytes)" if self.is_valid else "AnonymousBuffer(invalid)"
+
+
+def _is_sealed(fd: int) -> bool:
+    """Whether the file can no longer shrink, which is seen to where the file allows it (memfd_create(2))."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    except OSError:
+        return _was_sealed_before(fd)
+    return True
+
+
+def _was_sealed_before(fd: int) -> bool:
+    try:
+        return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+    except OSError:
+        return False
+
+
+def _measure(fd: int, size: int) -> None:
+    try:
+        status = os.fstat(fd)
+    except OSError as error:
+        raise BufferRefused(f"descriptor {fd} is of no use: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise BufferRefused("the descriptor is not of memory, nor of a file")
+    if not 0 <= size <= min(status.st_size, LARGEST_BUFFER):
+        raise BufferRefused(f"a buffer of {size} bytes in memory of {status.st_size}")
+
+
+def _map(fd: int, size: int) -> mmap.mmap:
+    try:
+        return mmap.mmap(fd, size, access=mmap.ACCESS_WRITE)
+    except PermissionError:
+        return mmap.mmap(fd, size, access=mmap.ACCESS_READ)
+
+
+def _copy(fd: int, target: memoryview) -> None:
+    at = 0
+    while at < len(target):
+        try:
+            piece = os.pread(fd, min(_COPIED_AT_ONCE, len(target) - at), at)
+        except OSError as error:
+            raise BufferRefused(f"the memory cannot be read: {error.strerror}") from error
+        if not piece:
+            raise BufferRefused(f"the memory shrank to {at} bytes while it was copied")
+        target[at : at + len(piece)] = piece
+        at += len(piece)

@@ -1,0 +1,65 @@
+"""Owns URL and Origin. Neither parses nor normalises: what a program says is what arrives."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Address, IPv6Address
+from typing import TypeAlias
+
+import attrs
+
+from ipclib.codecs import Codec, array, byte_string, empty, optional, string, u16, u32
+from ipclib.structures import Converted, structure
+from ipclib.variant import variant
+
+Host: TypeAlias = IPv4Address | IPv6Address | str | None
+
+
+@attrs.frozen
+class Origin:
+    """Where a document comes from: its URL's scheme, host and port, the port None for the scheme's own."""
+
+    scheme: str
+    host: Host = None
+    port: int | None = None
+
+
+@attrs.frozen
+class BlobEntry:
+    """What a blob: URL stands for: the blob's MIME type and bytes, and the origin that made it."""
+
+    type: str
+    data: bytes
+    origin: Origin
+
+
+@attrs.frozen
+class URL:
+    """A URL's text, and what it stands for when it is a blob's."""
+
+    text: str
+    blob_entry: BlobEntry | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+_SEGMENTS = struct.Struct(">8H")
+
+
+def _ipv6_to_wire(value: IPv6Address) -> tuple[int, ...]:
+    return _SEGMENTS.unpack(value.packed)
+
+
+def _ipv6_from_wire(segments: tuple[int, ...]) -> IPv6Address:
+    return IPv6Address(_SEGMENTS.pack(*segments))
+
+
+_ipv4: Codec[IPv4Address] = Converted("IPv4Address", u32, int, IPv4Address, IPv4Address)
+_ipv6: Codec[IPv6Address] = Converted(
+    "IPv6Address", array(u16, 8), _ipv6_to_wire, _ipv6_from_wire, IPv6Address
+)
+_host: Codec[Host] = variant(_ipv4, _ipv6, string, empty)
+
+origin: Codec[Origin] = structure(Origin, string, _host, optional(u16))
+url: Codec[URL] = structure(URL, string, optional(structure(BlobEntry, string, byte_string, origin)))

@@ -1,0 +1,146 @@
+"""Memory that processes share: what one writes the others see, and no peer's memory can kill its reader."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from corelib import AnonymousBuffer, BufferRefused, CorelibError, UsageError
+
+
+def _memory(content: bytes, flags: int = 0) -> int:
+    fd = os.memfd_create("test", flags)
+    os.write(fd, content)
+    return fd
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_buffer_is_zeros_that_its_creator_writes() -> None:
+    with AnonymousBuffer.create(10_000) as buffer:
+        assert buffer.is_valid
+        assert buffer.size == len(buffer.data) == 10_000
+        assert not any(buffer.data)
+        buffer.data[9_998:] = b"ab"
+        assert bytes(buffer.data[-3:]) == b"\0ab"
+        assert os.pread(buffer.fd, 2, 9_998) == b"ab"
+        fd = buffer.fd
+    assert not _is_open(fd)
+    assert not buffer.is_valid
+
+
+def test_what_one_process_writes_another_sees() -> None:
+    with AnonymousBuffer.create(6) as buffer:
+        code = f"import mmap; mmap.mmap({buffer.fd}, 6)[:] = b'shared'"
+        subprocess.run([sys.executable, "-c", code], pass_fds=[buffer.fd], check=True)
+        assert bytes(buffer.data) == b"shared"
+
+
+def test_an_empty_buffer_and_an_invalid_one() -> None:
+    with AnonymousBuffer.create(0) as empty:
+        assert empty.is_valid
+        assert bytes(empty.data) == b""
+    none = AnonymousBuffer()
+    assert not none.is_valid
+    assert none.size == 0
+    with pytest.raises(UsageError, match="invalid"):
+        none.data  # noqa: B018
+    none.close()
+
+
+@pytest.mark.parametrize("size", [-1, 1 << 32])
+def test_a_size_that_no_buffer_has(size: int) -> None:
+    with pytest.raises(UsageError, match="0 to 4294967295"):
+        AnonymousBuffer.create(size)
+
+
+def test_a_view_outlives_its_buffer() -> None:
+    buffer = AnonymousBuffer.create(3)
+    view = buffer.data
+    buffer.close()
+    buffer.close()
+    view[:] = b"abc"
+    assert bytes(view) == b"abc"
+
+
+def test_the_last_reference_closes() -> None:
+    buffer = AnonymousBuffer.create(3)
+    fd = buffer.fd
+    del buffer
+    assert not _is_open(fd)
+
+
+def test_a_created_buffer_never_shrinks() -> None:
+    with AnonymousBuffer.create(100) as buffer, pytest.raises(PermissionError):
+        os.ftruncate(buffer.fd, 0)
+
+
+def test_received_memory_is_sealed_and_then_shared() -> None:
+    fd = _memory(b"0123456789", os.MFD_ALLOW_SEALING)
+    theirs = os.dup(fd)
+    with AnonymousBuffer.create_from_fd(fd, 4) as buffer:
+        assert buffer.fd == fd
+        with pytest.raises(PermissionError):
+            os.ftruncate(theirs, 0)
+        os.pwrite(theirs, b"new", 0)
+        assert bytes(buffer.data) == b"new3"
+        buffer.data[3] = ord("!")
+        assert os.pread(theirs, 4, 0) == b"new!"
+    os.close(theirs)
+
+
+def test_memory_that_cannot_be_sealed_is_copied() -> None:
+    fd = _memory(b"0123456789")
+    theirs = os.dup(fd)
+    with AnonymousBuffer.create_from_fd(fd, 10) as buffer:
+        assert not _is_open(fd)
+        os.ftruncate(theirs, 0)
+        assert bytes(buffer.data) == b"0123456789"
+    os.close(theirs)
+
+
+def test_memory_sealed_against_writing_is_mapped_for_reading() -> None:
+    fd = _memory(b"0123456789", os.MFD_ALLOW_SEALING)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    with AnonymousBuffer.create_from_fd(fd, 10) as buffer:
+        assert buffer.data.readonly
+        assert bytes(buffer.data) == b"0123456789"
+
+
+@pytest.mark.parametrize("flags", [0, os.MFD_ALLOW_SEALING])
+@pytest.mark.parametrize("size", [11, 0xFFFFFFFF, -1, 1 << 40])
+def test_a_size_beyond_the_file_is_refused_and_the_descriptor_is_left(flags: int, size: int) -> None:
+    fd = _memory(b"0123456789", flags)
+    with pytest.raises(BufferRefused) as caught:
+        AnonymousBuffer.create_from_fd(fd, size)
+    assert isinstance(caught.value, CorelibError)
+    os.close(fd)
+
+
+def test_a_copy_is_bounded() -> None:
+    fd = _memory(b"0123456789")
+    with pytest.raises(BufferRefused, match="10 bytes of memory that can still shrink; at most 9"):
+        AnonymousBuffer.create_from_fd(fd, 10, max_copied=9)
+    os.close(fd)
+
+
+def test_what_is_no_memory_is_refused(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for fd in (reading, writing, folder):
+        with pytest.raises(BufferRefused, match="not of memory"):
+            AnonymousBuffer.create_from_fd(fd, 0)
+        os.close(fd)
+    with pytest.raises(BufferRefused, match="of no use"):
+        AnonymousBuffer.create_from_fd(reading, 1)
