@@ -9,26 +9,49 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ipcc import nodes
-from ipcc.collisions import refuse_collisions, refuse_parameter_collisions
+from ipcc.collisions import refuse_collisions, refuse_member_collisions
+from ipcc.definitions import define
 from ipcc.diagnostics import Report, seen_from
 from ipcc.model import BUILTINS, Compilation, Endpoint, Message, Pair, Parameter, Payload
-from ipcc.names import class_name, endpoint_name, is_new, normal, pascal_name, python_name
-from ipcc.resolver import resolve_parameter
+from ipcc.names import (
+    class_name,
+    endpoint_name,
+    is_new,
+    normal,
+    pascal_name,
+    python_name,
+    refuse_underscore,
+)
+from ipcc.registered import Registered
+from ipcc.resolver import Resolver
+from ipcc.types import Definition, Struct
 
 _Node = TypeVar("_Node")
 
 
-def check(files: Sequence[nodes.File], report: Report) -> Compilation:
-    """The model of the files together. It is whole only if nothing was reported."""
+def check(
+    files: Sequence[nodes.File],
+    report: Report,
+    included: Sequence[nodes.File] = (),
+    registered: Sequence[Registered] = (),
+) -> Compilation:
+    """The model of the files together. It is whole only if nothing was reported.
+
+    `included` files give structs and enums alone, `registered` are the classes of Python modules.
+    """
     all_declared = (endpoint for file in files for endpoint in file.endpoints)
     declared = _distinct(all_declared, lambda endpoint: endpoint.name, "endpoint", report)
     kept = frozenset(endpoint_name(node.name.text) for node in declared)
-    endpoints = tuple(_endpoint(node, kept, report) for node in declared)
+    definitions = define((*files, *included), registered, kept, report)
+    kept |= definitions.kept
+    endpoints = tuple(_endpoint(node, kept, definitions.resolver, report) for node in declared)
+    definitions.resolver.finish()
     pairs = _pairs(endpoints)
     _refuse_equal_magics(declared, endpoints, report)
-    refuse_collisions(declared, endpoints, pairs, report)
+    refuse_collisions(declared, endpoints, pairs, definitions.declared, report)
     sources = tuple(file.source.name for file in files)
-    return Compilation(sources, endpoints, pairs, _shadowed(endpoints))
+    defined = tuple(definition for _, definition in definitions.declared)
+    return Compilation(sources, defined, endpoints, pairs, _shadowed(endpoints, defined))
 
 
 def _distinct(
@@ -42,18 +65,20 @@ def _distinct(
 # --- endpoints and messages ---
 
 
-def _endpoint(node: nodes.Endpoint, kept: frozenset[str], report: Report) -> Endpoint:
-    _refuse_underscore(node.name, "an endpoint", report)
+def _endpoint(node: nodes.Endpoint, kept: frozenset[str], resolver: Resolver, report: Report) -> Endpoint:
+    refuse_underscore(node.name, "an endpoint", report)
     messages: list[Message] = []
     id = 1
     for message in _distinct(node.messages, lambda message: message.name, "message", report):
-        messages.append(_message(node.name.text, message, id, kept, report))
+        messages.append(_message(node.name.text, message, id, kept, resolver, report))
         id += 1 if message.outputs is None else 2
     return Endpoint(node.name.text, endpoint_name(node.name.text), tuple(messages), node.documentation)
 
 
-def _message(endpoint: str, node: nodes.Message, id: int, kept: frozenset[str], report: Report) -> Message:
-    _refuse_underscore(node.name, "a message", report)
+def _message(
+    endpoint: str, node: nodes.Message, id: int, kept: frozenset[str], resolver: Resolver, report: Report
+) -> Message:
+    refuse_underscore(node.name, "a message", report)
     pascal = pascal_name(node.name.text)
     outputs = node.outputs
     return Message(
@@ -64,40 +89,36 @@ def _message(endpoint: str, node: nodes.Message, id: int, kept: frozenset[str], 
         class_name=class_name(pascal, kept),
         response_class=None if outputs is None else class_name(f"{pascal}Response", kept),
         id=id,
-        inputs=_payload(node.inputs, kept, report),
-        outputs=None if outputs is None else _payload(outputs, kept, report),
+        inputs=_payload(node.inputs, kept, resolver, report),
+        outputs=None if outputs is None else _payload(outputs, kept, resolver, report),
         line=node.text,
         answer_line="" if outputs is None else nodes.listed(outputs),
         documentation=node.documentation,
     )
 
 
-def _payload(declared: Iterable[nodes.Parameter], kept: frozenset[str], report: Report) -> Payload:
+def _payload(
+    declared: Iterable[nodes.Parameter], kept: frozenset[str], resolver: Resolver, report: Report
+) -> Payload:
     parameters: list[Parameter] = []
     names: list[nodes.Name] = []
     first: dict[str, nodes.Name] = {}
     for node in declared:
-        type = resolve_parameter(node, report)
+        type = resolver.parameter(node)
         if node.name and is_new(node.name, first, "parameter", report):
             _check_parameter_name(node.name, report)
             names.append(node.name)
             parameters.append(Parameter(node.name.text, python_name(node.name.text, kept), type))
-    refuse_parameter_collisions(names, parameters, report)
+    refuse_member_collisions("parameter", names, parameters, report)
     return Payload(tuple(parameters))
 
 
 def _check_parameter_name(name: nodes.Name, report: Report) -> None:
-    _refuse_underscore(name, "a parameter", report)
+    refuse_underscore(name, "a parameter", report)
     if normal(name.text) == "self":
         report.error(
             name.span, "a parameter cannot be named 'self'", "Python's methods use that name; take another"
         )
-
-
-def _refuse_underscore(name: nodes.Name, what: str, report: Report) -> None:
-    if normal(name.text).startswith("_"):
-        message = f"the name of {what} cannot begin with an underscore"
-        report.error(name.span, message, "such names are the runtime's own")
 
 
 # --- what only the whole shows ---
@@ -136,11 +157,14 @@ def _refuse_equal_magics(
             report.error(node.name.span, message, f"rename one; '{other.text}' is in {where}")
 
 
-def _shadowed(endpoints: Iterable[Endpoint]) -> frozenset[str]:
+def _shadowed(endpoints: Iterable[Endpoint], definitions: Iterable[Definition]) -> frozenset[str]:
     names: set[str] = set()
     for endpoint in endpoints:
         names |= {endpoint.python}
         for message in endpoint.messages:
             names |= {message.python, message.class_name}
             names |= {parameter.python for payload in message.payloads for parameter in payload.parameters}
+    for definition in definitions:
+        if isinstance(definition, Struct):
+            names |= {field.python for field in definition.fields}
     return BUILTINS & names

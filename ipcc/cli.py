@@ -1,32 +1,43 @@
-"""The command `ipcc`: arguments, output files, exit codes (0 fine, 1 wrong input, 2 wrong command line).
+"""The command `ipcc`: arguments, what is printed, exit codes (0 fine, 1 wrong input, 2 wrong command line).
 
-Knows the terminal and the file system; of the compiler only its one entry.
+Knows the terminal; each tool's work is in a file of its own.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import os
+import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
-from ipcc.compiler import compile_files
-from ipcc.diagnostics import CommandError, CompileError
+from ipcc.compiler import compile_files, model_of
+from ipcc.describe import as_json as described_as_json
+from ipcc.describe import described
+from ipcc.diagnostics import CommandError, CompileError, Diagnostic
+from ipcc.diff import compare
+from ipcc.formatter import format_source
+from ipcc.output import write_whole
+from ipcc.source import read_source
 
-_EPILOG = "'ipcc check FILE...' shows what is wrong and writes nothing. A file named 'check' is './check'."
+_EPILOG = "Other commands: {}; 'ipcc COMMAND --help' tells of one. A file named 'check' is './check'."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given.pop(0) if given and given[0] in _COMMANDS else ""
+    add_arguments, run = _COMMANDS[name]
+    parser = ArgumentParser(f"ipcc {name}".rstrip())
+    parser.set_defaults(diagnostics_as_json=False)
+    add_arguments(parser)
+    options = parser.parse_args(given)
     try:
-        if given[:1] == ["check"]:
-            _check(given[1:])
-        else:
-            _compile(given)
+        return run(options)
     except CompileError as error:
-        print(error, file=sys.stderr)
+        _show(error.diagnostics, options)
         return 1
     except CommandError as error:
         print(f"ipcc: error: {error}", file=sys.stderr)
@@ -34,42 +45,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_output()
         return 1
-    return 0
 
 
-def _compile(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser("ipcc", description="Compile IPC interfaces to Python.", epilog=_EPILOG)
-    _add_inputs(parser)
+# --- ipcc ---
+
+
+def _compile_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Compile IPC interfaces to a Python module."
+    parser.epilog = _EPILOG.format(", ".join(filter(None, _COMMANDS)))
+    _add_interfaces(parser)
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="the module to write, instead of standard output"
     )
-    options = parser.parse_args(arguments)
+    _add_json_diagnostics(parser)
+
+
+def _compile(options: Namespace) -> int:
+    if options.output is None and options.diagnostics_as_json:
+        raise CommandError("--json needs '-o OUT': standard output cannot hold the module as well")
     if options.output is not None:
         _refuse_own_source(options.output, options.files)
-    text = compile_files(options.files, options.include)
+    text = compile_files(options.files, options.include, options.types, options.output)
     if options.output is None:
         _print(text)
     else:
         _write(options.output, text)
-
-
-def _check(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser("ipcc check", description="Show what is wrong with IPC interfaces.")
-    _add_inputs(parser)
-    options = parser.parse_args(arguments)
-    compile_files(options.files, options.include)
-
-
-def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="an interface file (.ipc)")
-    parser.add_argument(
-        "-I",
-        dest="include",
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="a folder to look for includes in",
-    )
+        _show((), options)
+    return 0
 
 
 def _refuse_own_source(output: str, files: Sequence[str]) -> None:
@@ -78,35 +80,190 @@ def _refuse_own_source(output: str, files: Sequence[str]) -> None:
             raise CommandError(f"'{output}' is a source: choose another output")
 
 
+# --- ipcc check ---
+
+
+def _check_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Show what is wrong with IPC interfaces, and write nothing."
+    _add_interfaces(parser)
+    parser.add_argument(
+        "--generated", metavar="OUT", help="a module that must be what the compiler would write"
+    )
+    _add_json_diagnostics(parser)
+
+
+def _check(options: Namespace) -> int:
+    text = compile_files(options.files, options.include, options.types, options.generated)
+    if options.generated is not None:
+        _refuse_stale(options.generated, text, options)
+    _show((), options)
+    return 0
+
+
+def _refuse_stale(module: str, text: str, options: Namespace) -> None:
+    if _content(module) != text.encode():
+        folders = [word for folder in options.include for word in ("-I", folder)]
+        types = [word for file in options.types for word in ("--types", file)]
+        command = shlex.join(["ipcc", *options.files, *folders, *types, "-o", module])
+        raise CompileError([Diagnostic(module, "not what ipcc would write", f'run "{command}"')])
+
+
+def _content(path: str) -> bytes:
+    with _reading(path), open(path, "rb") as file:
+        return file.read()
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CompileError([Diagnostic(path, "cannot read", error.strerror or str(error))]) from error
+    except ValueError as error:
+        raise CompileError([Diagnostic(path, "cannot read", str(error))]) from error
+
+
+# --- ipcc format ---
+
+
+def _format_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Put interface files into canonical style. A file with errors is left alone."
+    parser.add_argument("files", nargs="+", metavar="FILE", help="an interface file (.ipc)")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file would change")
+
+
+def _format(options: Namespace) -> int:
+    diagnostics: list[Diagnostic] = []
+    for path in options.files:
+        try:
+            diagnostics += _format_one(path, only_check=options.check)
+        except CompileError as error:
+            diagnostics += error.diagnostics
+    if diagnostics:
+        raise CompileError(diagnostics)
+    return 0
+
+
+def _format_one(path: str, *, only_check: bool) -> list[Diagnostic]:
+    with _reading(path):
+        source = read_source(path)
+    text = format_source(source)
+    if text.encode() == _content(path):
+        return []
+    if only_check:
+        return [Diagnostic(path, "not in canonical style", f"run 'ipcc format {path}'")]
+    _write(path, text)
+    return []
+
+
+# --- ipcc describe ---
+
+
+def _describe_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Show what interfaces hold: endpoints, magics, message ids, signatures, types."
+    _add_interfaces(parser)
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def _describe(options: Namespace) -> int:
+    model = model_of(options.files, options.include, options.types)
+    _print(_json(described_as_json(model)) if options.json else described(model))
+    return 0
+
+
+# --- ipcc diff ---
+
+
+def _diff_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Show what a change of an interface breaks; exit 1 if it breaks anything."
+    parser.add_argument("old", metavar="OLD", help="the interface file (.ipc) before")
+    parser.add_argument("new", metavar="NEW", help="the interface file (.ipc) now")
+    _add_where_types_are(parser)
+    parser.add_argument("--json", action="store_true", help="as a JSON array")
+
+
+def _diff(options: Namespace) -> int:
+    old, new = (model_of([path], options.include, options.types) for path in (options.old, options.new))
+    changes = compare(old, new)
+    if options.json:
+        _print(_json([change.as_json() for change in changes]))
+    else:
+        _print("".join(f"{change}\n" for change in changes))
+    return 1 if any(change.breaks for change in changes) else 0
+
+
+# --- arguments ---
+
+
+def _add_interfaces(parser: ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="an interface file (.ipc)")
+    _add_where_types_are(parser)
+
+
+def _add_where_types_are(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "-I",
+        dest="include",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder to look for includes in",
+    )
+    parser.add_argument(
+        "--types",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="a Python file whose registered types every interface file may use",
+    )
+
+
+def _add_json_diagnostics(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--json",
+        dest="diagnostics_as_json",
+        action="store_true",
+        help="the diagnostics as a JSON array on standard output",
+    )
+
+
+# --- what is printed and written ---
+
+
+def _show(diagnostics: Iterable[Diagnostic], options: Namespace) -> None:
+    if options.diagnostics_as_json:
+        _print(_json([diagnostic.as_json() for diagnostic in diagnostics]))
+        return
+    in_colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    for diagnostic in diagnostics:
+        print(diagnostic.shown(in_colour=in_colour), file=sys.stderr)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
 def _print(text: str) -> None:
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
 
 
 def _write(path: str, text: str) -> None:
-    """Write a regular file whole or not at all; what is no regular file, such as /dev/null, directly."""
-    target = os.path.realpath(path)
     try:
-        if os.path.exists(target) and not os.path.isfile(target):
-            with open(target, "w", encoding="utf-8") as file:
-                file.write(text)
-        else:
-            _replace(target, text)
+        write_whole(path, text)
     except OSError as error:
         raise CommandError(f"cannot write '{path}': {error.strerror}") from error
-
-
-def _replace(target: str, text: str) -> None:
-    temporary = f"{target}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, target)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
 
 
 def _silence_output() -> None:
     """Python flushes standard output once more at exit, into the pipe that broke."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_COMMANDS: dict[str, tuple[Callable[[ArgumentParser], None], Callable[[Namespace], int]]] = {
+    "": (_compile_arguments, _compile),
+    "check": (_check_arguments, _check),
+    "format": (_format_arguments, _format),
+    "describe": (_describe_arguments, _describe),
+    "diff": (_diff_arguments, _diff),
+}

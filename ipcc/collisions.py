@@ -1,6 +1,6 @@
 """The Python names that declarations take, scope by scope, and the refusal of two that would be one.
 
-Knows which classes and methods are made of the model; no types and no text.
+Knows which classes and methods are made of the model; no text.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ipcc.diagnostics import Report, seen_from
 from ipcc.model import Endpoint, Message, Pair, Parameter
 from ipcc.names import normal
 from ipcc.source import Span
+from ipcc.types import Definition, Enumerator, Member
 
 
 @attrs.frozen
@@ -25,6 +26,7 @@ class _Use:
     name: str
     span: Span
     order: int
+    is_message: bool = False
 
 
 _Forms = Callable[[Message], Iterator[tuple[str, str]]]
@@ -32,11 +34,19 @@ _Forms = Callable[[Message], Iterator[tuple[str, str]]]
 
 
 def refuse_collisions(
-    declared: Sequence[nodes.Endpoint], endpoints: Sequence[Endpoint], pairs: Iterable[Pair], report: Report
+    declared: Sequence[nodes.Endpoint],
+    endpoints: Sequence[Endpoint],
+    pairs: Iterable[Pair],
+    definitions: Sequence[tuple[nodes.Name, Definition]],
+    report: Report,
 ) -> None:
     """Report each declaration that would share a name with an earlier one in a scope of the module, once."""
     places = _Places(declared)
-    scopes = [list(_module_scope(endpoints, pairs, places))]
+    types = [
+        _Use(d.python, f"type '{d.name}'", d.name, name.span, number - len(definitions))
+        for number, (name, d) in enumerate(definitions)
+    ]
+    scopes = [[*types, *_module_scope(endpoints, pairs, places)]]
     for endpoint in endpoints:
         scopes.append(list(_uses(endpoint, _classes, places)))
     for pair in pairs:
@@ -45,12 +55,15 @@ def refuse_collisions(
     _refuse_in(scopes, report)
 
 
-def refuse_parameter_collisions(
-    names: Iterable[nodes.Name], parameters: Iterable[Parameter], report: Report
+def refuse_member_collisions(
+    what: str,
+    names: Iterable[nodes.Name],
+    members: Iterable[Parameter | Member | Enumerator],
+    report: Report,
 ) -> None:
-    """The same for the parameters of one list."""
-    both = enumerate(zip(names, parameters, strict=True))
-    uses = [_Use(p.python, f"parameter '{p.name}'", p.name, name.span, order) for order, (name, p) in both]
+    """The same for the parameters, fields or enumerators (`what`) of one list."""
+    both = enumerate(zip(names, members, strict=True))
+    uses = [_Use(m.python, f"{what} '{m.name}'", m.name, name.span, order) for order, (name, m) in both]
     _refuse_in([uses], report)
 
 
@@ -66,7 +79,7 @@ class _Places:
         self._order = {path: number for number, path in enumerate(self._spans)}
 
     def use(self, python: str, what: str, *path: str) -> _Use:
-        return _Use(python, what, path[-1], self._spans[path], self._order[path])
+        return _Use(python, what, path[-1], self._spans[path], self._order[path], len(path) > 1)
 
 
 # --- scopes ---
@@ -127,6 +140,6 @@ def _refuse(use: _Use, other: _Use, report: Report) -> None:
     hint = f"rename one; '{other.name}' is in {seen_from(use.span, other.span)}"
     if use.span == other.span:
         hint = "rename it"
-    elif use.name == other.name:
+    elif use.name == other.name and use.is_message:
         message = f"message '{use.name}' is in both endpoints of a pair, and synchronous in one"
     report.error(use.span, message, hint)

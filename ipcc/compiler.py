@@ -15,33 +15,52 @@ from ipcc import nodes
 from ipcc.checker import check
 from ipcc.diagnostics import CompileError, Report
 from ipcc.emitter import emit
-from ipcc.includes import refuse_includes
+from ipcc.includes import Paths, bring, paths_of
+from ipcc.model import Compilation
 from ipcc.parser import parse
 from ipcc.source import Source, read_source
 from ipcc.tokens import tokenize
 
 
-def compile_files(paths: Sequence[str], folders: Iterable[str] = ()) -> str:
+def compile_files(
+    paths: Sequence[str],
+    folders: Iterable[str] = (),
+    types: Iterable[str] = (),
+    output: str | None = None,
+) -> str:
     """Compile interface files to the text of one Python module.
 
-    `folders` are where includes are looked for besides the including file's own. Raises CompileError.
+    `folders` are where includes are looked for besides the including file's own, `types` Python files that
+    every file includes, `output` where the module will lie: in a package it imports what `#include "x.py"`
+    names from that. Raises CompileError.
     """
-    report = Report()
-    sources = [source for path in paths if (source := _read(path, report))]
-    return _compile(sources, folders, report)
+    return emit(model_of(paths, folders, types, output))
 
 
 def compile_sources(sources: Sequence[Source], folders: Iterable[str] = ()) -> str:
     """The same for texts that are in memory."""
-    return _compile(sources, folders, Report())
+    return emit(_model(sources, Paths(tuple(folders)), Report()))
 
 
-def load(path: str | PathLike[str], folders: Iterable[str] = ()) -> ModuleType:
+def model_of(
+    paths: Sequence[str],
+    folders: Iterable[str] = (),
+    types: Iterable[str] = (),
+    output: str | None = None,
+) -> Compilation:
+    """The checked model of interface files, for tools. Raises CompileError."""
+    report = Report()
+    sources = [source for path in paths if (source := _read(path, report))]
+    return _model(sources, paths_of(folders, types, output), report)
+
+
+def load(path: str | PathLike[str], folders: Iterable[str] = (), types: Iterable[str] = ()) -> ModuleType:
     """Compile an interface file in memory and return its module, for scripts and tests.
 
-    Raises CompileError. The module is not in `sys.modules`; a debugger sees its text.
+    Raises CompileError. The module is not in `sys.modules`; a debugger sees its text. Registered Python
+    modules must be importable.
     """
-    text = compile_files([fspath(path)], folders)
+    text = compile_files([fspath(path)], folders, types)
     stem, _ = splitext(basename(fspath(path)))
     filename = f"<ipcc {fspath(path)}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
@@ -50,13 +69,13 @@ def load(path: str | PathLike[str], folders: Iterable[str] = ()) -> ModuleType:
     return module
 
 
-def _compile(sources: Sequence[Source], folders: Iterable[str], report: Report) -> str:
+def _model(sources: Sequence[Source], paths: Paths, report: Report) -> Compilation:
     files = [_parse(source, report) for source in sources]
-    refuse_includes(files, folders, report)
-    model = check(files, report)
+    brought = bring(files, paths, lambda source: _parse(source, report), report)
+    model = check(files, report, brought.files, brought.registered)
     if report:
-        raise CompileError(report.in_order_of(sources))
-    return emit(model)
+        raise CompileError(report.in_order_of((*sources, *brought.sources)))
+    return model
 
 
 def _parse(source: Source, report: Report) -> nodes.File:

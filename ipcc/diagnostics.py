@@ -6,12 +6,17 @@ Knows sources and spans, and no stage of the compiler.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 
 import attrs
 
 from ipcc.source import Source, Span
+
+_WIDEST = 120
+"""The most characters of a source line that are shown."""
+
+_ELLIPSIS = "..."
 
 
 class CompileError(Exception):
@@ -35,9 +40,37 @@ class Diagnostic:
     hint: str = ""
 
     def __str__(self) -> str:
+        return self.shown()
+
+    def shown(self, *, in_colour: bool = False) -> str:
+        """As the tool shows it: its line, and the source's with carets under what is wrong."""
+        paint = _painted if in_colour else _plain
         if isinstance(self.place, str):
-            return f"{self.place}: error: {self.message}" + (f": {self.hint}" if self.hint else "")
-        return _shown_at(self.place, self.message, self.hint)
+            hint = f": {self.hint}" if self.hint else ""
+            return _headline(self.place, self.message + hint, paint)
+        return _shown_at(self.place, self.message, self.hint, paint)
+
+    def as_json(self) -> dict[str, object]:
+        """As editors read it. Lines and columns count from 1, columns in characters; `end` lies behind.
+
+        What is wrong with a whole file is at its very beginning.
+        """
+        line, column = end_line, end_column = 1, 1
+        file = self.place
+        if isinstance(file, Span):
+            source = file.source
+            line, column = source.place(file.start)
+            end_line, end_column = source.place(file.end)
+            file = source.path
+        return {
+            "file": file,
+            "line": line,
+            "column": column,
+            "end": {"line": end_line, "column": end_column},
+            "severity": "error",
+            "message": self.message,
+            "hint": self.hint,
+        }
 
 
 class Report:
@@ -78,16 +111,47 @@ def seen_from(place: Span, other: Span) -> str:
     return where if other.source is place.source else f"{other.source.path}, {where}"
 
 
-def _shown_at(span: Span, message: str, hint: str) -> str:
+_Paint = Callable[[str, str], str]
+
+_STYLES = {"place": "1", "error": "1;31", "message": "1", "gutter": "1;34", "caret": "1;31", "hint": "36"}
+"""How each part looks on a terminal, as parameters of ECMA-48's SGR."""
+
+
+def _painted(part: str, text: str) -> str:
+    return f"\x1b[{_STYLES[part]}m{text}\x1b[0m" if text else ""
+
+
+def _plain(part: str, text: str) -> str:
+    return text
+
+
+def _headline(place: str, message: str, paint: _Paint) -> str:
+    return f"{paint('place', f'{place}:')} {paint('error', 'error:')} {paint('message', message)}"
+
+
+def _shown_at(span: Span, message: str, hint: str, paint: _Paint) -> str:
     line, column = span.source.place(span.start)
-    text = span.source.line(line)
-    before, marked = text[: column - 1], text[column - 1 : column - 1 + span.end - span.start]
-    carets = "^" * max(1, _width(marked))
+    start = column - 1
+    text, start, end = _clipped(span.source.line(line), start, start + span.end - span.start)
+    carets = "^" * max(1, _width(text[start:end]))
     return (
-        f"{span.source.path}:{line}:{column}: error: {message}\n"
-        f"{line:>5} | {_printable(text)}\n"
-        f"      | {_blank(before)}{carets}{' ' + hint if hint else ''}"
+        f"{_headline(f'{span.source.path}:{line}:{column}', message, paint)}\n"
+        f"{paint('gutter', f'{line:>5} |')} {_printable(text)}\n"
+        f"{paint('gutter', '      |')} {_blank(text[:start])}{paint('caret', carets)}"
+        f"{' ' + paint('hint', hint) if hint else ''}"
     )
+
+
+def _clipped(text: str, start: int, end: int) -> tuple[str, int, int]:
+    """The part of a long line around what is marked from `start` up to `end`, and where the mark is in it."""
+    if len(text) <= _WIDEST:
+        return text, start, end
+    first = max(0, min(start - _WIDEST // 3, len(text) - _WIDEST))
+    before = _ELLIPSIS if first else ""
+    after = _ELLIPSIS if first + _WIDEST < len(text) else ""
+    shift = len(before) - first
+    last = min(end, first + _WIDEST)
+    return f"{before}{text[first : first + _WIDEST]}{after}", start + shift, last + shift
 
 
 def _printable(text: str) -> str:

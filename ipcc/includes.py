@@ -1,32 +1,184 @@
-"""What an `#include` brings. A C++ header is accepted and brings nothing.
+"""What an `#include` brings: another interface file's structs and enums, a Python module's registered types.
 
-Knows paths and folders; no types.
+Knows paths, folders and module names; of the files' content only their includes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+import attrs
 
 from ipcc import nodes
 from ipcc.diagnostics import Report
+from ipcc.registered import Registered, read_registered
+from ipcc.source import Source, Span, read_source
 
-_OF_OURS = (".ipc", ".py")
-
-
-def refuse_includes(files: Iterable[nodes.File], folders: Iterable[str], report: Report) -> None:
-    """Report the includes that would have to bring something: interface files and Python modules."""
-    searched = tuple(folders)
-    for file in files:
-        for include in file.includes:
-            if include.path.endswith(_OF_OURS):
-                _refuse(include, (os.path.dirname(file.source.path), *searched), report)
+Parse = Callable[[Source], nodes.File]
 
 
-def _refuse(include: nodes.Include, folders: Iterable[str], report: Report) -> None:
-    if any(os.path.isfile(os.path.join(folder, include.path)) for folder in folders):
-        hint = "only C++ headers, which bring nothing, can be included"
-        report.error(include.span, f"including '{include.path}' is not supported", hint)
-    else:
-        hint = "it is looked for beside the file and in the -I folders"
-        report.error(include.span, f"cannot find '{include.path}'", hint)
+@attrs.frozen
+class Brought:
+    """The interface files and registered types that includes bring, each once, in order of first mention."""
+
+    files: tuple[nodes.File, ...]
+    registered: tuple[Registered, ...]
+    sources: tuple[Source, ...]
+
+
+@attrs.frozen
+class Paths:
+    """Where includes are looked for, and where the output will lie.
+
+    `types` are Python files that every file includes. The output may lie in a package.
+    """
+
+    folders: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    output_is_in_package: bool = False
+
+
+def bring(files: Sequence[nodes.File], paths: Paths, parse: Parse, report: Report) -> Brought:
+    """Follow the includes of the files. What cannot be found or read, or goes in a circle, is reported."""
+    return _Includes(files, paths, parse, report).brought()
+
+
+class _Includes:
+    def __init__(self, files: Sequence[nodes.File], paths: Paths, parse: Parse, report: Report) -> None:
+        self._files = files
+        self._paths = paths
+        self._parse = parse
+        self._report = report
+        self._known = {os.path.realpath(file.source.path): file for file in files}
+        self._new: list[nodes.File] = []
+        self._modules: dict[str, str] = {}
+        self._registered: list[Registered] = []
+        self._sources: list[Source] = []
+        self._finished: set[str] = set()
+
+    def brought(self) -> Brought:
+        for path in self._paths.types:
+            self._types_file(path)
+        for file in self._files:
+            self._follow(file)
+        return Brought(tuple(self._new), tuple(self._registered), tuple(self._sources))
+
+    def _follow(self, root: nodes.File) -> None:
+        """Depth first, with the path to the file at hand as a list, for chains may be long."""
+        path = [(root, iter(root.includes))]
+        while path:
+            file, remaining = path[-1]
+            include = next(remaining, None)
+            if include is None:
+                self._finished.add(os.path.realpath(file.source.path))
+                path.pop()
+            elif included := self._include(include, file, [f for f, _ in path]):
+                path.append((included, iter(included.includes)))
+
+    def _include(
+        self, include: nodes.Include, file: nodes.File, path: Sequence[nodes.File]
+    ) -> nodes.File | None:
+        """The interface file to follow next, if the include brings a new one."""
+        if not include.path.endswith((".ipc", ".py")):
+            return None
+        found = self._find(include, file.source)
+        if found is None:
+            hint = "it is looked for beside the file and in the -I folders"
+            self._report.error(include.span, f"cannot find '{include.path}'", hint)
+        elif include.path.endswith(".py"):
+            self._module(found, _module_path(include.path), include.is_quoted, include.span)
+        else:
+            return self._interface(found, include, path)
+        return None
+
+    def _find(self, include: nodes.Include, source: Source) -> str | None:
+        for folder in (os.path.dirname(source.path), *self._paths.folders):
+            path = os.path.join(folder, include.path)
+            if os.path.isfile(path):
+                return path
+        return None
+
+    # --- interface files ---
+
+    def _interface(self, found: str, include: nodes.Include, path: Sequence[nodes.File]) -> nodes.File | None:
+        real = os.path.realpath(found)
+        circle = [os.path.realpath(file.source.path) for file in path]
+        if real in circle:
+            by_way = [os.path.basename(name) for name in circle[circle.index(real) + 1 :]]
+            message = f"'{include.path}' includes itself"
+            message += f", by way of {', '.join(map(repr, by_way))}" if by_way else ""
+            self._report.error(include.span, message, "move what both need into a file of its own")
+            return None
+        if real in self._finished:
+            return None
+        if real not in self._known:
+            source = self._read(found, include.span)
+            if source is None:
+                return None
+            self._known[real] = self._parse(source)
+            self._new.append(self._known[real])
+        return self._known[real]
+
+    def _read(self, path: str, place: Span | str) -> Source | None:
+        try:
+            source = read_source(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            self._report.error(place, f"cannot read '{path}'", reason)
+            return None
+        self._sources.append(source)
+        return source
+
+    # --- Python modules ---
+
+    def _types_file(self, path: str) -> None:
+        if not os.path.isfile(path):
+            self._report.error(
+                path, "cannot read", "No such file" if not os.path.exists(path) else "not a file"
+            )
+            return
+        is_elsewhere = os.path.isabs(path) or ".." in path.split("/")
+        name = os.path.basename(path) if is_elsewhere else os.path.normpath(path)
+        self._module(path, _module_path(name), True, path)
+
+    def _module(self, found: str, name: str, is_quoted: bool, place: Span | str) -> None:
+        real = os.path.realpath(found)
+        if is_quoted and self._paths.output_is_in_package:
+            name = f".{name}"
+        if self._modules.setdefault(real, name) != name:
+            message = f"'{found}' is included as '{name}' and as '{self._modules[real]}'"
+            self._report.error(place, message, "include it in one way")
+            return
+        if real in self._finished or not self._check_module_name(name, place):
+            return
+        self._finished.add(real)
+        source = self._read(found, place)
+        if source:
+            self._registered += read_registered(source, name, self._report)
+
+    def _check_module_name(self, name: str, place: Span | str) -> bool:
+        parts = name.removeprefix(".").split(".")
+        if not all(part.isidentifier() for part in parts):
+            message = f"'{name}' is no name of a Python module"
+            self._report.error(place, message, "rename the file, or its folder")
+            return False
+        if parts[0] in sys.stdlib_module_names and not name.startswith("."):
+            message = f"'{parts[0]}' is a module of the standard library"
+            self._report.error(place, message, "rename the file, or include it from the folder above")
+            return False
+        return True
+
+
+def _module_path(path: str) -> str:
+    return path.removesuffix(".py").replace("/", ".")
+
+
+def in_package(output: str | None) -> bool:
+    """Whether a module at this path lies in a package."""
+    return output is not None and os.path.isfile(os.path.join(os.path.dirname(output), "__init__.py"))
+
+
+def paths_of(folders: Iterable[str], types: Iterable[str], output: str | None) -> Paths:
+    return Paths(tuple(folders), tuple(types), in_package(output))

@@ -5,6 +5,7 @@ Knows brackets, commas and strings of the flat lines that the emitter makes; not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import attrs
@@ -15,6 +16,8 @@ WIDTH = 110
 INDENTATION = "    "
 
 _OPENERS = "(["
+_ANNOTATED = re.compile(r"\w+: [^=(]+ = ")
+"""The target of an assignment with its annotation, which does not break."""
 
 
 @attrs.frozen
@@ -99,7 +102,8 @@ def _tail(text: str, indent: str) -> Iterator[str]:
 
 
 def _split(text: str) -> _Split | None:
-    start = _first_bracket(text)
+    annotated = _ANNOTATED.match(text)
+    start = _first_bracket(text, annotated.end() if annotated else 0)
     if start < 0:
         return None
     end = _end_of_bracket(text, start)
@@ -108,8 +112,8 @@ def _split(text: str) -> _Split | None:
     return _Split(text[: start + 1], items, inside.endswith(","), text[end:]) if inside else None
 
 
-def _first_bracket(text: str) -> int:
-    return min((at for at in map(text.find, _OPENERS) if at >= 0), default=-1)
+def _first_bracket(text: str, start: int = 0) -> int:
+    return min((at for opener in _OPENERS if (at := text.find(opener, start)) >= 0), default=-1)
 
 
 def _end_of_bracket(text: str, start: int) -> int:

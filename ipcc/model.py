@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from ipcc.types import Layout, Type
+from ipcc.codecs import Codec, named_codecs
+from ipcc.types import Definition, Enumeration, Layout, Struct, Type, doc_comments, reached
 
-BUILTINS = frozenset({"bool", "bytes", "dict", "float", "int", "len", "list", "staticmethod", "str", "tuple"})
+BUILTINS = frozenset(
+    {"bool", "bytes", "dict", "float", "int", "len", "list", "object", "staticmethod", "str", "tuple"}
+)
 """The builtins that generated code uses."""
 
 
@@ -68,6 +71,10 @@ class Payload:
     @steps.default
     def _lay_out(self) -> tuple[Run | Parameter, ...]:
         return tuple(_steps(self.parameters))
+
+    @property
+    def types(self) -> tuple[Type, ...]:
+        return tuple(parameter.type for parameter in self.parameters)
 
     @property
     def holds_files(self) -> bool:
@@ -128,12 +135,23 @@ class Message:
 
     @property
     def canonical(self) -> str:
+        """Name and types, then each definition that they lead to, in order of first use."""
+        definitions = (f";{d.canonical}" for d in reached(self.types) if d.canonical)
+        return "".join([self._line, *definitions])
+
+    @property
+    def _line(self) -> str:
         answer = "=|" if self.outputs is None else f"=>{self.outputs.canonical}"
         return f"{self.qualified_name}{self.inputs.canonical}{answer}"
 
     @property
     def payloads(self) -> tuple[Payload, ...]:
         return (self.inputs,) if self.outputs is None else (self.inputs, self.outputs)
+
+    @property
+    def types(self) -> Iterator[Type]:
+        for payload in self.payloads:
+            yield from payload.types
 
 
 @attrs.frozen
@@ -157,10 +175,13 @@ class Endpoint:
 
     @property
     def schema(self) -> str:
-        """The endpoint as canonical `.ipc` text."""
-        lines = [*_doc_comments(self.documentation, ""), f"endpoint {self.name}", "{"]
+        """The endpoint, behind the types that it uses, as canonical `.ipc` text."""
+        lines: list[str] = []
+        for definition in reached(type for message in self.messages for type in message.types):
+            lines += [*definition.text, ""]
+        lines += [*doc_comments(self.documentation, ""), f"endpoint {self.name}", "{"]
         for message in self.messages:
-            lines += [*_doc_comments(message.documentation, "    "), f"    {message.line}"]
+            lines += [*doc_comments(message.documentation, "    "), f"    {message.line}"]
         return "\n".join([*lines, "}", ""])
 
 
@@ -186,9 +207,26 @@ class Compilation:
     """All that one module is made of. `shadowed` are the builtins that something declared is named as."""
 
     sources: tuple[str, ...]
+    definitions: tuple[Definition, ...]
     endpoints: tuple[Endpoint, ...]
     pairs: tuple[Pair, ...]
     shadowed: frozenset[str]
+
+    @property
+    def structs(self) -> tuple[Struct, ...]:
+        """Those that the module has classes for."""
+        return tuple(d for d in self.definitions if isinstance(d, Struct) and not d.module)
+
+    @property
+    def enumerations(self) -> tuple[Enumeration, ...]:
+        """Those that the module has classes for."""
+        return tuple(d for d in self.definitions if isinstance(d, Enumeration) and not d.module)
+
+    @property
+    def imported(self) -> tuple[Definition, ...]:
+        """The registered classes that the module uses."""
+        used = set(reached(self._types))
+        return tuple(d for d in self.definitions if d.module and d in used)
 
     @property
     def payloads(self) -> Iterator[Payload]:
@@ -202,19 +240,31 @@ class Compilation:
         return tuple(sorted({run.format for payload in self.payloads for run in payload.runs}))
 
     @property
-    def composites(self) -> tuple[Type, ...]:
-        """The composite types whose codecs the module makes: parts before wholes, otherwise by name."""
-        found: dict[str, Type] = {}
-        types = {p.type.canonical: p.type for payload in self.payloads for p in payload.parameters}
-        for canonical in sorted(types):
-            _add_composites(types[canonical], found)
-        return tuple(found.values())
+    def codecs(self) -> tuple[Codec, ...]:
+        """The codecs that the module makes: parts before wholes, otherwise by spelling."""
+        types = {type.canonical: type for payload in self.payloads for type in payload.types}
+        return tuple(named_codecs((types[canonical] for canonical in sorted(types)), self.formats))
+
+    @property
+    def annotations(self) -> Iterator[str]:
+        """The Python types that the module mentions."""
+        for type in self._types:
+            yield type.annotation
+            yield type.accepted
 
     @property
     def exports(self) -> tuple[str, ...]:
         """The public names of the module, sorted."""
-        names = [n for e in self.endpoints for n in (e.python, e.proxy, e.stub)]
+        names = [d.python for d in self.structs] + [d.python for d in self.enumerations]
+        names += [n for e in self.endpoints for n in (e.python, e.proxy, e.stub)]
         return tuple(sorted(names + [n for pair in self.pairs for n in (pair.to_server, pair.from_client)]))
+
+    @property
+    def _types(self) -> Iterator[Type]:
+        for payload in self.payloads:
+            yield from payload.types
+        for struct in self.structs:
+            yield from struct.types
 
 
 def endpoint_magic(name: str) -> int:
@@ -245,15 +295,3 @@ def _steps(parameters: Iterable[Parameter]) -> Iterator[Run | Parameter]:
         yield parameter
     if fields:
         yield Run(tuple(fields))
-
-
-def _add_composites(type: Type, found: dict[str, Type]) -> None:
-    for part in type.parts:
-        _add_composites(part, found)
-    if type.maker:
-        found.setdefault(type.codec, type)
-
-
-def _doc_comments(documentation: Iterable[str], indentation: str) -> Iterator[str]:
-    for line in documentation:
-        yield f"{indentation}/// {line}".rstrip()

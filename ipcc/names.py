@@ -5,12 +5,13 @@ Knows no types.
 
 from __future__ import annotations
 
+import builtins
 import unicodedata
 from keyword import iskeyword
 
 from ipcc import nodes
 from ipcc.diagnostics import Report, seen_from
-from ipcc.reserved import is_reserved, is_reserved_class
+from ipcc.reserved import is_reserved, is_reserved_class, is_reserved_enumerator
 
 
 def normal(name: str) -> str:
@@ -29,15 +30,40 @@ def pascal_name(name: str) -> str:
     return normal("".join(part[:1].upper() + part[1:] for part in normal(name).split("_")))
 
 
+def class_name(pascal: str, kept: frozenset[str]) -> str:
+    """The name of a message class."""
+    return f"{pascal}_" if is_reserved_class(pascal) or pascal in kept else pascal
+
+
 def endpoint_name(name: str) -> str:
     """The Python name of an endpoint."""
     name = normal(name)
     return f"{name}_" if iskeyword(name) else name
 
 
-def class_name(pascal: str, kept: frozenset[str]) -> str:
-    """The name of a message class."""
-    return f"{pascal}_" if is_reserved_class(pascal) or pascal in kept else pascal
+def type_name(name: str) -> str:
+    """The Python name of a struct or enum. One that hid a builtin would be misread by annotations before."""
+    name = normal(name)
+    return f"{name}_" if iskeyword(name) or hasattr(builtins, name) else name
+
+
+def field_name(name: str, kept: frozenset[str]) -> str:
+    """The Python name of a struct's field."""
+    name = normal(name)
+    return f"{name}_" if iskeyword(name) or name in kept else name
+
+
+def enumerator_name(name: str) -> str:
+    """The Python name of an enumerator."""
+    name = normal(name)
+    return f"{name}_" if is_reserved_enumerator(name) else name
+
+
+def refuse_underscore(name: nodes.Name, what: str, report: Report) -> None:
+    """Report a name that begins with an underscore."""
+    if normal(name.text).startswith("_"):
+        message = f"the name of {what} cannot begin with an underscore"
+        report.error(name.span, message, "such names are the runtime's own")
 
 
 def is_new(name: nodes.Name, first: dict[str, nodes.Name], what: str, report: Report) -> bool:

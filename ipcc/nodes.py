@@ -5,6 +5,8 @@ Nothing is checked or resolved here: `Strng` is a fine type and two messages may
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import attrs
 
 from ipcc.source import Source, Span
@@ -12,16 +14,22 @@ from ipcc.source import Source, Span
 
 @attrs.frozen
 class Name:
+    """A name, or a qualified one: `Geo::Point` without white space."""
+
     text: str
     span: Span
 
 
 @attrs.frozen
 class Number:
-    """A number among a type's arguments, as in `Array<u8, 16>`."""
+    """A number as written: an argument as in `Array<u8, 16>`, or an enumerator's."""
 
     text: str
     span: Span
+
+    @property
+    def value(self) -> int:
+        return int(self.text, 0)
 
 
 @attrs.frozen
@@ -81,18 +89,87 @@ class Endpoint:
 
 
 @attrs.frozen
+class Field:
+    type: Type
+    name: Name
+    documentation: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The field in canonical white space: `i32 x;`."""
+        return f"{self.type.text} {self.name.text};"
+
+
+@attrs.frozen
+class Struct:
+    name: Name
+    fields: tuple[Field, ...]
+    documentation: tuple[str, ...]
+
+
+@attrs.frozen
+class Enumerator:
+    """`CITY` or `CITY = 4`; `number` is None where it follows from the one before."""
+
+    name: Name
+    number: Number | None
+    documentation: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The enumerator in canonical white space: `CITY = 4`."""
+        return f"{self.name.text} = {self.number.text}" if self.number else self.name.text
+
+
+@attrs.frozen
+class Enum:
+    """`enum Geo::Kind : u8 { ... }`; `underlying` is None where none is written."""
+
+    name: Name
+    underlying: Type | None
+    enumerators: tuple[Enumerator, ...]
+    documentation: tuple[str, ...]
+
+
+@attrs.frozen
 class Include:
-    """`#include <path>` or `#include "path"`; the span covers the directive."""
+    """`#include <path>` or, `is_quoted`, `#include "path"`; the span covers the directive."""
 
     path: str
+    is_quoted: bool
     span: Span
+
+    @property
+    def text(self) -> str:
+        """The directive in canonical white space."""
+        return f'#include "{self.path}"' if self.is_quoted else f"#include <{self.path}>"
+
+
+Declaration: TypeAlias = Include | Endpoint | Struct | Enum
 
 
 @attrs.frozen
 class File:
+    """All that a source declares, in its order."""
+
     source: Source
-    includes: tuple[Include, ...]
-    endpoints: tuple[Endpoint, ...]
+    declarations: tuple[Declaration, ...]
+
+    @property
+    def includes(self) -> tuple[Include, ...]:
+        return tuple(node for node in self.declarations if isinstance(node, Include))
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return tuple(node for node in self.declarations if isinstance(node, Endpoint))
+
+    @property
+    def structs(self) -> tuple[Struct, ...]:
+        return tuple(node for node in self.declarations if isinstance(node, Struct))
+
+    @property
+    def enums(self) -> tuple[Enum, ...]:
+        return tuple(node for node in self.declarations if isinstance(node, Enum))
 
 
 def listed(parameters: tuple[Parameter, ...]) -> str:

@@ -1,13 +1,16 @@
 """Tokens to nodes, by recursive descent; the grammar rule stands above each method.
 
-Knows the grammar alone: what names mean is the checker's. After an error it goes on with the next message.
+Knows the grammar alone: what names mean is the checker's. After an error it goes on with the next message,
+field, enumerator or declaration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ipcc import nodes
+from ipcc.cursor import Cursor, Mismatch
 from ipcc.diagnostics import Report, did_you_mean
 from ipcc.source import Source, Span
 from ipcc.tokens import Kind, Token
@@ -15,94 +18,78 @@ from ipcc.tokens import Kind, Token
 MAX_NESTING = 64
 """The deepest that types may nest."""
 
-_CLOSERS = {"(": ")", "[": "]", "<": ">", "{": "}"}
+MAX_BITS = 128
+"""The longest number that is read: more than any type holds, so that its own refusal can say more."""
+
+_KEYWORDS = ("endpoint", "struct", "enum")
+_DECLARATION = "'endpoint', 'struct', 'enum' or '#include'"
+
+_Member = TypeVar("_Member")
 
 
 def parse(source: Source, tokens: Sequence[Token], report: Report) -> nodes.File:
     """The nodes of one file. Errors are reported, and what could be read around them is in the result."""
-    return _Parser(source, tokens, report).file()
+    return nodes.File(source, _Parser(tokens, report).declarations())
 
 
-class _Mismatch(Exception):
-    """The tokens at hand fit no rule: what is being read is given up. The error is reported already."""
+class _Parser(Cursor):
+    def __init__(self, tokens: Sequence[Token], report: Report) -> None:
+        super().__init__(tokens, report)
+        self._declared: list[nodes.Declaration] = []
 
-
-class _Parser:
-    def __init__(self, source: Source, tokens: Sequence[Token], report: Report) -> None:
-        self._source = source
-        self._tokens = tokens
-        self._at = 0
-        self._report = report
-        self._open: list[Token] = []
-
-    # file = { include | endpoint } ;
-    def file(self) -> nodes.File:
-        includes: list[nodes.Include] = []
-        endpoints: list[nodes.Endpoint] = []
+    # file = { include | endpoint | struct | enum } ;
+    def declarations(self) -> tuple[nodes.Declaration, ...]:
         while not self._at_end:
             start = self._at
+            self._open.clear()
             try:
-                if self._token.kind is Kind.INCLUDE:
-                    includes.append(self.include())
-                else:
-                    endpoints.append(self.endpoint())
-            except _Mismatch:
+                self._declared.append(self.declaration())
+            except Mismatch:
                 self._skip_declaration(start)
-        return nodes.File(self._source, tuple(includes), tuple(endpoints))
+        return tuple(self._declared)
+
+    def declaration(self) -> nodes.Declaration:
+        if self._token.kind is Kind.INCLUDE:
+            return self.include()
+        documentation = self._token.documentation
+        keyword = self._keyword()
+        if keyword == "struct":
+            return self.struct(documentation)
+        if keyword == "enum":
+            return self.enum(documentation)
+        return self.endpoint(documentation)
 
     # include = "#include" ( "<" path ">" | '"' path '"' ) end-of-line ;
     def include(self) -> nodes.Include:
         token = self._take()
-        return nodes.Include(token.text[1:-1], token.span)
+        return nodes.Include(token.text[1:-1], token.text.startswith('"'), token.span)
 
-    # endpoint = "endpoint" name "{" { message } "}" ;
-    def endpoint(self) -> nodes.Endpoint:
-        documentation = self._token.documentation
-        self._endpoint_keyword()
-        name = self._name("the endpoint's name")
-        brace = self._accept("{")
-        if brace is None:
-            self._error(
-                name.span, f"no '{{' after 'endpoint {name.text}'", f"expected it before {self._found}"
-            )
-        return nodes.Endpoint(name, self._messages(brace), documentation)
-
-    def _endpoint_keyword(self) -> None:
-        if self._accept("endpoint"):
-            return
+    def _keyword(self) -> str:
+        if self._is(*_KEYWORDS):
+            return self._take().text
         if self._is_name() and self._next.text == "{":
             self._error(self._token.span, "missing 'endpoint'", f"write 'endpoint {self._token.text}'")
-        elif self._next.kind is Kind.NAME and (hint := did_you_mean(self._token.text, ["endpoint"])):
-            self._error(self._token.span, f"expected 'endpoint', found {self._found}", hint)
-            self._take()
-        else:
-            self._fail("'endpoint' or '#include'")
+            return "endpoint"
+        if self._next.kind is not Kind.NAME or not (hint := did_you_mean(self._token.text, _KEYWORDS)):
+            self._fail(_DECLARATION, closable=("}",))
+        meant = hint.split("'")[1]
+        self._error(self._token.span, f"expected '{meant}', found {self._found}", hint)
+        self._take()
+        return meant
 
-    def _messages(self, brace: Token | None) -> tuple[nodes.Message, ...]:
-        messages: list[nodes.Message] = []
-        while not self._accept("}"):
-            if self._at_end or self._at_endpoint:
-                if brace:
-                    self._error(brace.span, "'{' is never closed", f"expected '}}' before {self._found}")
-                break
-            start = self._at
-            try:
-                messages.append(self.message())
-            except _Mismatch:
-                if self._at_end:  # the file is cut off: one mistake, and it is reported
-                    brace = None
-                self._skip_message(start)
-        return tuple(messages)
+    # endpoint = "endpoint" name "{" { message } "}" ;
+    def endpoint(self, documentation: tuple[str, ...]) -> nodes.Endpoint:
+        name = self._name("the endpoint's name")
+        brace = self._brace(name, f"endpoint {name.text}")
+        return nodes.Endpoint(
+            name, self._members(self.message, self._skip_message, brace, "an endpoint"), documentation
+        )
 
     # message = name "(" [ parameters ] ")" ( "=>" "(" [ parameters ] ")" | "=|" ) ;
     def message(self) -> nodes.Message:
-        self._open.clear()
-        if self._token.kind is Kind.INCLUDE:
-            self._error(self._take().span, "'#include' inside an endpoint", "move it out of the braces")
-            raise _Mismatch
-        if self._token.text in (",", ";"):
+        if self._is(",", ";"):
             self._error(self._take().span, "a separator between messages", "remove it: they need none")
-            raise _Mismatch
+            raise Mismatch
         documentation = self._token.documentation
         name = self._name("a message's name")
         inputs = self.parameters(f"'{name.text}'")
@@ -122,7 +109,7 @@ class _Parser:
             "end it with '=> (...)' if it has an answer, with '=|' if it is one-way",
         )
         if not self._is_name() and not self._is("}"):
-            raise _Mismatch
+            raise Mismatch
         return None
 
     # parameters = parameter { "," parameter } ;
@@ -158,7 +145,7 @@ class _Parser:
 
     @property
     def _ends_parameter(self) -> bool:
-        return self._is(",") or self._is(")")
+        return self._is(",", ")")
 
     def attributes(self) -> tuple[nodes.Name, ...]:
         opener = self._opener("[", "")
@@ -168,21 +155,127 @@ class _Parser:
         self._close(opener)
         return tuple(names)
 
+    # struct = "struct" type-name "{" { type name ";" } "}" [ ";" ] ;
+    def struct(self, documentation: tuple[str, ...]) -> nodes.Struct:
+        name = self.type_name("the struct's name")
+        brace = self._brace(name, f"struct {name.text}")
+        fields = self._members(self.field, self._skip_member, brace, "a struct")
+        self._accept(";")
+        return nodes.Struct(name, fields, documentation)
+
+    def field(self) -> nodes.Field:
+        documentation = self._token.documentation
+        if self._is("["):
+            self._refuse_attributes()
+        type = self.type()
+        if self._is("("):
+            self._error(type.span, "a message inside a struct", "move it into an endpoint")
+            raise Mismatch
+        if self._is(";", ",", "=", "}"):
+            message = f"'{type.text}' alone is no field: its type or its name is missing"
+            self._error(type.span, message, "write a type and a name")
+            raise Mismatch
+        name = self._name("a field's name")
+        field = nodes.Field(type, name, documentation)
+        if not self._accept(";"):
+            self._refuse_end_of_field(field)
+        return field
+
+    def _refuse_attributes(self) -> None:
+        start = self._token.span
+        attributes = self.attributes()
+        known = {"UTF8": "a String", "File": "an IPC::File", "Bitmap": "a Gfx::ShareableBitmap"}
+        use = known.get(attributes[0].text)
+        hint = f"make the field {use}" if use else "remove it"
+        self._error(start.to(attributes[-1].span), "an attribute on a field: only parameters have them", hint)
+        raise Mismatch
+
+    def _refuse_end_of_field(self, field: nodes.Field) -> None:
+        if self._is(",") and self._next.kind is Kind.NAME and self._ahead(2).text in (";", ","):
+            hint = f"write '{field.text} {field.type.text} {self._next.text};'"
+            self._error(self._token.span, "several fields in one declaration", hint)
+            while self._accept(",") and self._is_name():
+                self._take()
+            self._accept(";")
+            return
+        message = f"expected ';' after field '{field.name.text}', found {self._found}"
+        if self._accept(","):
+            self._error(self._tokens[self._at - 1].span, message, f"write '{field.text}'")
+            return
+        if self._at_end or not (self._is("}") or self._at_declaration or self._is_name()):
+            self._error(self._token.span, message)
+            raise Mismatch
+        self._error(field.name.span, message, f"write '{field.text}'")
+
+    # enum = "enum" type-name [ ":" integer-type ] "{" enumerator { "," enumerator } [ "," ] "}" [ ";" ] ;
+    def enum(self, documentation: tuple[str, ...]) -> nodes.Enum:
+        if self._is("class", "struct") and self._next.kind is Kind.NAME:
+            hint = f"write 'enum {self._next.text}'"
+            self._error(self._token.span, f"{self._found} after 'enum'", hint)
+            self._take()
+        name = self.type_name("the enum's name")
+        underlying = self.type() if self._accept(":") else None
+        brace = self._brace(name, f"enum {name.text}")
+        if brace and self._is("}"):
+            self._error(name.span, f"enum '{name.text}' has no enumerator", "no value could be sent")
+        enumerators = self._members(self.enumerator, self._skip_member, brace, "an enum")
+        self._accept(";")
+        return nodes.Enum(name, underlying, enumerators, documentation)
+
+    # enumerator = name [ "=" number ] ;
+    def enumerator(self) -> nodes.Enumerator:
+        documentation = self._token.documentation
+        name = self._name("an enumerator's name")
+        number = self.number() if self._accept("=") else None
+        enumerator = nodes.Enumerator(name, number, documentation)
+        if not self._accept(",") and not self._is("}"):
+            self._refuse_end_of_enumerator(enumerator)
+        return enumerator
+
+    def _refuse_end_of_enumerator(self, enumerator: nodes.Enumerator) -> None:
+        if self._at_end or self._at_declaration:
+            return
+        message = f"expected ',' after enumerator '{enumerator.name.text}', found {self._found}"
+        if not self._is_name() and not self._is(";"):
+            self._error(self._token.span, message)
+            raise Mismatch
+        self._error(enumerator.name.span, message, f"write '{enumerator.text},'")
+        self._accept(";")
+
+    def number(self) -> nodes.Number:
+        if self._token.kind is not Kind.NUMBER:
+            self._fail("a number")
+        token = self._take()
+        try:
+            is_number = int(token.text, 0).bit_length() <= MAX_BITS
+        except ValueError:
+            is_number = False
+        if not is_number:
+            self._error(token.span, f"malformed number '{token.text}'")
+            raise Mismatch
+        return nodes.Number(token.text, token.span)
+
+    # type-name = name { "::" name } ;
+    def type_name(self, what: str) -> nodes.Name:
+        name = self._name(what)
+        text, end = name.text, name.span
+        while self._accept("::"):
+            part = self._name("a name after '::'")
+            text, end = f"{text}::{part.text}", part.span
+        return nodes.Name(text, name.span.to(end))
+
     # type = [ "::" ] name { "::" name } [ "<" argument { "," argument } ">" ] ;
     def type(self, depth: int = 0) -> nodes.Type:
         start = self._token.span
         text = "::" if self._accept("::") else ""
-        name = self._name("a type")
+        name = self.type_name("a type")
         text += name.text
-        while self._accept("::"):
-            name = self._name("a name after '::'")
-            text += "::" + name.text
         name_span = start.to(name.span)
         if not self._is("<"):
             return nodes.Type(text, name_span, None, name_span)
         if depth == MAX_NESTING:
             self._error(name_span, f"types nest deeper than {MAX_NESTING}", "split the type")
-            raise _Mismatch
+            raise Mismatch
         arguments, end = self._arguments(depth)
         return nodes.Type(text, name_span, arguments, start.to(end))
 
@@ -197,121 +290,64 @@ class _Parser:
 
     # argument = type | number ;
     def argument(self, depth: int) -> nodes.Type | nodes.Number:
-        if self._token.kind is not Kind.NUMBER:
-            return self.type(depth)
-        token = self._take()
-        try:
-            int(token.text, 0)
-        except ValueError:
-            self._error(token.span, f"malformed number '{token.text}'")
-            raise _Mismatch from None
-        return nodes.Number(token.text, token.span)
+        return self.number() if self._token.kind is Kind.NUMBER else self.type(depth)
 
-    # --- tokens ---
+    # --- what stands in braces ---
+
+    def _brace(self, name: nodes.Name, after: str) -> Token | None:
+        brace = self._accept("{")
+        if brace is None:
+            self._error(name.span, f"no '{{' after '{after}'", f"expected it before {self._found}")
+        return brace
+
+    def _members(
+        self, rule: Callable[[], _Member], skip: Callable[[int], None], brace: Token | None, inside: str
+    ) -> tuple[_Member, ...]:
+        """What the rule reads, up to the closing brace; a declaration among them is read and reported."""
+        members: list[_Member] = []
+        strangers: list[Token] = []
+        while not self._accept("}"):
+            if self._at_end or (self._at_declaration and not self._is("struct", "enum")):
+                if brace:
+                    self._never_closed(brace, f"'{strangers[0].text}'" if strangers else self._found)
+                return tuple(members)
+            start = self._at
+            self._open.clear()
+            try:
+                if self._token.kind is Kind.INCLUDE:
+                    self._error(self._take().span, f"'#include' inside {inside}", "move it out of the braces")
+                elif self._at_declaration:
+                    strangers.append(self._token)
+                    self._declared.append(self.declaration())
+                else:
+                    members.append(rule())
+            except Mismatch:
+                if self._at_end:  # the file is cut off: one mistake, and it is reported
+                    brace = None
+                skip(start)
+        for token in strangers:
+            self._error(token.span, f"'{token.text}' inside {inside}", "move it out of the braces")
+        return tuple(members)
 
     @property
-    def _token(self) -> Token:
-        return self._tokens[self._at]
+    def _at_declaration(self) -> bool:
+        """Whether a declaration begins here, and nothing else could: a message may be named as a keyword."""
+        if self._is("endpoint"):
+            return self._next.kind is Kind.NAME
+        return (
+            self._is("struct", "enum")
+            and self._next.kind is Kind.NAME
+            and self._ahead(2).text in ("{", ":", "::")
+        )
 
-    @property
-    def _next(self) -> Token:
-        return self._tokens[min(self._at + 1, len(self._tokens) - 1)]
-
-    @property
-    def _found(self) -> str:
-        return "the end of the file" if self._at_end else f"'{self._token.text}'"
-
-    @property
-    def _at_end(self) -> bool:
-        return self._token.kind is Kind.END
-
-    @property
-    def _at_endpoint(self) -> bool:
-        return self._is("endpoint") and self._next.kind is Kind.NAME
-
-    def _is(self, text: str) -> bool:
-        return self._token.text == text
-
-    def _is_name(self) -> bool:
-        return self._token.kind is Kind.NAME
-
-    def _take(self) -> Token:
-        token = self._token
-        if token.kind is not Kind.END:
-            self._at += 1
-        return token
-
-    def _accept(self, text: str) -> Token | None:
-        return self._take() if self._is(text) else None
-
-    def _name(self, what: str) -> nodes.Name:
-        if self._token.kind is Kind.NUMBER:
-            self._error(
-                self._token.span, f"expected {what}, found {self._found}", "no name begins with a digit"
-            )
-        elif not self._is_name():
-            self._close_or_fail(what)
-        token = self._take()
-        return nodes.Name(token.text, token.span)
-
-    # --- brackets ---
-
-    def _opener(self, text: str, after: str) -> Token:
-        if not self._is(text):
-            self._error(self._token.span, f"expected '{text}' after {after}, found {self._found}")
-            raise _Mismatch
-        self._open.append(self._token)
-        return self._take()
-
-    def _close(self, opener: Token) -> Token:
-        closer = _CLOSERS[opener.text]
-        if not self._is(closer):
-            self._close_or_fail(f"',' or '{closer}'")
-        self._open.pop()
-        return self._take()
-
-    def _close_or_fail(self, expected: str) -> None:
-        """Refuse the token at hand: where it shows that the innermost bracket was never closed, say so."""
-        if self._open and not self._closes_nothing() and self._ends_innermost():
-            opener = self._open[-1]
-            closer = _CLOSERS[opener.text]
-            message = f"'{opener.text}' is never closed"
-            self._error(opener.span, message, f"expected '{closer}' before {self._found}")
-            raise _Mismatch
-        self._fail(expected)
-
-    def _ends_innermost(self) -> bool:
-        """Whether the token cannot stand in the innermost bracket, so that its closer must be missing."""
-        innermost = self._open[-1].text
-        if innermost == "(" and self._is_name():
-            return self._next.text == "("
-        if self._is(_CLOSERS[innermost]):
-            return False
-        return self._is_name() or self._token.text in ("=>", "=|", "{", *_CLOSERS.values()) or self._is("")
-
-    def _closes_nothing(self) -> bool:
-        text = self._token.text
-        open_closers = [_CLOSERS[token.text] for token in self._open]
-        return text in (")", "]", ">") and text not in open_closers
-
-    # --- errors ---
-
-    def _error(self, span: Span, message: str, hint: str = "") -> None:
-        self._report.error(span, message, hint)
-
-    def _fail(self, expected: str) -> None:
-        if self._closes_nothing() or (self._is("}") and expected == "'endpoint' or '#include'"):
-            self._error(self._token.span, f"{self._found} closes nothing", "remove it, or open it before")
-        else:
-            self._error(self._token.span, f"expected {expected}, found {self._found}")
-        raise _Mismatch
+    # --- going on after an error ---
 
     def _skip_message(self, start: int) -> None:
-        """Go on to where the next message, the endpoint's end or the next endpoint seems to begin."""
+        """Go on to where the next message, the endpoint's end or the next declaration seems to begin."""
         if self._at == start:
             self._take()
         depth = 0
-        while not self._at_end and not self._at_endpoint:
+        while not self._at_end and not self._at_declaration:
             if self._is("{"):
                 depth += 1
             elif self._is("}"):
@@ -322,12 +358,18 @@ class _Parser:
                 return
             self._take()
 
+    def _skip_member(self, start: int) -> None:
+        """Go on behind the next separator, or to the end of the braces or the next declaration."""
+        while not self._at_end and not self._at_declaration and not self._is("}"):
+            if self._take().text in (";", ","):
+                return
+
     def _skip_declaration(self, start: int) -> None:
-        """Go on behind the next block in braces, or to the next endpoint or include."""
+        """Go on behind the next block in braces, or to the next declaration."""
         if self._at == start and self._take().text == "}":
             return
         depth = 0
-        while self._token.kind not in (Kind.END, Kind.INCLUDE) and not self._at_endpoint:
+        while self._token.kind not in (Kind.END, Kind.INCLUDE) and not self._at_declaration:
             text = self._take().text
             depth += (text == "{") - (text == "}")
             if text == "}" and depth <= 0:

@@ -38,6 +38,10 @@ CLASS_NAMES = ("MAGIC", "SCHEMA")
 """What an endpoint class holds beside its message classes."""
 
 
+ENUMERATOR_NAMES = ("mro", "name", "value")
+"""What Python's enums keep for themselves."""
+
+
 def is_reserved(name: str) -> bool:
     """Whether a message or parameter of this name needs another one in Python."""
     return iskeyword(name) or name in CONNECTION_NAMES
@@ -46,3 +50,8 @@ def is_reserved(name: str) -> bool:
 def is_reserved_class(name: str) -> bool:
     """Whether a message class of this name needs another one."""
     return iskeyword(name) or name in CLASS_NAMES
+
+
+def is_reserved_enumerator(name: str) -> bool:
+    """Whether an enumerator of this name needs another one."""
+    return iskeyword(name) or name in ENUMERATOR_NAMES

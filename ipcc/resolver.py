@@ -1,126 +1,200 @@
-"""A parameter's attributes and type, as written, to a row of the type table.
+"""Types as written, and the attributes before them, to resolved types.
 
-Knows the table and the rules of attributes and type arguments; no messages.
+Knows the table, what the compilation defines, and the rules of attributes and type arguments; no messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from ipcc import nodes, types
+from ipcc import nodes
 from ipcc.diagnostics import Report, did_you_mean
 from ipcc.names import is_new
+from ipcc.parser import MAX_NESTING
+from ipcc.table import ATTRIBUTES, KNOWN_NAMES, Argument, Row, look_up
+from ipcc.types import UNKNOWN, Definition, Type, defined
 
-ATTRIBUTES = ("UTF8", "File")
-"""The attributes that a parameter may carry."""
+_MAX_COUNT = 2**32 - 1
+_MAX_ALTERNATIVES = 256
 
 
-def resolve_parameter(node: nodes.Parameter, report: Report) -> types.Type:
-    """The type of a parameter; UNKNOWN, with the reason reported, if it has none."""
-    if node.type and node.name is None and _is_unknown_word(node.type):
-        _refuse_word(node.type, report)
-        return types.UNKNOWN
-    type = _resolve(node.type, report) if node.type else types.UNKNOWN
-    if not _check_attributes(node.attributes, report):
-        return types.UNKNOWN
-    attributes = {attribute.text for attribute in node.attributes}
-    if "File" in attributes:
-        return _file(node, report)
-    if node.type is None or node.name is None:
-        _refuse_unnamed(node, report)
+class Resolver:
+    """Resolves types; what hangs on the fields of structs is checked by `finish`, when all have theirs."""
+
+    def __init__(self, definitions: Mapping[str, Definition], report: Report) -> None:
+        self._definitions = definitions
+        self._report = report
+        self._arguments: list[tuple[nodes.Type, Type, Argument]] = []
+        self._whole: list[tuple[nodes.Type, Type]] = []
+
+    def parameter(self, node: nodes.Parameter) -> Type:
+        """The type of a parameter; UNKNOWN, with the reason reported, if it has none."""
+        if node.type and node.name is None and self._is_unknown_word(node.type):
+            self._refuse_word(node.type)
+            return UNKNOWN
+        type = self.type(node.type) if node.type else UNKNOWN
+        if not self._check_attributes(node.attributes):
+            return UNKNOWN
+        attributes = {attribute.text for attribute in node.attributes}
+        for alone in ("File", "Bitmap"):
+            if alone in attributes:
+                return self._in_place_of_a_type(alone, node)
+        if node.type is None or node.name is None:
+            self._refuse_unnamed(node)
+            return type
+        return self._utf8(node.type, type) if "UTF8" in attributes else type
+
+    def type(self, node: nodes.Type) -> Type:
+        """The type of a parameter or field."""
+        type = self._resolve(node)
+        self._whole.append((node, type))
         return type
-    return _utf8(node.type, type, report) if "UTF8" in attributes else type
 
+    def finish(self) -> None:
+        """Refuse keys, elements and depths that only the fields of structs show to be wrong."""
+        for node, type, argument in self._arguments:
+            if argument is Argument.KEY and not type.is_key:
+                hint = "a key is a bool, an integer, a string, a byte string, an enum or a struct of these"
+                self._report.error(node.span, f"'{node.text}' cannot be a key", hint)
+            elif argument is Argument.ELEMENT and type.is_empty:
+                message = f"'{node.text}' takes no bytes, so it cannot be an element"
+                self._report.error(node.span, message, "send the count alone, as a number")
+        for node, type in self._whole:
+            fields = (field for definition in type.mentioned for field in definition.types)
+            if depth(type) > MAX_NESTING and all(depth(field) <= MAX_NESTING for field in fields):
+                self._report.error(node.span, f"types nest deeper than {MAX_NESTING}", "split the type")
 
-def _check_attributes(attributes: Iterable[nodes.Name], report: Report) -> bool:
-    known = " and ".join(f"[{attribute}]" for attribute in ATTRIBUTES)
-    first: dict[str, nodes.Name] = {}
-    holds = True
-    for attribute in attributes:
-        if attribute.text not in ATTRIBUTES:
-            report.error(
-                attribute.span, f"unknown attribute '{attribute.text}'", f"the known ones are {known}"
+    # --- types ---
+
+    def _resolve(self, node: nodes.Type) -> Type:
+        arguments = {id(a): self._resolve(a) for a in node.arguments or () if isinstance(a, nodes.Type)}
+        definition = self._definitions.get(node.name.removeprefix("::"))
+        if definition:
+            return defined(definition) if self._takes_none(node) else UNKNOWN
+        row = look_up(node.name)
+        if row is None:
+            self._refuse_unknown(node)
+            return UNKNOWN
+        if not self._check_arity(node, row):
+            return UNKNOWN
+        made: list[Type | int] = []
+        for argument, kind in zip(node.arguments or (), _kinds(node, row), strict=True):
+            made.append(self._argument(argument, kind, arguments.get(id(argument), UNKNOWN)))
+        return UNKNOWN if UNKNOWN in made else row.make(*made)
+
+    def _argument(self, node: nodes.Type | nodes.Number, kind: Argument, type: Type) -> Type | int:
+        if isinstance(node, nodes.Type):
+            if kind is Argument.COUNT:
+                self._report.error(
+                    node.span, f"expected a number, found '{node.text}'", "the count of elements"
+                )
+                return UNKNOWN
+            if type is not UNKNOWN:
+                self._arguments.append((node, type, kind))
+            return type
+        if kind is not Argument.COUNT:
+            self._report.error(node.span, f"expected a type, found the number {node.text}")
+            return UNKNOWN
+        if not 0 <= node.value <= _MAX_COUNT:
+            hint = f"it is from 0 to {_MAX_COUNT}"
+            self._report.error(node.span, f"a count of {node.value} elements", hint)
+            return UNKNOWN
+        return node.value
+
+    def _takes_none(self, node: nodes.Type) -> bool:
+        if node.arguments is None:
+            return True
+        self._report.error(node.span, f"'{node.name}' takes no type arguments", f"write '{node.name}'")
+        return False
+
+    def _check_arity(self, node: nodes.Type, row: Row) -> bool:
+        if not row.arguments:
+            return self._takes_none(node)
+        arity, given = len(row.arguments), len(node.arguments or ())
+        if given == arity or (row.is_variadic and arity < given <= _MAX_ALTERNATIVES):
+            return True
+        if given > _MAX_ALTERNATIVES and row.is_variadic:
+            self._report.error(
+                node.span, f"{given} alternatives", f"at most {_MAX_ALTERNATIVES} are possible"
             )
-            holds = False
-        elif not is_new(attribute, first, "attribute", report):
-            holds = False
-    return holds
-
-
-def _file(node: nodes.Parameter, report: Report) -> types.Type:
-    if node.type is not None or len(node.attributes) > 1:
-        name = node.name.text if node.name else "name"
-        report.error(node.span, "[File] stands in the place of a type", f"write '[File] {name}'")
-    elif node.name is None:
-        report.error(node.span, "parameter without a name", "write '[File] name'")
-    return types.file()
-
-
-def _is_unknown_word(type: nodes.Type) -> bool:
-    return type.arguments is None and types.look_up(type.name) is None
-
-
-def _refuse_word(word: nodes.Type, report: Report) -> None:
-    hint = did_you_mean(word.name, types.KNOWN_NAMES) or "write a type and a name"
-    report.error(word.span, f"'{word.name}' alone is no parameter: its type or its name is missing", hint)
-
-
-def _refuse_unnamed(node: nodes.Parameter, report: Report) -> None:
-    written = node.type.text if node.type else node.name.text if node.name else "ByteString"
-    if node.type is None and node.name and types.look_up(written) is None:
-        report.error(
-            node.span, f"parameter '{written}' without a type", f"write '[UTF8] ByteString {written}'"
-        )
-    else:
-        brackets = f"[{node.attributes[0].text}] " if node.attributes else ""
-        report.error(node.span, "parameter without a name", f"write '{brackets}{written} name'")
-
-
-def _utf8(written: nodes.Type, type: types.Type, report: Report) -> types.Type:
-    if type is types.UNKNOWN:
-        return type
-    if types.plain_name(written.name) != "ByteString":
-        report.error(written.span, f"[UTF8] on '{written.text}'", "it belongs to a ByteString only")
-    return types.utf8_byte_string()
-
-
-def _resolve(node: nodes.Type, report: Report) -> types.Type:
-    arguments = [_argument(argument, report) for argument in node.arguments or ()]
-    row = types.look_up(node.name)
-    if row is None:
-        hint = did_you_mean(node.name.removeprefix("::"), types.KNOWN_NAMES)
-        report.error(node.name_span, f"unknown type '{node.name}'", hint)
-        return types.UNKNOWN
-    if not _check_arity(node, row.arity, report):
-        return types.UNKNOWN
-    if row.has_key and not arguments[0].is_hashable:
-        _refuse_key(node, report)
-    return types.UNKNOWN if types.UNKNOWN in arguments else row.make(*arguments)
-
-
-def _argument(node: nodes.Type | nodes.Number, report: Report) -> types.Type:
-    if isinstance(node, nodes.Type):
-        return _resolve(node, report)
-    return types.UNKNOWN
-
-
-def _check_arity(node: nodes.Type, arity: int, report: Report) -> bool:
-    numbers = [argument for argument in node.arguments or () if isinstance(argument, nodes.Number)]
-    given = len(node.arguments or ())
-    if arity == 0 and node.arguments is not None:
-        report.error(node.span, f"'{node.name}' takes no type arguments", f"write '{node.name}'")
-        return False
-    if given != arity:
+            return False
         noun = "argument" if arity == 1 else "arguments"
-        example = f"{node.name}<{', '.join(['...'] * arity)}>"
-        report.error(node.span, f"'{node.name}' takes {arity} type {noun}, not {given}", f"write '{example}'")
+        least = "at least " if row.is_variadic else ""
+        message = f"'{node.name}' takes {least}{arity} type {noun}, not {given}"
+        self._report.error(node.span, message, f"write '{node.name}<{row.example}>'")
         return False
-    for number in numbers:
-        report.error(number.span, f"expected a type, found the number {number.text}")
-    return not numbers
+
+    def _refuse_unknown(self, node: nodes.Type) -> None:
+        plain = node.name.rpartition("::")[2]
+        same = [name for name in self._known if name.rpartition("::")[2] == plain]
+        hint = did_you_mean(node.name.removeprefix("::"), same or self._known)
+        if not hint and "::" in node.name:
+            hint = "declare it as a struct or enum, or register a Python class for it"
+        self._report.error(node.name_span, f"unknown type '{node.name}'", hint)
+
+    @property
+    def _known(self) -> Iterable[str]:
+        return (*KNOWN_NAMES, *self._definitions)
+
+    # --- attributes ---
+
+    def _check_attributes(self, attributes: Iterable[nodes.Name]) -> bool:
+        known = [f"[{attribute}]" for attribute in ATTRIBUTES]
+        first: dict[str, nodes.Name] = {}
+        holds = True
+        for attribute in attributes:
+            if attribute.text not in ATTRIBUTES:
+                hint = f"the known ones are {', '.join(known[:-1])} and {known[-1]}"
+                self._report.error(attribute.span, f"unknown attribute '{attribute.text}'", hint)
+                holds = False
+            elif not is_new(attribute, first, "attribute", self._report):
+                holds = False
+        return holds
+
+    def _in_place_of_a_type(self, attribute: str, node: nodes.Parameter) -> Type:
+        if node.type is not None or len(node.attributes) > 1:
+            name = node.name.text if node.name else "name"
+            hint = f"write '[{attribute}] {name}'"
+            self._report.error(node.span, f"[{attribute}] stands in the place of a type", hint)
+        elif node.name is None:
+            self._report.error(node.span, "parameter without a name", f"write '[{attribute}] name'")
+        return ATTRIBUTES[attribute]
+
+    def _utf8(self, written: nodes.Type, type: Type) -> Type:
+        if type is UNKNOWN:
+            return type
+        if written.name.rpartition("::")[2] != "ByteString":
+            self._report.error(written.span, f"[UTF8] on '{written.text}'", "it belongs to a ByteString only")
+        return ATTRIBUTES["UTF8"]
+
+    # --- parameters of which a part is missing ---
+
+    def _is_unknown_word(self, type: nodes.Type) -> bool:
+        is_known = look_up(type.name) or type.name.removeprefix("::") in self._definitions
+        return type.arguments is None and not is_known
+
+    def _refuse_word(self, word: nodes.Type) -> None:
+        hint = did_you_mean(word.name, self._known) or "write a type and a name"
+        message = f"'{word.name}' alone is no parameter: its type or its name is missing"
+        self._report.error(word.span, message, hint)
+
+    def _refuse_unnamed(self, node: nodes.Parameter) -> None:
+        written = node.type.text if node.type else node.name.text if node.name else "ByteString"
+        if node.type is None and node.name and look_up(written) is None:
+            message = f"parameter '{written}' without a type"
+            self._report.error(node.span, message, f"write '[UTF8] ByteString {written}'")
+        else:
+            brackets = f"[{node.attributes[0].text}] " if node.attributes else ""
+            hint = f"write '{brackets}{written} name'"
+            self._report.error(node.span, "parameter without a name", hint)
 
 
-def _refuse_key(node: nodes.Type, report: Report) -> None:
-    key = (node.arguments or ())[0]
-    hint = "a key is a bool, an integer, a string or a byte string"
-    report.error(key.span, f"'{key.text}' cannot be a key", hint)
+def depth(type: Type) -> int:
+    """How deep a type nests, structs included; a struct that contains itself counts once."""
+    own = type.definition.depth if type.definition else 0
+    return max(own, *(1 + depth(part) for part in type.parts)) if type.parts else own
+
+
+def _kinds(node: nodes.Type, row: Row) -> tuple[Argument, ...]:
+    more = len(node.arguments or ()) - len(row.arguments)
+    return row.arguments + row.arguments[-1:] * more

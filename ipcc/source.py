@@ -42,6 +42,14 @@ class Source:
         line = bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
 
+    @property
+    def line_count(self) -> int:
+        return len(self._lines)
+
+    def offset(self, line: int, characters: int) -> int:
+        """The offset behind so many characters of a line."""
+        return self._line_starts[line - 1] + characters
+
     def line(self, number: int) -> str:
         """The text of a line, without its end."""
         return self._lines[number - 1]

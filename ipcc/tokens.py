@@ -24,9 +24,10 @@ class Kind(enum.Enum):
 
 @attrs.frozen
 class Comment:
-    """One `//` comment: its text from the slashes on, and whether it is the first thing on its line."""
+    """One `//` comment: its text from the slashes on, its place, and whether it is the first on its line."""
 
     text: str
+    span: Span
     starts_line: bool
 
     @property
@@ -68,14 +69,14 @@ _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 def tokenize(source: Source, report: Report) -> tuple[Token, ...]:
     """The tokens of a source, ending in one END token. Characters of no token are reported and left out."""
-    if not _is_utf8(source, report):
+    if not is_utf8(source, report):
         return (_end(source, ()),)
     tokens: list[Token] = []
     comments: list[Comment] = []
     for match in _PATTERN.finditer(source.text, _skip_mark(source, report)):
         kind, text, span = match.lastgroup, match.group(), Span(source, match.start(), match.end())
         if kind == "comment":
-            comments.append(Comment(text, _starts_line(source, match.start())))
+            comments.append(Comment(text, span, _starts_line(source, match.start())))
         elif kind != "space" and (token := _token(str(kind), text, span, tuple(comments), report)):
             tokens.append(token)
             comments.clear()
@@ -109,7 +110,8 @@ def _refuse_stray(text: str, span: Span, report: Report) -> None:
     report.error(span, f"stray {noun} {shown}")
 
 
-def _is_utf8(source: Source, report: Report) -> bool:
+def is_utf8(source: Source, report: Report) -> bool:
+    """Whether a file was UTF-8; if not, its first byte that is none is reported."""
     bad = _BAD_BYTE.search(source.text)
     if bad is None:
         return True

@@ -1,13 +1,13 @@
-"""The type table: what each `.ipc` type is in Python, in a signature and for the generated code.
+"""What a type is once its name is resolved: in Python, in a signature, and for the generated code.
 
-Knows types alone, no messages and no sources. A new type is a new row here.
+Knows types and their definitions alone, no sources, messages or names of the table.
 """
 
 from __future__ import annotations
 
 import enum
-import re
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 import attrs
 
@@ -27,135 +27,234 @@ class Type:
     """A resolved type.
 
     `canonical` is its spelling in signatures, without white space; `annotation` its Python type, builtins
-    in braces; `codec` the expression that names its codec; `maker` the runtime's function that makes the
-    codec of a composite type from those of its `parts`.
+    in braces; `accepts` what a sender may pass, where that is more; `classes` the classes that its values
+    have, by which a Variant tells them apart. `codec` names the runtime's codec of a type without
+    parts; `maker` is the runtime's function that makes the codec of a composite type from those of its
+    `parts`, and from its `count`.
     """
 
     canonical: str
     annotation: str
-    codec: str
+    classes: frozenset[str]
+    codec: str = ""
     layout: Layout = Layout.CODED
     format: str = ""
-    is_hashable: bool = True
-    holds_files: bool = False
+    can_be_key: bool = True
+    carries_files: bool = False
+    takes_no_bytes: bool = False
+    accepts: str = ""
     maker: str = ""
     parts: tuple[Type, ...] = ()
+    count: int | None = None
+    definition: Definition | None = None
 
     @property
     def accepted(self) -> str:
         """The annotation of what a sender may pass."""
-        return "_ipc.Octets" if self.layout is Layout.OCTETS else self.annotation
+        return self.accepts or self.annotation
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it may be a map's key: hashable, and equal to itself."""
+        return self.definition.is_key if self.definition else self.can_be_key
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether its values take neither bytes nor descriptors."""
+        return self.definition.is_empty if self.definition else self.takes_no_bytes
+
+    @property
+    def holds_files(self) -> bool:
+        if self.definition:
+            return self.definition.holds_files
+        return self.carries_files or any(part.holds_files for part in self.parts)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether a value may end here: a list may be empty, an optional absent."""
+        return self.maker in ("vector", "hash_map", "ordered_hash_map", "optional")
+
+    @property
+    def mentioned(self) -> Iterator[Definition]:
+        """The definitions that the type names, in order; not those that their own fields name."""
+        if self.definition:
+            yield self.definition
+        for part in self.parts:
+            yield from part.mentioned
+
+    @property
+    def mentioned_directly(self) -> Iterator[Definition]:
+        """Those of which each value of the type holds one."""
+        if self.definition:
+            yield self.definition
+        if not self.is_closed:
+            for part in self.parts:
+                yield from part.mentioned_directly
 
 
-@attrs.frozen
-class Row:
-    """One name of the table: the namespace that may qualify it, and what makes its type of `arity` others.
-
-    Where it `has_key`, the first of these must be hashable.
-    """
-
-    namespace: str
-    arity: int
-    make: Callable[..., Type]
-    has_key: bool = False
-
-    @classmethod
-    def of(cls, type: Type, namespace: str = "AK") -> Row:
-        return cls(namespace, 0, lambda: type)
-
-
-def _number(canonical: str, format: str, annotation: str = "{int}", codec: str = "") -> Type:
-    hashable = annotation == "{int}"
-    return Type(canonical, annotation, f"_ipc.{codec or canonical}", Layout.NUMBER, format, hashable)
-
-
-_I32 = _number("i32", "i")
-_U32 = _number("u32", "I")
-_U64 = _number("u64", "Q")
-_U8 = _number("u8", "B")
-_STRING = Type("String", "{str}", "_ipc.string", Layout.TEXT)
-_BYTES = Type("ByteString", "{bytes}", "_ipc.byte_string", Layout.OCTETS)
-_FILE = Type("File", "_ipc.File", "_ipc.file", is_hashable=False, holds_files=True)
-
-
-UNKNOWN = Type("?", "object", "", Layout.CODED)
+UNKNOWN = Type("?", "object", frozenset())
 """Stands for a type that was refused, so that checking can go on."""
 
 
-def utf8_byte_string() -> Type:
-    """`[UTF8] ByteString`."""
-    return attrs.evolve(_STRING, canonical="[UTF8] ByteString")
+@attrs.frozen
+class Member:
+    """A field of a struct. `name` is the interface's, `python` the one of the attribute."""
+
+    name: str
+    python: str
+    type: Type
+    documentation: tuple[str, ...] = ()
 
 
-def file() -> Type:
-    """`[File] x`, which is an IPC::File."""
-    return _FILE
+@attrs.frozen
+class Enumerator:
+    name: str
+    python: str
+    number: int
+    documentation: tuple[str, ...] = ()
 
 
-def _composite(name: str, annotation: str, maker: str, *parts: Type) -> Type:
-    canonical = f"{name}<{','.join(part.canonical for part in parts)}>"
+@attrs.define(eq=False)
+class Struct:
+    """A struct of an interface file or, with `module`, a registered attrs class.
+
+    Fields may mention structs that come later, so they and what follows from them (the last five) are
+    known only when all names are.
+    """
+
+    name: str
+    python: str
+    documentation: tuple[str, ...] = ()
+    module: Module | None = None
+    is_hashable: bool = True
+    fields: tuple[Member, ...] = ()
+    is_key: bool = True
+    is_empty: bool = False
+    holds_files: bool = False
+    depth: int = 1
+    is_recursive: bool = False
+
+    @property
+    def types(self) -> tuple[Type, ...]:
+        return tuple(field.type for field in self.fields)
+
+    @property
+    def canonical(self) -> str:
+        """The definition as a signature spells it out."""
+        return f"{self.name}{{{','.join(type.canonical for type in self.types)}}}"
+
+    @property
+    def text(self) -> list[str]:
+        """The lines of its declaration."""
+        return _declared(
+            "struct",
+            self.name,
+            self.documentation,
+            ((f, f"{f.type.canonical} {f.name};") for f in self.fields),
+        )
+
+
+@attrs.define(eq=False)
+class Enumeration:
+    """An enum of an interface file or, with `module`, a registered Python enum."""
+
+    name: str
+    python: str
+    underlying: Type
+    documentation: tuple[str, ...] = ()
+    module: Module | None = None
+    enumerators: tuple[Enumerator, ...] = ()
+    is_key = True
+    is_empty = False
+    holds_files = False
+    depth = 1
+    is_recursive = False
+    types: tuple[Type, ...] = attrs.field(default=(), init=False)
+
+    @property
+    def canonical(self) -> str:
+        numbers = ",".join(str(enumerator.number) for enumerator in self.enumerators)
+        return f"{self.name}:{self.underlying.canonical}{{{numbers}}}"
+
+    @property
+    def text(self) -> list[str]:
+        head = f"{self.name} : {self.underlying.canonical}"
+        members = ((e, f"{e.name} = {e.number},") for e in self.enumerators)
+        return _declared("enum", head, self.documentation, members)
+
+
+@attrs.define(eq=False)
+class Opaque:
+    """A registered class with a codec of its own: nothing is known of it but its name."""
+
+    name: str
+    python: str
+    module: Module
+    is_key = True
+    is_empty = False
+    holds_files = True
+    depth = 1
+    is_recursive = False
+    types: tuple[Type, ...] = attrs.field(default=(), init=False)
+
+    @property
+    def canonical(self) -> str:
+        return ""
+
+    @property
+    def text(self) -> list[str]:
+        return [f"// {self.name} has a codec of its own."]
+
+
+Definition: TypeAlias = Struct | Enumeration | Opaque
+
+
+@attrs.frozen
+class Module:
+    """Where a registered class is imported from: `name` as an import statement spells it, and as what."""
+
+    name: str
+    class_name: str
+
+
+def composite(name: str, annotation: str, maker: str, classes: Iterable[str], *parts: Type) -> Type:
+    """A type made of others."""
     return Type(
-        canonical,
+        f"{name}<{','.join(part.canonical for part in parts)}>",
         annotation,
-        codec=re.sub(r"\W+", "_", f"_{canonical}").rstrip("_"),
-        is_hashable=False,
-        holds_files=any(part.holds_files for part in parts),
+        frozenset(classes),
+        can_be_key=False,
         maker=maker,
         parts=parts,
     )
 
 
-def _vector(element: Type) -> Type:
-    if element is _U8:
-        return attrs.evolve(_BYTES, canonical="Vector<u8>", is_hashable=False)
-    return _composite("Vector", f"{{list}}[{element.annotation}]", "vector", element)
+def defined(definition: Definition) -> Type:
+    """The type that a definition makes."""
+    return Type(definition.name, definition.python, frozenset({definition.name}), definition=definition)
 
 
-def _hash_map(key: Type, value: Type) -> Type:
-    return _composite("HashMap", f"{{dict}}[{key.annotation}, {value.annotation}]", "hash_map", key, value)
+def reached(types: Iterable[Type]) -> tuple[Definition, ...]:
+    """The definitions that types mention and that those mention in turn, in order of first use."""
+    found = list(dict.fromkeys(d for type in types for d in type.mentioned))
+    seen = set(found)
+    for definition in found:
+        for type in definition.types:
+            new = [d for d in dict.fromkeys(type.mentioned) if d not in seen]
+            seen.update(new)
+            found += new
+    return tuple(found)
 
 
-def _optional(value: Type) -> Type:
-    annotation = value.annotation if value.maker == "optional" else f"{value.annotation} | None"
-    return _composite("Optional", annotation, "optional", value)
+def _declared(
+    keyword: str, head: str, documentation: Iterable[str], members: Iterable[tuple[Member | Enumerator, str]]
+) -> list[str]:
+    lines = [*doc_comments(documentation, ""), f"{keyword} {head}", "{"]
+    for member, text in members:
+        lines += [*doc_comments(member.documentation, "    "), f"    {text}"]
+    return [*lines, "}"]
 
 
-TABLE: dict[str, Row] = {
-    "bool": Row.of(Type("bool", "{bool}", "_ipc.boolean", Layout.FLAG, "B")),
-    "i8": Row.of(_number("i8", "b")),
-    "i16": Row.of(_number("i16", "h")),
-    "i32": Row.of(_I32),
-    "i64": Row.of(_number("i64", "q")),
-    "u8": Row.of(_U8),
-    "u16": Row.of(_number("u16", "H")),
-    "u32": Row.of(_U32),
-    "u64": Row.of(_U64),
-    "int": Row.of(_I32),
-    "unsigned": Row.of(_U32),
-    "size_t": Row.of(_U64),
-    "float": Row.of(_number("float", "f", "{float}", "float_")),
-    "double": Row.of(_number("double", "d", "{float}")),
-    "String": Row.of(_STRING),
-    "StringView": Row.of(_STRING),
-    "ByteString": Row.of(_BYTES),
-    "ByteBuffer": Row.of(_BYTES),
-    "Vector": Row("AK", 1, _vector),
-    "HashMap": Row("AK", 2, _hash_map, has_key=True),
-    "Optional": Row("AK", 1, _optional),
-    "File": Row.of(_FILE, "IPC"),
-}
-
-KNOWN_NAMES = tuple(f"IPC::{name}" if row.namespace == "IPC" else name for name, row in TABLE.items())
-"""The names of the table as a hint should spell them."""
-
-
-def look_up(name: str) -> Row | None:
-    """The row of a name as written; a leading `::` and the name's own namespace add nothing."""
-    namespace, _, plain = name.removeprefix("::").rpartition("::")
-    row = TABLE.get(plain)
-    return row if row and namespace in ("", row.namespace) else None
-
-
-def plain_name(name: str) -> str:
-    """The name without qualifiers."""
-    return name.rpartition("::")[2]
+def doc_comments(documentation: Iterable[str], indentation: str) -> Iterator[str]:
+    for line in documentation:
+        yield f"{indentation}/// {line}".rstrip()

@@ -56,11 +56,35 @@ def test_the_readme_s_program_runs(tmp_path: Path) -> None:
     assert sum(line.startswith("the service says it is") for line in lines) == 3
 
 
+def test_the_language_s_examples_compile_and_run(tmp_path: Path) -> None:
+    files = {name: text for _language, name, text in _blocks(ROOT / "docs" / "language.md") if name}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        whole = [sys.executable, *command]
+        return subprocess.run(
+            whole, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    for name in files:
+        if name.endswith(".ipc") and name.replace(".ipc", ".txt") in files:
+            assert run("-m", "ipcc", "check", name).stderr == files[name.replace(".ipc", ".txt")]
+        elif name.endswith(".ipc"):
+            done = run("-m", "ipcc", name, "-o", f"{name.removesuffix('.ipc').lower()}_ipc.py")
+            assert done.returncode == 0, done.stderr
+    program = "from atlas_ipc import AtlasServer, Point; from atlas.styles import Style; print(Point(1, 2))"
+    done = run("-c", program)
+    assert (done.stdout, done.stderr) == ("Point(x=1, y=2)\n", "")
+
+
 @pytest.mark.parametrize("document", _documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_block_is_one_that_a_test_runs(document: Path) -> None:
-    """README's blocks run above; ./demo, ./test and the demos' command lines have tests of their own."""
+    """README's and the language's blocks run above; command lines and other documents have tests too."""
     for language, name, _text in _blocks(document):
-        assert language in ("sh", "python", "ipc"), document
+        assert language in ("sh", "python", "ipc", "text", "toml", "json", "vim"), document
         if language != "sh":
             assert name, f"{document.name}: a block without file=NAME is run by no test"
 

@@ -167,7 +167,7 @@ endpoint ClockServer
         __slots__ = ("data",)
         _codecs = (_ipc.byte_string,)
 
-        def __init__(self, data: _ipc.Octets) -> None:
+        def __init__(self, data: bytes) -> None:
             self.data = data
 
         @staticmethod
@@ -278,7 +278,7 @@ endpoint ClockServer
         magic=MAGIC,
         id=11,
         name="ClockServer.concat",
-        signature=0x4C77CA64,
+        signature=0xBBB3139F,
         holds_files=True,
     ):
         """concat([File] first, ByteString separator, IPC::File second) => (ByteBuffer data)"""
@@ -321,7 +321,7 @@ endpoint ClockServer
         __slots__ = ("data",)
         _codecs = (_ipc.byte_string,)
 
-        def __init__(self, data: _ipc.Octets) -> None:
+        def __init__(self, data: bytes) -> None:
             self.data = data
 
         @staticmethod

@@ -40,8 +40,25 @@ NUMBERS = (
     "float",
     "double",
 )
-PLAIN = ("bool", "String", "StringView", "ByteString", "AK::ByteBuffer", "::IPC::File", *NUMBERS)
-KEYS = ("bool", "i32", "u64", "String", "ByteString")
+VALUES = (
+    *("JsonValue", "Duration", "AK::UnixDateTime", "Core::DateTime", "URL::URL", "Origin", "Core::ProxyData"),
+    *("Core::File::OpenMode", "Core::AnonymousBuffer", "Gfx::IntRect", "Color", "Gfx::ShareableBitmap"),
+)
+DECLARED = ("Geo::Point", "Geo::Kind", "Tree", "list")
+PLAIN = (
+    *("bool", "String", "StringView", "ByteString", "AK::ByteBuffer", "::IPC::File", *NUMBERS),
+    *(*VALUES, *DECLARED),
+)
+KEYS = ("bool", "i32", "u64", "String", "ByteString", "Geo::Point", "Geo::Kind", "Duration")
+DEFINITIONS = """
+/// A place.
+struct Geo::Point { i32 x; /// Not this.
+ i32 y; }
+enum Geo::Kind : u8 { CITY, /// This.
+ RIVER = 7, value }
+struct Tree { String label; Vector<Tree> children; Optional<list> int; }
+struct list { Array<Geo::Kind, 3> class; HashMap<Geo::Point, u8> len; }
+"""
 DOCUMENTATION = ("", '/// Says "hello"\n', '/// A path: C:\\\n/// """\n///\n///   indented\n', "// no doc\n")
 
 
@@ -50,6 +67,9 @@ def types() -> st.SearchStrategy[str]:
         return st.one_of(
             inner.map("Vector<{}>".format),
             inner.map("Optional< {} >".format),
+            inner.map("Array<{}, 3>".format),
+            st.lists(inner, min_size=1, max_size=3).map(lambda types: f"Variant<{', '.join(types)}>"),
+            st.builds("OrderedHashMap<{}, {}>".format, st.sampled_from(KEYS), inner),
             st.builds("HashMap<{}, {}>".format, st.sampled_from(KEYS), inner),
         )
 
@@ -57,7 +77,7 @@ def types() -> st.SearchStrategy[str]:
 
 
 def parameter_lists() -> st.SearchStrategy[str]:
-    kinds = st.one_of(types(), st.sampled_from(("[UTF8] ByteString", "[File]")))
+    kinds = st.one_of(types(), st.sampled_from(("[UTF8] ByteString", "[File]", "[Bitmap]", "Empty")))
     names = st.lists(st.sampled_from(NAMES), unique=True, max_size=8)
     return names.flatmap(
         lambda chosen: st.tuples(*(st.builds("{} {}".format, kinds, st.just(name)) for name in chosen))
@@ -83,7 +103,7 @@ def endpoints(name: str, message_names: tuple[str, ...]) -> st.SearchStrategy[st
 
 
 def interfaces() -> st.SearchStrategy[str]:
-    """A pair of endpoints, and one that has no partner."""
+    """A pair of endpoints, one that has no partner, and types."""
     ours = (
         "add",
         "list",
@@ -96,5 +116,8 @@ def interfaces() -> st.SearchStrategy[str]:
     )
     theirs = ("tick", "dict", "die", "server", "answer")
     return st.tuples(
-        endpoints("ClockServer", ours), endpoints("ClockClient", theirs), endpoints("Alone", ours)
+        st.just(DEFINITIONS),
+        endpoints("ClockServer", ours),
+        endpoints("ClockClient", theirs),
+        endpoints("Alone", ours),
     ).map("".join)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import ipcc
 from ipcc.cli import main
 from ipcc.compiler import compile_files
 
@@ -89,8 +92,14 @@ def test_check(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
         [str(CLOCK), "-o", str(CLOCK)],
         [str(CLOCK), "-o", "/nonexistent/out.py"],
         [str(CLOCK), "-o", "/"],
+        ["format"],
+        ["describe"],
+        ["diff", str(CLOCK)],
     ],
-    ids=["nothing", "check nothing", "option", "no output", "own source", "no such folder", "folder"],
+    ids=[
+        *("nothing", "check nothing", "option", "no output", "own source", "no such folder", "folder"),
+        *("format nothing", "describe nothing", "diff with nothing"),
+    ],
 )
 def test_wrong_command_line(arguments: list[str]) -> None:
     done = run(*arguments)
@@ -122,15 +131,151 @@ def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
     assert f"{path}:3:11: error: the file is not UTF-8: byte 0xe9".encode() in done.stderr
 
 
-def test_including_a_file_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_of_includes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "types").mkdir()
-    (tmp_path / "types" / "shapes.ipc").write_text("")
+    (tmp_path / "types" / "shapes.ipc").write_text("struct Size { i32 w; }")
     path = tmp_path / "A.ipc"
-    path.write_text('#include "shapes.ipc"\nendpoint A {}')
+    path.write_text('#include "shapes.ipc"\nendpoint A { a(Size x) =| }')
     assert main([str(path)]) == 1
     assert "cannot find 'shapes.ipc'" in capsys.readouterr().err
-    assert main([str(path), "-I", str(tmp_path / "types")]) == 1
-    assert "including 'shapes.ipc' is not supported" in capsys.readouterr().err
+    assert main(["check", str(path), "-I", str(tmp_path / "types")]) == 0
+
+
+def test_files_of_types(tmp_path: Path) -> None:
+    types = tmp_path / "shapes.py"
+    types.write_text(
+        "import attrs\nfrom ipclib import i32, ipc_type\n\n"
+        '@ipc_type("Size")\n@attrs.define\nclass Size:\n    w: i32\n'
+    )
+    path = tmp_path / "A.ipc"
+    path.write_text("endpoint A { a(Size x) =| }")
+    assert main(["check", str(path)]) == 1
+    assert main(["check", str(path), "--types", str(types)]) == 0
+
+
+# --- diagnostics ---
+
+
+def test_json_of_nothing_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--json", str(CLOCK)]) == 0
+    assert main([str(CLOCK), "--json", "-o", str(tmp_path / "out.py")]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("[]\n[]\n", "")
+
+
+def test_json_of_what_is_wrong(bad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "missing.ipc"
+    assert main(["check", "--json", str(bad), str(missing)]) == 1
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert json.loads(shown.out) == [
+        {
+            "file": str(missing),
+            "line": 1,
+            "column": 1,
+            "end": {"line": 1, "column": 1},
+            "severity": "error",
+            "message": "cannot read",
+            "hint": "No such file or directory",
+        },
+        {
+            "file": str(bad),
+            "line": 1,
+            "column": 16,
+            "end": {"line": 1, "column": 21},
+            "severity": "error",
+            "message": "unknown type 'Strng'",
+            "hint": "did you mean 'String'?",
+        },
+    ]
+
+
+def test_json_and_the_module_do_not_mix() -> None:
+    done = run(CLOCK, "--json")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"-o OUT" in done.stderr
+
+
+def on_a_terminal(*arguments: str | Path, **environment: str) -> str:
+    """What the command writes to a terminal on its standard error."""
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        try:
+            subprocess.run(
+                [sys.executable, "-m", "ipcc", *map(str, arguments)],
+                stderr=theirs,
+                check=False,
+                cwd=ROOT,
+                env={**os.environ, "NO_COLOR": "", "TERM": "xterm", **environment},
+            )
+        finally:
+            os.close(theirs)
+        return terminal.read(65536).decode()
+
+
+def test_colour_on_a_terminal(bad: Path) -> None:
+    shown = on_a_terminal("check", bad)
+    assert "\x1b[1;31merror:\x1b[0m" in shown
+    assert "\x1b[1;31m^^^^^\x1b[0m" in shown
+
+
+def test_no_colour_where_it_is_not_wanted(bad: Path) -> None:
+    plain = run("check", bad).stderr.decode()
+    assert "\x1b" not in plain
+    assert on_a_terminal("check", bad, NO_COLOR="1").replace("\r\n", "\n") == plain
+    assert on_a_terminal("check", bad, TERM="dumb").replace("\r\n", "\n") == plain
+
+
+@pytest.mark.parametrize("place", ["beginning", "middle", "end"])
+def test_a_long_line_is_clipped(place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parameters = [f"i32 number_{number}" for number in range(60)]
+    parameters[{"beginning": 0, "middle": 30, "end": 59}[place]] = "Strng wrong"
+    path = tmp_path / "A.ipc"
+    path.write_text(f"endpoint A {{ a({', '.join(parameters)}) =| }}\n")
+    assert main(["check", str(path)]) == 1
+    _, line, carets = capsys.readouterr().err.splitlines()
+    start = carets.index("^^^^^")
+    assert line[start : start + 5] == "Strng"
+    assert len(line) <= 8 + 120 + 2 * 3
+    assert line[8:].startswith("...") == (place != "beginning")
+    assert line.endswith("...") == (place != "end")
+
+
+# --- a module that was committed ---
+
+
+def test_a_module_that_is_current(tmp_path: Path) -> None:
+    out = tmp_path / "clock_ipc.py"
+    assert main([str(CLOCK), "-o", str(out)]) == 0
+    assert main(["check", "--generated", str(out), str(CLOCK)]) == 0
+
+
+def test_a_module_that_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "clock ipc.py"
+    assert main(["check", "--generated", str(out), str(CLOCK)]) == 1
+    assert capsys.readouterr().err == f"{out}: error: cannot read: No such file or directory\n"
+    out.write_text("old")
+    assert main(["check", "--generated", str(out), str(CLOCK)]) == 1
+    command = f"ipcc {CLOCK} -o '{out}'"
+    assert capsys.readouterr().err == f'{out}: error: not what ipcc would write: run "{command}"\n'
+    assert out.read_text() == "old"
+
+
+def test_a_file_keeps_its_permissions(tmp_path: Path) -> None:
+    out = tmp_path / "clock_ipc.py"
+    out.write_text("old")
+    out.chmod(0o600)
+    assert main([str(CLOCK), "-o", str(out)]) == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+
+
+def test_compile_file(tmp_path: Path) -> None:
+    out = tmp_path / "clock_ipc.py"
+    ipcc.compile_file(CLOCK, out)
+    assert out.read_text() == compile_files([str(CLOCK)])
+    with pytest.raises(ipcc.CompileError):
+        ipcc.compile_file(tmp_path / "missing.ipc", out)
+    assert out.read_text() == compile_files([str(CLOCK)])
 
 
 def test_a_reader_that_goes_away() -> None:

@@ -17,9 +17,10 @@ from tests.ipcc.interfaces import interfaces
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-INTERFACES = [HERE / "Clock.ipc", HERE / "Awkward.ipc"]
+INTERFACES = [HERE / "Clock.ipc", HERE / "Awkward.ipc", HERE / "Atlas.ipc"]
 
 needs_ruff = pytest.mark.skipif(find_spec("ruff") is None, reason="ruff is not installed")
+needs_pyright = pytest.mark.skipif(find_spec("pyright") is None, reason="pyright is not installed")
 needs_mypy = pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
 
 
@@ -84,6 +85,19 @@ def test_strictly_typed(tmp_path: Path) -> None:
     errors = [line for line in done.stdout.splitlines() if ": error:" in line]
     wrong = [number for number, line in enumerate(USES.splitlines(), 1) if line.endswith("# wrong")]
     assert [line.partition(": error")[0] for line in errors] == [f"{uses}:{number}" for number in wrong]
+
+
+@needs_pyright
+def test_pyright_agrees(tmp_path: Path) -> None:
+    for path in INTERFACES:
+        (tmp_path / f"{path.stem.lower()}_ipc.py").write_text(compile_files([str(path)]))
+    (tmp_path / "uses.py").write_text(USES)
+    (tmp_path / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{ROOT}"], "pythonVersion": "3.11"}}')
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    errors = {line.split(":")[1] for line in done.stdout.splitlines() if " - error: " in line}
+    wrong = {str(n) for n, line in enumerate(USES.splitlines(), 1) if line.endswith("# wrong")}
+    assert errors == wrong, done.stdout
 
 
 USES = """\

@@ -64,7 +64,7 @@ def test_a_synchronous_message_takes_two_ids() -> None:
         ),
         (
             "f([UTF8] AK::ByteString a, [File] b, IPC::File c) =|",
-            "ClockServer.f([UTF8] ByteString,File,File)=|",
+            "ClockServer.f([UTF8] ByteString,IPC::File,IPC::File)=|",
         ),
         ("f(HashMap< String, Vector<int> > a) =|", "ClockServer.f(HashMap<String,Vector<i32>>)=|"),
         ("f(Vector<u8> a, Vector<ByteBuffer> b) =|", "ClockServer.f(Vector<u8>,Vector<ByteString>)=|"),
@@ -165,7 +165,7 @@ def test_schema_is_canonical_text_and_compiles_to_itself() -> None:
 
 def test_codecs_are_made_once_and_parts_first() -> None:
     compilation = model("endpoint A { f(HashMap<String, Vector<i32>> a, Vector<i32> b, Vector<int> c) =| }")
-    assert [type.codec for type in compilation.composites] == ["_Vector_i32", "_HashMap_String_Vector_i32"]
+    assert [codec.name for codec in compilation.codecs] == ["_Vector_i32", "_HashMap_String_Vector_i32"]
 
 
 def test_shadowed_builtins() -> None:

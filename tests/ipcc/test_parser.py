@@ -15,8 +15,11 @@ from ipcc.parser import parse
 from ipcc.source import Source
 from ipcc.tokens import tokenize
 
-CLOCK = (Path(__file__).parent / "Clock.ipc").read_text()
+HERE = Path(__file__).parent
+CLOCK = (HERE / "Clock.ipc").read_text()
 TOKENS = [token.span for token in tokenize(Source("Clock.ipc", CLOCK), Report())]
+TYPES = (HERE / "Atlas.ipc").read_text().partition("endpoint")[0]
+TYPE_TOKENS = [token.span for token in tokenize(Source("Types.ipc", TYPES), Report())]
 
 
 def parsed(text: str) -> nodes.File:
@@ -106,19 +109,34 @@ def test_without_a_token(index: int) -> None:
     assert len(refused(CLOCK[: span.start] + CLOCK[span.end :])) <= 3
 
 
+@pytest.mark.parametrize("count", range(len(TYPE_TOKENS)))
+def test_types_truncated_at_a_token(count: int) -> None:
+    """Names that are declared no longer are found out only where the grammar is whole."""
+    messages = refused(TYPES[: TYPE_TOKENS[count].start])
+    assert len([message for message in messages if not message.startswith("unknown type")]) <= 1
+
+
+@pytest.mark.parametrize("index", range(len(TYPE_TOKENS) - 1))
+def test_types_without_a_token(index: int) -> None:
+    span = TYPE_TOKENS[index]
+    assert len(refused(TYPES[: span.start] + TYPES[span.end :])) <= 4
+
+
 @settings(deadline=None, derandomize=True)
 @given(
+    st.sampled_from((CLOCK, TYPES)),
     st.lists(
         st.tuples(
-            st.integers(0, len(CLOCK)),
+            st.integers(0, 1200),
             st.integers(0, 12),
-            st.text("(){}[]<>,:;=|#/@ \nendpoint i32é\0", max_size=6),
+            st.sampled_from(
+                (*"(){}[]<>,:;=|#/@ \né\0", "endpoint", "struct", "enum", "i32", "Tree", "=>", "7")
+            ),
         ),
         max_size=6,
-    )
+    ),
 )
-def test_mutated(edits: list[tuple[int, int, str]]) -> None:
-    text = CLOCK
+def test_mutated(text: str, edits: list[tuple[int, int, str]]) -> None:
     for at, length, replacement in edits:
         text = text[:at] + replacement + text[at + length :]
     refused(text)
@@ -128,6 +146,12 @@ def test_mutated(edits: list[tuple[int, int, str]]) -> None:
 @given(st.text())
 def test_any_text(text: str) -> None:
     refused(text)
+
+
+def test_numbers_are_bounded() -> None:
+    for number in ("9" * 5000, "0x" + "f" * 5000):
+        assert len(refused(f"enum A {{ X = {number} }}")) == 1
+        assert len(refused(f"endpoint A {{ f(Array<u8, {number}> a) =| }}")) == 1
 
 
 @pytest.mark.parametrize("text", ["endpoint A { a(" + "Vector<" * 100_000, "{" * 100_000, "[" * 100_000])

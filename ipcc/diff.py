@@ -1,0 +1,345 @@
+"""What changed between two versions of an interface, and what each change breaks.
+
+Knows the checked models of both, and what peers compare: an endpoint's magic, a message's id and signature.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import attrs
+
+from ipcc.model import Compilation, Endpoint, Message, Pair, Parameter
+from ipcc.types import Definition, Enumeration, Enumerator, Member, Opaque, Struct, reached
+
+
+class Breaks(enum.Flag):
+    """What a change breaks.
+
+    WIRE: a peer built from the old version and one built from the new no longer understand each other.
+    SOURCE: a program written for the old version needs editing to run with the new.
+    """
+
+    NOTHING = 0
+    SOURCE = enum.auto()
+    WIRE = enum.auto()
+    BOTH = SOURCE | WIRE
+
+
+@attrs.frozen
+class Change:
+    """One change: of what (`ClockServer.add`), how, and what that breaks."""
+
+    subject: str
+    how: str
+    breaks: Breaks
+
+    @property
+    def verdict(self) -> str:
+        return _VERDICTS[self.breaks]
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.subject} {self.how}"
+
+    def as_json(self) -> dict[str, object]:
+        kinds = (("wire", Breaks.WIRE), ("source", Breaks.SOURCE))
+        broken = [word for word, kind in kinds if kind in self.breaks]
+        return {"subject": self.subject, "change": self.how, "breaks": broken}
+
+
+_VERDICTS = {
+    Breaks.NOTHING: "compatible",
+    Breaks.SOURCE: "breaks source",
+    Breaks.WIRE: "breaks the wire",
+    Breaks.BOTH: "breaks the wire and source",
+}
+
+
+def compare(old: Compilation, new: Compilation) -> tuple[Change, ...]:
+    """Every change: endpoint by endpoint in the old version's order, then the structs and enums."""
+    return (*_endpoints(old, new), *_definitions(old, new))
+
+
+# --- what has a name, and a place among others ---
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Item = TypeVar("_Item", bound=_Named)
+
+
+@attrs.frozen
+class _Match(Generic[_Item]):
+    """Which old item became which new one, which are gone, and which have come."""
+
+    kept: tuple[tuple[_Item, _Item], ...]
+    gone: tuple[_Item, ...]
+    come: tuple[_Item, ...]
+    is_reordered: bool
+
+
+def _match(
+    old: Sequence[_Item], new: Sequence[_Item], is_renamed: Callable[[_Item, _Item], bool]
+) -> _Match[_Item]:
+    """Pair items by name; and those that are gone with those that have come, where `is_renamed` says so."""
+    names = {item.name for item in old}
+    come = {item.name: item for item in new if item.name not in names}
+    named = {item.name: item for item in new}
+    kept: list[tuple[_Item, _Item]] = []
+    gone: list[_Item] = []
+    for item in old:
+        heir = named.get(item.name) or next((i for i in come.values() if is_renamed(item, i)), None)
+        if heir is None:
+            gone.append(item)
+        else:
+            come.pop(heir.name, None)
+            kept.append((item, heir))
+    places = [new.index(heir) for _, heir in kept]
+    return _Match(tuple(kept), tuple(gone), tuple(come.values()), places != sorted(places))
+
+
+# --- endpoints ---
+
+
+def _endpoints(old: Compilation, new: Compilation) -> Iterator[Change]:
+    matched = _match(old.endpoints, new.endpoints, _is_renamed_endpoint)
+    for before, after in matched.kept:
+        if before.name != after.name:
+            yield Change(before.name, f"was renamed to {after.name}, which has another magic", Breaks.BOTH)
+        yield from _documentation(before.name, before, after)
+        yield from _connections(old, before, new, after)
+        yield from _messages(before, after)
+    for endpoint in matched.gone:
+        yield Change(endpoint.name, "was removed", Breaks.BOTH)
+    for endpoint in matched.come:
+        yield _added(endpoint, new, {after.name for _, after in matched.kept})
+
+
+def _is_renamed_endpoint(old: Endpoint, new: Endpoint) -> bool:
+    return bool(old.messages) and [_shape(m) for m in old.messages] == [_shape(m) for m in new.messages]
+
+
+def _shape(message: Message) -> tuple[str, int, str, str | None]:
+    outputs = message.outputs
+    return message.name, message.id, message.inputs.canonical, outputs.canonical if outputs else None
+
+
+def _added(endpoint: Endpoint, new: Compilation, kept: set[str]) -> Change:
+    """A peer closes a connection on which a message of an endpoint comes that it has never heard of."""
+    pair = _pair(new, endpoint)
+    partner = pair.client if endpoint is pair.server else pair.server
+    if partner and partner.name in kept and endpoint.messages:
+        how = f"was added beside {partner.name}: an old peer closes the connection at its first message"
+        return Change(endpoint.name, how, Breaks.WIRE)
+    return Change(endpoint.name, "was added", Breaks.NOTHING)
+
+
+def _connections(
+    old: Compilation, old_endpoint: Endpoint, new: Compilation, new_endpoint: Endpoint
+) -> Iterator[Change]:
+    before, after = _pair(old, old_endpoint), _pair(new, new_endpoint)
+    if before.prefix != after.prefix:
+        names = _listed_change((before.to_server, before.from_client), (after.to_server, after.from_client))
+        yield Change(old_endpoint.name, f"has other connection classes: {names}", Breaks.SOURCE)
+
+
+def _pair(compilation: Compilation, endpoint: Endpoint) -> Pair:
+    return next(pair for pair in compilation.pairs if endpoint in (pair.server, pair.client))
+
+
+# --- messages ---
+
+
+def _messages(old: Endpoint, new: Endpoint) -> Iterator[Change]:
+    matched = _match(old.messages, new.messages, _is_renamed_message)
+    for before, after in matched.kept:
+        yield from _message(before, after)
+    for message in matched.gone:
+        yield Change(message.qualified_name, "was removed", Breaks.BOTH)
+    for message in matched.come:
+        yield Change(message.qualified_name, "was added", Breaks.NOTHING)
+
+
+def _is_renamed_message(old: Message, new: Message) -> bool:
+    return _shape(old)[1:] == _shape(new)[1:]
+
+
+def _message(old: Message, new: Message) -> Iterator[Change]:
+    changes = list(_message_changes(old, new))
+    if not changes and old.line != new.line:
+        changes.append(Change(old.qualified_name, "spells the same types differently", Breaks.NOTHING))
+    yield from changes
+    yield from _documentation(old.qualified_name, old, new)
+
+
+def _message_changes(old: Message, new: Message) -> Iterator[Change]:
+    subject = old.qualified_name
+    if old.name != new.name:
+        yield Change(subject, f"was renamed to {new.name}", Breaks.BOTH)
+    else:
+        yield from _python_name(subject, old.python, new.python)
+    if old.id != new.id:
+        yield Change(subject, f"moved from id {old.id} to {new.id}", Breaks.WIRE)
+    yield from _members(subject, "parameter", old.inputs.parameters, new.inputs.parameters, Breaks.BOTH)
+    if old.outputs is None and new.outputs is not None:
+        yield Change(subject, "became synchronous", Breaks.BOTH if new.outputs.parameters else Breaks.WIRE)
+    elif old.outputs is not None and new.outputs is None:
+        yield Change(subject, "became one-way", Breaks.BOTH)
+    elif old.outputs is not None and new.outputs is not None:
+        yield from _members(subject, "output", old.outputs.parameters, new.outputs.parameters, Breaks.BOTH)
+
+
+# --- parameters of messages, fields of structs ---
+
+_Part = TypeVar("_Part", Parameter, Member)
+
+
+def _members(
+    subject: str, noun: str, old: Sequence[_Part], new: Sequence[_Part], mask: Breaks
+) -> Iterator[Change]:
+    """What happened to values that the wire tells apart by place and type, and source by name and place."""
+
+    def is_renamed(before: _Part, after: _Part) -> bool:
+        return old.index(before) == new.index(after) and before.type.canonical == after.type.canonical
+
+    def change(how: str, breaks: Breaks) -> Change:
+        return Change(subject, how, breaks & mask)
+
+    matched = _match(old, new, is_renamed)
+    for before, after in matched.kept:
+        called = f"{noun} '{before.name}'"
+        if before.name != after.name:
+            yield change(f"{called} was renamed to '{after.name}'", Breaks.SOURCE)
+        else:
+            yield from _python_name(f"{subject} {called}", before.python, after.python)
+        if before.type.canonical != after.type.canonical:
+            types = f"{before.type.canonical} -> {after.type.canonical}"
+            yield change(f"{called} has another type: {types}", Breaks.WIRE | _in_python(before, after))
+    for part in matched.gone:
+        yield change(f"{noun} '{part.name}' was removed", Breaks.BOTH)
+    for part in matched.come:
+        yield change(f"{noun} '{part.name}' was added", Breaks.BOTH)
+    if matched.is_reordered:
+        order = _listed_change([before.name for before, _ in matched.kept], [part.name for part in new])
+        yield change(f"{noun}s have another order: {order}", Breaks.BOTH)
+
+
+def _in_python(old: _Part, new: _Part) -> Breaks:
+    """Whether a retyped value is of another class for programs."""
+    same = (old.type.annotation, old.type.accepted) == (new.type.annotation, new.type.accepted)
+    return Breaks.NOTHING if same else Breaks.SOURCE
+
+
+# --- structs and enums ---
+
+
+def _definitions(old: Compilation, new: Compilation) -> Iterator[Change]:
+    matched = _match(old.definitions, new.definitions, _is_renamed_definition)
+    used = set(_used(old))
+    for before, after in matched.kept:
+        mask = Breaks.BOTH if before.name in used else Breaks.SOURCE
+        if before.name != after.name:
+            yield Change(before.name, f"was renamed to {after.name}", mask)
+        else:
+            yield from _python_name(before.name, before.python, after.python)
+        yield from _definition(before, after, mask)
+    for definition in matched.gone:
+        yield Change(definition.name, "was removed", Breaks.SOURCE)
+    for definition in matched.come:
+        yield Change(definition.name, "was added", Breaks.NOTHING)
+
+
+def _used(compilation: Compilation) -> Iterator[str]:
+    """The names of the definitions that messages use, and so their signatures."""
+    types = [parameter.type for payload in compilation.payloads for parameter in payload.parameters]
+    return (definition.name for definition in reached(types))
+
+
+def _is_renamed_definition(old: Definition, new: Definition) -> bool:
+    if isinstance(old, Struct) and isinstance(new, Struct):
+        return bool(old.fields) and _layout(old) == _layout(new)
+    if isinstance(old, Enumeration) and isinstance(new, Enumeration):
+        return old.underlying == new.underlying and _numbers(old) == _numbers(new)
+    return False
+
+
+def _layout(struct: Struct) -> list[tuple[str, str]]:
+    return [(field.name, field.type.canonical) for field in struct.fields]
+
+
+def _numbers(enumeration: Enumeration) -> list[tuple[str, int]]:
+    return [(enumerator.name, enumerator.number) for enumerator in enumeration.enumerators]
+
+
+def _definition(old: Definition, new: Definition, mask: Breaks) -> Iterator[Change]:
+    if isinstance(old, Struct) and isinstance(new, Struct):
+        yield from _members(old.name, "field", old.fields, new.fields, mask)
+        yield from _documentation(old.name, old, new)
+    elif isinstance(old, Enumeration) and isinstance(new, Enumeration):
+        yield from _enumeration(old, new, mask)
+        yield from _documentation(old.name, old, new)
+    elif type(old) is not type(new):
+        yield Change(old.name, f"became {_KINDS[type(new)]}", mask)
+
+
+_KINDS: dict[type[Definition], str] = {
+    Struct: "a struct",
+    Enumeration: "an enum",
+    Opaque: "a class with a codec of its own",
+}
+
+
+def _enumeration(old: Enumeration, new: Enumeration, mask: Breaks) -> Iterator[Change]:
+    def change(how: str, breaks: Breaks) -> Change:
+        return Change(old.name, how, breaks & mask)
+
+    underlying = old.underlying.canonical, new.underlying.canonical
+    if underlying[0] != underlying[1]:
+        yield change(f"has another underlying type: {' -> '.join(underlying)}", Breaks.WIRE)
+    matched = _match(old.enumerators, new.enumerators, _is_renamed_enumerator)
+    renumbered = False
+    for before, after in matched.kept:
+        if before.name != after.name:
+            yield change(f"value '{before.name}' was renamed to '{after.name}'", Breaks.SOURCE)
+        elif before.number != after.number:
+            renumbered = True
+            yield change(
+                f"value '{before.name}' was renumbered: {before.number} -> {after.number}", Breaks.WIRE
+            )
+    for enumerator in matched.gone:
+        yield change(f"value '{enumerator.name}' was removed", Breaks.BOTH)
+    for enumerator in matched.come:
+        yield change(f"value '{enumerator.name}' was added", Breaks.WIRE)
+    if matched.is_reordered and not renumbered:
+        yield change("declares its values in another order", Breaks.WIRE)
+
+
+def _is_renamed_enumerator(old: Enumerator, new: Enumerator) -> bool:
+    return old.number == new.number
+
+
+# --- what all of them have ---
+
+
+class _Documented(Protocol):
+    @property
+    def documentation(self) -> tuple[str, ...]: ...
+
+
+def _documentation(subject: str, old: _Documented, new: _Documented) -> Iterator[Change]:
+    if old.documentation != new.documentation:
+        yield Change(subject, "has another documentation", Breaks.NOTHING)
+
+
+def _python_name(subject: str, old: str, new: str) -> Iterator[Change]:
+    if old != new:
+        yield Change(subject, f"has another name in Python: {old} -> {new}", Breaks.SOURCE)
+
+
+def _listed_change(old: Iterable[str], new: Iterable[str]) -> str:
+    return f"{', '.join(old)} -> {', '.join(new)}"
