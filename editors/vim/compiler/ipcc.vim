@@ -1,0 +1,8 @@
+" :make shows what is wrong with the interface file at hand.
+if exists('current_compiler')
+  finish
+endif
+let current_compiler = 'ipcc'
+
+CompilerSet makeprg=ipcc\ check\ %:S
+CompilerSet errorformat=%f:%l:%c:\ %trror:\ %m,%-G%.%#
