@@ -63,7 +63,9 @@ class EventLoop:
     def current() -> EventLoop:
         """The innermost executing loop of this thread, else the first it made. NoEventLoop when it has
         none."""
-        return thread_data.current().current_loop
+        loop = thread_data.current().current_loop
+        assert isinstance(loop, EventLoop), "only EventLoop enters itself there"
+        return loop
 
     @staticmethod
     def is_running() -> bool:

@@ -9,9 +9,10 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from threading import get_ident
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from corelib import interrupts
 from corelib.errors import EventLoopClosed, NoEventLoop, UsageError, WrongThread
@@ -22,10 +23,15 @@ from corelib.signals import SignalHandlers
 from corelib.timer_queue import TimerQueue, deadline_after
 from corelib.wakeup import WakeUp
 
-if TYPE_CHECKING:
-    from corelib.event_loop import EventLoop
-
 logger = logging.getLogger("corelib")
+
+
+class Loop(Protocol):
+    """What a turn needs of an event loop: whom to tell of a callback's exception."""
+
+    on_exception: Callable[[Exception, str], None]
+
+    def was_exit_requested(self) -> bool: ...
 
 
 class Due(Protocol):
@@ -61,9 +67,9 @@ class ThreadData:
     )
 
     def __init__(self) -> None:
-        self.loops: list[EventLoop] = []
+        self.loops: list[Loop] = []
         #: The loops whose exec or spin_until is on the stack, innermost last.
-        self.executing: list[EventLoop] = []
+        self.executing: list[Loop] = []
         self.wakeup = WakeUp()
         self.queue = EventQueue(self.wakeup.wake)
         self.timers: TimerQueue[Due] = TimerQueue()
@@ -87,7 +93,7 @@ class ThreadData:
         return self._depth > 0
 
     @property
-    def current_loop(self) -> EventLoop:
+    def current_loop(self) -> Loop:
         """The innermost executing loop, else the first."""
         return self.executing[-1] if self.executing else self.loops[0]
 
@@ -336,7 +342,7 @@ def _describe(callback: object) -> str:
         return object.__repr__(callback)
 
 
-def _report_to(loop: EventLoop, error: Exception, context: str) -> None:
+def _report_to(loop: Loop, error: Exception, context: str) -> None:
     try:
         _call_hook(loop, error, context)
     except Exception as hook_error:
@@ -345,7 +351,7 @@ def _report_to(loop: EventLoop, error: Exception, context: str) -> None:
 
 
 @calls_user_code
-def _call_hook(loop: EventLoop, error: Exception, context: str) -> None:
+def _call_hook(loop: Loop, error: Exception, context: str) -> None:
     loop.on_exception(error, context)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import sys
 from pathlib import Path
 
@@ -47,6 +48,13 @@ def test_arrows_point_one_way(package: str) -> None:
     for file in _files(package):
         strangers = {name for name in _imports(file) if name.partition(".")[0] not in allowed}
         assert not strangers, f"{file.relative_to(ROOT)} imports {', '.join(sorted(strangers))}"
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_no_file_depends_on_itself(package: str) -> None:
+    files = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in _files(package)}
+    graph = {name: _imports(file) & files.keys() for name, file in files.items() if not name.endswith("__")}
+    graphlib.TopologicalSorter(graph).prepare()
 
 
 @pytest.mark.parametrize("module", SANS_IO)
