@@ -145,7 +145,7 @@ class EventLoop:
         return self._thread.in_turn
 
     def at_turn_end(self, callback: Callable[[], object]) -> None:
-        """Call `callback` once, when the turn in progress ends, or before any turn within it begins to wait.
+        """Call `callback` once, when the turn in progress ends, or before anything within it begins to wait.
         Outside a turn, the next one calls it first thing."""
         self._thread.turn_end.append(callback)
 

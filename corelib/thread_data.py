@@ -113,7 +113,7 @@ class ThreadData:
         # Before any wait: what an outer callback posted must not lie here while an inner turn waits for the
         # answer.
         if self.turn_end:
-            self._run_turn_end()
+            self.run_turn_end()
         if interrupts.pending:
             raise_pending()
         self._turns += 1
@@ -132,7 +132,7 @@ class ThreadData:
         finally:
             self._depth -= 1
             if self.turn_end:
-                self._run_turn_end()
+                self.run_turn_end()
         if interrupts.pending:
             raise_pending()
         return handled
@@ -257,7 +257,8 @@ class ThreadData:
         return handled
 
     @calls_user_code
-    def _run_turn_end(self) -> None:
+    def run_turn_end(self) -> None:
+        """Make the calls that must not wait any longer: the turn ends, or something waits within it."""
         while self.turn_end:
             callback = self.turn_end.popleft()
             try:
@@ -307,7 +308,10 @@ def block_on(fd: int, events: int, timeout: float | None) -> bool:
     if fd < 0:
         raise UsageError("this socket is closed: there is nothing to wait for")
     thread = _local.data
-    fds = {fd: events} if thread is None else {thread.poller.wake_fd: READABLE, fd: events}
+    fds = {fd: events}
+    if thread is not None:
+        fds[thread.poller.wake_fd] = READABLE
+        thread.run_turn_end()
     deadline = deadline_after(monotonic_ns(), timeout)
     woken = False
     try:

@@ -91,6 +91,27 @@ def test_posts_of_one_turn_leave_together_at_its_end(loop: EventLoop, clock: Any
     service.shutdown()
 
 
+def test_posts_leave_before_a_call_that_blocks_on_another_connection(
+    loop: EventLoop, clock: Any, pair: Pair
+) -> None:
+    raw, service = _raw_peer(clock)
+    raw.setblocking(False)
+    seen: list[int] = []
+
+    def post_and_block() -> None:
+        service.async_tick(1)
+        with pytest.raises(CallTimeout):
+            pair.client.add(1, 1, timeout=0, wait=Wait.BLOCK)
+        with pytest.raises(CallTimeout):
+            pair.client.add(1, 1, timeout=0.001, wait=Wait.BLOCK)
+        seen.append(len(raw.recv(1000)))
+
+    loop.deferred_invoke(post_and_block)
+    loop.pump()
+    assert seen == [28]
+    service.shutdown()
+
+
 def test_a_cork_holds_posts_together(loop: EventLoop, clock: Any) -> None:
     raw, service = _raw_peer(clock)
     raw.setblocking(False)
