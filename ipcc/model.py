@@ -250,7 +250,9 @@ class Compilation:
         """The Python types that the module mentions."""
         for type in self._types:
             yield type.annotation
-            yield type.accepted
+        for endpoint in self.endpoints:
+            for message in endpoint.messages:
+                yield from (type.accepted for type in message.inputs.types)
 
     @property
     def exports(self) -> tuple[str, ...]:

@@ -53,6 +53,12 @@ def test_formatted_and_linted(path: Path) -> None:
     assert ruff("check", "--ignore", "RUF023,E501", "--ignore-noqa", text=text) == ""
 
 
+def test_only_what_is_used_is_imported() -> None:
+    inside = "struct S { UnixDateTime t; } endpoint A { f(S s) => (Duration d) }"
+    assert "_datetime" not in module(inside)
+    assert module("endpoint A { f(Duration d) =| }").count("_datetime") == 3
+
+
 @needs_ruff
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(interfaces())
