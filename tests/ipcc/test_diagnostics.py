@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ipcc.cli import main
 from ipcc.compiler import compile_sources
 from ipcc.diagnostics import CompileError
 from ipcc.source import Source
@@ -25,6 +26,19 @@ def test_refusal(path: Path) -> None:
     text = path.read_text(encoding="utf-8", errors="surrogateescape")
     source, expected = text.removesuffix("\n").split("\n~~~~\n")
     assert diagnostics(source) == expected
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_the_command_shows_it_exits_with_1_and_writes_nothing(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, expected = path.read_bytes().removesuffix(b"\n").split(b"\n~~~~\n")
+    Path("Bad.ipc").write_bytes(source)
+    assert main(["Bad.ipc", "-o", "out.py"]) == 1
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.removesuffix("\n")) == ("", expected.decode())
+    assert [file.name for file in tmp_path.iterdir()] == ["Bad.ipc"]
 
 
 def test_there_are_cases() -> None:

@@ -13,8 +13,6 @@ import ipcc
 
 HERE = Path(__file__).parent
 
-generated = pytest.importorskip("ipclib.generated")
-
 
 def write(path: Path, text: str) -> Path:
     path.write_text(text)

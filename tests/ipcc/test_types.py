@@ -13,6 +13,7 @@ import ipcc
 from ipcc.cycles import components
 from ipcc.model import Compilation
 from ipcc.types import Struct
+from ipclib.codecs import Frame
 from tests.ipcc.test_model import model
 
 HERE = Path(__file__).parent
@@ -210,13 +211,12 @@ def _reachable(start: int, edges: dict[int, list[int]]) -> set[int]:
 
 
 def test_a_module_with_types_works() -> None:
-    frames = pytest.importorskip("ipclib.codecs")
     atlas = ipcc.load(HERE / "Atlas.ipc")
 
     def round_trip(message: Any, *values: object) -> object:
         payload = message._encode([], *values)
         data = payload if isinstance(payload, bytes) else b"".join(payload)
-        frame = frames.Frame()
+        frame = Frame()
         frame.end, frame.elements = len(data), 1000
         decoded, end = message._decode(memoryview(data), 0, frame)
         assert end == len(data)

@@ -76,16 +76,17 @@ def test_what_goes_on_while_a_call_waits(service: Any, processes: Any, app: Any)
     client, _process = service
     other_path, _other_process = processes.clock_service()
     other = app.connect(other_path)
-    fired: list[float] = []
+    fired: list[int] = []
     other_answers: list[Any] = []
-    timer = Timer.create_repeating(10, lambda: fired.append(time.monotonic()))
+    timer = Timer.create_repeating(10, lambda: fired.append(1))
+    started = time.monotonic()
     timer.start()
     other.async_slow(50, 3).when_resolved(other_answers.append)
     assert client.slow(300, 5) == 300
     assert client.ticks == [0, 1, 2, 3, 4]
     assert (other_answers, other.ticks) == ([50], [0, 1, 2])
-    assert 15 <= len(fired) <= 31
     timer.stop()
+    assert 5 <= len(fired) <= (time.monotonic() - started) * 100
 
 
 def test_calls_in_both_directions_at_once(service: Any) -> None:
