@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from corelib import session
 from corelib.anonymous_buffer import AnonymousBuffer
+from corelib.coroutine import run_async, sleep_ms
 from corelib.errors import (
     AddressInUse,
     BufferRefused,
+    Cancelled,
     CorelibError,
     DescriptorsTruncated,
     EventLoopClosed,
@@ -20,20 +22,24 @@ from corelib.errors import (
     WrongThread,
 )
 from corelib.event_loop import EventLoop, WaitMode, deferred_invoke
+from corelib.instruments import Instrument
 from corelib.local_server import LocalServer
 from corelib.local_socket import LocalSocket, PeerCredentials
 from corelib.notifier import Notifier
 from corelib.promise import Promise
+from corelib.snapshot import Snapshot
 from corelib.timer import Timer
 
 __all__ = [
     "AddressInUse",
     "AnonymousBuffer",
     "BufferRefused",
+    "Cancelled",
     "CorelibError",
     "DescriptorsTruncated",
     "EventLoop",
     "EventLoopClosed",
+    "Instrument",
     "LocalServer",
     "LocalSocket",
     "NoEventLoop",
@@ -41,6 +47,7 @@ __all__ = [
     "Notifier",
     "PeerCredentials",
     "Promise",
+    "Snapshot",
     "SocketPathError",
     "TimedOut",
     "Timer",
@@ -48,5 +55,7 @@ __all__ = [
     "WaitMode",
     "WrongThread",
     "deferred_invoke",
+    "run_async",
     "session",
+    "sleep_ms",
 ]

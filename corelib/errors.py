@@ -55,5 +55,11 @@ class TimedOut(CorelibError, TimeoutError):
     """The time given for waiting is up."""
 
 
+class Cancelled(BaseException):
+    """The promise was cancelled, or the coroutine in which this is raised: nobody waits for it any more.
+
+    No error of anybody's, so `except Exception` lets it pass and `finally` blocks run."""
+
+
 class BufferRefused(CorelibError, ValueError):
     """A descriptor that another process passed is not the shared memory that it was said to be."""

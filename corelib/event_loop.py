@@ -5,16 +5,21 @@ May not know notifiers, timers or sockets.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from threading import get_ident
 from time import monotonic_ns
 from types import TracebackType
+from typing import Any, TypeVar
 
-from corelib import interrupts, thread_data
+from corelib import interrupts, snapshot, thread_data
+from corelib.coroutine import run_async
 from corelib.errors import EventLoopClosed, UsageError, WrongThread
+from corelib.instruments import Instrument, SlowCallbacks
 from corelib.interrupts import calls_user_code, raise_pending
 from corelib.signals import SignalHandler, SignalHandlers
 from corelib.timer_queue import deadline_after
+
+T = TypeVar("T")
 
 
 class WaitMode(enum.Enum):
@@ -58,6 +63,7 @@ class EventLoop:
         self._queue = self._thread.queue
         self._exit_requested = False
         self._exit_code = 0
+        self._debug: SlowCallbacks | None = None
 
     @staticmethod
     def current() -> EventLoop:
@@ -113,6 +119,23 @@ class EventLoop:
             raise_pending()
         return reached
 
+    def run_until_complete(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end: what it returns, or raises. quit() cancels it, and the request is
+        consumed; so does what leaves the turns, Ctrl-C above all. Either way its finally blocks have run
+        when this ends. EventLoopClosed, WrongThread."""
+        self._thread.require_own_thread()
+        task = run_async(coroutine)
+        try:
+            if not self.spin_until(lambda: task.is_settled):
+                self.unquit()
+                task.cancel()
+            return task.await_()
+        except BaseException:
+            task.cancel()
+            if not task.is_settled:
+                self.spin_until(lambda: task.is_settled)
+            raise
+
     def quit(self, code: int = 0) -> None:
         """End exec() with `code` once the turn in progress is done; from any thread and from a signal
         handler."""
@@ -138,6 +161,30 @@ class EventLoop:
         """End the loop's sleep, or the next one; from any thread and from a signal handler.
         EventLoopClosed."""
         self._thread.wakeup.wake()
+
+    def add_instrument(self, instrument: Instrument) -> None:
+        """Tell an instrument of each turn and callback of this thread. WrongThread."""
+        self._thread.add_instrument(instrument)
+
+    def remove_instrument(self, instrument: Instrument) -> None:
+        """Tell it no more; fine if it was not added. WrongThread."""
+        self._thread.remove_instrument(instrument)
+
+    def set_debug(self, slow_callback_ms: float | None = 100.0) -> None:
+        """Log each callback of this thread that holds the loop up for longer, with its source; None ends
+        it. WrongThread."""
+        if self._debug is not None:
+            self._thread.remove_instrument(self._debug)
+        self._debug = None if slow_callback_ms is None else SlowCallbacks(slow_callback_ms)
+        if self._debug is not None:
+            self._thread.add_instrument(self._debug)
+
+    def snapshot(self) -> snapshot.Snapshot:
+        """What this thread's loops have before them, as data; `str()` of it is for reading. From any
+        thread. EventLoopClosed."""
+        if self._thread.closed:
+            raise EventLoopClosed
+        return snapshot.take(self._thread)
 
     @property
     def in_turn(self) -> bool:

@@ -4,7 +4,6 @@ May not know loops, timers, or what a watcher does when it is activated.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import select
 from collections.abc import Callable
@@ -36,12 +35,19 @@ class Watcher(Protocol):
 
     def activate(self) -> None: ...
 
+    def orphan(self) -> None:
+        """The number no longer names the file that was watched: hear that nobody watches any more."""
+
 
 class Poller:
     """Level-triggered readiness of fds. On epoll itself: the `selectors` module costs a quarter to a half of
-    a turn."""
+    a turn.
 
-    __slots__ = ("_epoll", "added", "poll", "wake_fd", "watchers")
+    The kernel watches files, not numbers. When a file is closed under its watcher, epoll falls silent, or, if
+    a duplicate keeps the file open, goes on reporting the number, which may be another file's by then. Only
+    EPOLL_CTL_MOD tells: it looks its entry up by number and file, and fails where they no longer agree."""
+
+    __slots__ = ("_epoll", "_events", "added", "poll", "wake_fd", "watchers")
 
     def __init__(self, wake_fd: int) -> None:
         #: Always in the set, and nobody's: the turn that finds it ready drains it.
@@ -50,27 +56,44 @@ class Poller:
         #: fds added since the turn began to work on an answer, which may still name a closed file by their
         #: number.
         self.added: set[int] = set()
-        self._use(self._make_epoll())
+        self._use_new_set()
 
     def watch(self, fd: int, watcher: Watcher, events: int) -> None:
         """Make `events` (READABLE, WRITABLE, both, or 0 for none) what `watcher` waits for at `fd`.
 
         An fd that nobody waits for is out of the kernel's set altogether, for a hang-up is reported even when
-        nothing is asked for. NotWatchable for a closed fd or a regular file; EventLoopClosed."""
-        before = self.watchers.get(fd, ())
-        after = tuple(other for other in before if other is not watcher)
+        nothing is asked for. Watchers of a file that had the number before are orphaned. NotWatchable for a
+        closed fd or a regular file; EventLoopClosed."""
+        was_watching = watcher.interest
+        if events and fd in self.watchers and not self.still_holds(fd) and was_watching:
+            return
+        others = tuple(other for other in self.watchers.get(fd, ()) if other is not watcher)
         if events:
-            after = (*after, watcher)
-        interest, watcher.interest = watcher.interest, events and events | _ALWAYS
-        try:
-            self._tell_kernel(fd, before, after)
-        except BaseException:
-            watcher.interest = interest
-            raise
-        if after:
-            self.watchers[fd] = after
-        else:
-            self.watchers.pop(fd, None)
+            self._enter(fd, (*others, watcher), _events_of(others) | events | _ALWAYS)
+            watcher.interest = events | _ALWAYS
+            return
+        watcher.interest = 0
+        if others:
+            self.watchers[fd] = others
+            if self.still_holds(fd):
+                self._enter(fd, others, _events_of(others))
+        elif fd in self.watchers:
+            self._leave(fd)
+
+    def still_holds(self, fd: int) -> bool:
+        """Whether the number names the file that is watched under it. If not, its watchers are orphaned."""
+        held = self._is_held(fd)
+        if not held:
+            self._renew()
+        return held
+
+    def audit(self) -> bool:
+        """Ask the same about every fd, for of a file that was closed the kernel may tell nothing any more.
+        Whether all were held."""
+        held = all(map(self._is_held, self.watchers))
+        if not held:
+            self._renew()
+        return held
 
     def close(self) -> None:
         """Let go of the kernel's set without touching what is in it: after a fork it is the parent's set
@@ -80,53 +103,59 @@ class Poller:
             for watcher in watchers:
                 watcher.interest = 0
         self.watchers.clear()
+        self._events.clear()
 
-    def _tell_kernel(self, fd: int, before: tuple[Watcher, ...], after: tuple[Watcher, ...]) -> None:
-        if after:
-            if self._epoll.closed:
-                raise EventLoopClosed
-            try:
-                self._enter(fd, _events_of(after), is_new=not before)
-            except (OSError, ValueError) as error:
-                raise NotWatchable(
-                    f"fd {fd} cannot be watched ({error}): a notifier takes an open socket, pipe, "
-                    "terminal or the like, not a regular file"
-                ) from error
-        elif before:
-            self._leave(fd)
-
-    def _enter(self, fd: int, events: int, *, is_new: bool) -> None:
-        if not is_new:
-            try:
+    def _enter(self, fd: int, watchers: tuple[Watcher, ...], events: int) -> None:
+        if self._epoll.closed:
+            raise EventLoopClosed
+        try:
+            if fd in self.watchers:
                 self._epoll.modify(fd, events)
-                return
-            except FileNotFoundError:
-                pass  # The number belongs to another file by now, which the kernel's set does not hold yet.
-        self._epoll.register(fd, events)
-        self.added.add(fd)
+            else:
+                self._epoll.register(fd, events)
+                self.added.add(fd)
+        except (OSError, ValueError) as error:
+            raise NotWatchable(
+                f"fd {fd} cannot be watched ({error}): a notifier takes an open socket, pipe, "
+                "terminal or the like, not a regular file"
+            ) from error
+        self.watchers[fd] = watchers
+        self._events[fd] = events
 
     def _leave(self, fd: int) -> None:
+        del self.watchers[fd], self._events[fd]
         try:
             self._epoll.unregister(fd)
         except OSError:
-            # It was closed before. If a duplicate keeps the file open, the kernel goes on reporting it under
-            # a number that no longer names it, so it cannot be taken out: only a new set is rid of it.
-            self._epoll.close()
-            self._use(self._make_epoll(without=fd))
+            self._renew()  # It was closed before.
 
-    def _use(self, epoll: select.epoll) -> None:
-        self._epoll = epoll
+    def _is_held(self, fd: int) -> bool:
+        try:
+            self._epoll.modify(fd, self._events[fd])
+        except OSError:
+            return False
+        return True
+
+    def _renew(self) -> None:
+        """Take a new set, for what a duplicate keeps in the old one cannot be taken out by a number that no
+        longer names it; whoever is watched by such a number is orphaned."""
+        stale = [fd for fd in self.watchers if not self._is_held(fd)]
+        orphans = [watcher for fd in stale for watcher in self.watchers.pop(fd)]
+        self._epoll.close()
+        self._use_new_set()
+        for watcher in orphans:
+            watcher.interest = 0
+            watcher.orphan()
+
+    def _use_new_set(self) -> None:
+        self._epoll = select.epoll()
         #: poll(seconds, most): the (fd, events) that are ready. The system's own, for each turn passes here.
-        self.poll = epoll.poll
-
-    def _make_epoll(self, without: int = -1) -> select.epoll:
-        epoll = select.epoll()
-        epoll.register(self.wake_fd, READABLE)
-        for fd, watchers in self.watchers.items():
-            if fd != without:
-                with contextlib.suppress(OSError):  # Closed under its watcher, who is deaf already.
-                    epoll.register(fd, _events_of(watchers))
-        return epoll
+        self.poll = self._epoll.poll
+        self._epoll.register(self.wake_fd, READABLE)
+        #: What the kernel was asked for, for each fd.
+        self._events = {fd: _events_of(watchers) for fd, watchers in self.watchers.items()}
+        for fd, events in self._events.items():
+            self._epoll.register(fd, events)
 
 
 def wait_for(fds: dict[int, int], timeout: float) -> list[tuple[int, int]]:

@@ -1,24 +1,29 @@
-"""Owns Promise: a value that comes later, who waits for it, and that no failure goes unseen.
+"""Owns Promise: a value that comes later, who waits for it or gave up, and that no failure goes unseen.
 Knows turns of the loop, for await_, and nothing of what settles it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import partial
 from time import monotonic_ns
 from typing import Any, Generic, TypeVar
 
 from corelib import thread_data
-from corelib.errors import TimedOut
+from corelib.errors import Cancelled, TimedOut, UsageError
 from corelib.interrupts import calls_user_code
+from corelib.timer import Timer
 from corelib.timer_queue import deadline_after
 
 T = TypeVar("T")
 U = TypeVar("U")
 ValueCallback = Callable[[T], object]
 ErrorCallback = Callable[[BaseException], object]
+Reaction = tuple[ValueCallback[Any] | None, ErrorCallback | None]
+
+#: How a coroutine that another framework drives waits for a promise; set by the bridge to that framework.
+foreign_wait: Callable[[Promise[Any]], Awaitable[Any]] | None = None
 
 
 class _Rejection:
@@ -28,7 +33,7 @@ class _Rejection:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
-        self.noticed = False
+        self.noticed = isinstance(error, Cancelled)
 
     def __del__(self) -> None:
         if not self.noticed:
@@ -43,30 +48,58 @@ class Promise(Generic[T]):
     callbacks.
 
     Callbacks are called when it settles, in the order in which they were added, or at once if it has settled
-    already. What they raise goes to the loop's on_exception, not to whoever settles. A rejection counts as
-    handled by when_rejected, map (which hands it on) or await_; one that nobody handled is logged when the
-    promise is dropped."""
+    already. What they raise goes to the loop's on_exception, not to whoever settles. A coroutine awaits it.
 
-    __slots__ = ("_reactions", "_rejection", "_value")
+    A rejection counts as handled by when_rejected, await, await_, or by map and the like, which hand it on;
+    one that nobody handled is logged when the promise is dropped.
+
+    cancel() gives up on it. What was derived from it (map, chain, after, within) and coroutines that await it
+    give up by taking their interest back, and a promise that loses its last interest so is cancelled too."""
+
+    __slots__ = ("_reactions", "_rejection", "_value", "on_cancel")
+
+    on_cancel: Callable[[], object] | None
+    """For whoever settles it: called when it is cancelled, to stop the work."""
 
     def __init__(self) -> None:
         self._value: T = _UNSETTLED
         self._rejection: _Rejection | None = None
-        self._reactions: deque[tuple[ValueCallback[T] | None, ErrorCallback | None]] | None = None
+        self._reactions: deque[Reaction] | None = None
+        self.on_cancel = None
 
     @classmethod
     def resolved(cls, value: T) -> Promise[T]:
         """A promise that is resolved already."""
-        promise = cls()
+        promise: Promise[T] = Promise()
         promise._value = value
         return promise
 
     @classmethod
     def rejected(cls, error: BaseException) -> Promise[T]:
         """A promise that is rejected already."""
-        promise = cls()
+        promise: Promise[T] = Promise()
         promise._rejection = _Rejection(error)
         return promise
+
+    @classmethod
+    def after(cls, promises: Iterable[Promise[T]]) -> Promise[list[T]]:
+        """A promise of all their values, in their order; rejected as soon as one of them is."""
+        awaited = list(promises)
+        waiting = len(awaited)
+        together: Promise[list[T]] = Promise()
+
+        def count(_value: T) -> None:
+            nonlocal waiting
+            waiting -= 1
+            if not waiting:
+                together.resolve([promise._value for promise in awaited])
+
+        if not awaited:
+            together.resolve([])
+        withdrawals = [promise.listen(count, together.reject) for promise in awaited]
+        if not together.is_settled:
+            together.on_cancel = lambda: [withdraw() for withdraw in withdrawals]
+        return together
 
     @property
     def is_resolved(self) -> bool:
@@ -75,8 +108,13 @@ class Promise(Generic[T]):
 
     @property
     def is_rejected(self) -> bool:
-        """Whether it has failed."""
+        """Whether it has failed, or was cancelled."""
         return self._rejection is not None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._rejection is not None and isinstance(self._rejection.error, Cancelled)
 
     @property
     def is_settled(self) -> bool:
@@ -99,21 +137,65 @@ class Promise(Generic[T]):
         self._react()
         return True
 
+    def cancel(self) -> bool:
+        """Give up on it: reject it with Cancelled and stop the work; False, and nothing happens, if it is
+        settled already. A coroutine's promise settles when the coroutine has dealt with its Cancelled."""
+        if self.is_settled:
+            return False
+        stop = self.on_cancel
+        self.reject(Cancelled("the promise was cancelled"))
+        if stop is not None:
+            _stop_work(stop)
+        return True
+
     def when_resolved(self, callback: Callable[[T], object]) -> Promise[T]:
         """Call `callback(value)` when it resolves."""
-        self._add_reaction(callback, None)
+        self._add_reaction((callback, None))
         return self
 
     def when_rejected(self, callback: Callable[[BaseException], object]) -> Promise[T]:
         """Call `callback(error)` when it is rejected; the rejection counts as handled."""
-        self._add_reaction(None, callback)
+        self._add_reaction((None, callback))
         return self
 
     def map(self, function: Callable[[T], U]) -> Promise[U]:
         """A promise of `function(value)`; rejected when this one is, or with what the function raises."""
         mapped: Promise[U] = Promise()
-        self._add_reaction(partial(_settle_with_result, mapped, function), mapped.reject)
+        mapped._stand_on(self.listen(partial(_settle_with_result, mapped, function), mapped.reject))
         return mapped
+
+    def chain(self, function: Callable[[T], Promise[U]]) -> Promise[U]:
+        """A promise of what the promise `function(value)` will hold; rejected when this one or that one is,
+        or with what the function raises."""
+        chained: Promise[U] = Promise()
+        withdraw = self.listen(partial(_settle_as_result, chained, function), chained.reject)
+        if not self.is_settled:  # Otherwise it stands on the second promise already.
+            chained._stand_on(withdraw)
+        return chained
+
+    def within(self, seconds: float) -> Promise[T]:
+        """A promise of the same value, rejected with TimedOut if it is not there in time. NoEventLoop."""
+        limited: Promise[T] = Promise()
+        clock = Timer.create_single_shot(seconds * 1000)
+        clock.start()
+
+        def end_in_time(settle: Callable[[Any], bool], outcome: Any) -> None:
+            clock.stop()
+            settle(outcome)
+
+        withdraw = self.listen(partial(end_in_time, limited.resolve), partial(end_in_time, limited.reject))
+
+        def give_up() -> None:
+            clock.stop()
+            withdraw()
+
+        def end_late() -> None:
+            limited.reject(TimedOut(f"the promise was not settled within {seconds} s"))
+            withdraw()
+
+        clock.on_timeout = end_late
+        limited._stand_on(give_up)
+        return limited
 
     def await_(self, timeout: float | None = None) -> T:
         """The value; makes turns of the current loop until it is there. quit() does not end it. Raises the
@@ -121,6 +203,38 @@ class Promise(Generic[T]):
         cannot."""
         if not self.is_settled:
             self._make_turns(timeout)
+        return self._outcome()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        if not self.is_settled:
+            thread = thread_data.current_or_none()
+            if foreign_wait is not None and (thread is None or thread.coroutine is None):
+                return (yield from foreign_wait(self).__await__())  # type: ignore[no-any-return]
+            yield self
+        return self._outcome()
+
+    def listen(self, on_value: ValueCallback[T], on_error: ErrorCallback) -> Callable[[], bool]:
+        """Add both callbacks, for who may lose interest: the answer takes them back. It is False where that
+        was the promise's last interest: then the promise is cancelled, and its end is told all the same."""
+        reaction: Reaction = (on_value, on_error)
+        self._add_reaction(reaction)
+        return partial(self._withdraw, reaction)
+
+    def _withdraw(self, reaction: Reaction) -> bool:
+        reactions = self._reactions
+        if not reactions or reaction not in reactions:
+            return True
+        if len(reactions) > 1:
+            reactions.remove(reaction)
+            return True
+        self.cancel()
+        return False
+
+    def _stand_on(self, withdraw: Callable[[], object]) -> None:
+        if not self.is_settled:
+            self.on_cancel = withdraw
+
+    def _outcome(self) -> T:
         if self._rejection is None:
             return self._value
         self._rejection.noticed = True
@@ -138,15 +252,16 @@ class Promise(Generic[T]):
                 raise TimedOut(f"the promise was not settled within {timeout} s")
             turn(True, deadline)
 
-    def _add_reaction(self, on_value: ValueCallback[T] | None, on_error: ErrorCallback | None) -> None:
+    def _add_reaction(self, reaction: Reaction) -> None:
         if self.is_settled:
-            self._call(on_value, on_error)
+            self._call(*reaction)
         elif self._reactions is None:
-            self._reactions = deque([(on_value, on_error)])
+            self._reactions = deque([reaction])
         else:
-            self._reactions.append((on_value, on_error))
+            self._reactions.append(reaction)
 
     def _react(self) -> None:
+        self.on_cancel = None
         reactions = self._reactions
         if reactions is None:
             return
@@ -154,9 +269,8 @@ class Promise(Generic[T]):
             while reactions:
                 self._call(*reactions.popleft())
         finally:
-            if (
-                reactions
-            ):  # KeyboardInterrupt or SystemExit left one of them: the others still get their call.
+            if reactions:
+                # KeyboardInterrupt or SystemExit left one of them: the others still get their call.
                 thread_data.current().queue.post(self._react)
 
     @calls_user_code
@@ -175,6 +289,14 @@ class Promise(Generic[T]):
 
 
 @calls_user_code
+def _stop_work(stop: Callable[[], object]) -> None:
+    try:
+        stop()
+    except Exception as error:
+        thread_data.report(error, "on_cancel of a promise", stop)
+
+
+@calls_user_code
 def _settle_with_result(mapped: Promise[U], function: Callable[[T], U], value: T) -> None:
     try:
         result = function(value)
@@ -182,3 +304,20 @@ def _settle_with_result(mapped: Promise[U], function: Callable[[T], U], value: T
         mapped.reject(error)
     else:
         mapped.resolve(result)
+
+
+@calls_user_code
+def _settle_as_result(chained: Promise[U], function: Callable[[T], Promise[U]], value: T) -> None:
+    try:
+        result = function(value)
+    except Exception as error:
+        chained.reject(error)
+        return
+    if isinstance(result, Promise):
+        chained._stand_on(result.listen(chained.resolve, chained.reject))
+    else:
+        chained.reject(
+            UsageError(
+                f"chain() takes a function that returns a Promise, not {result!r}; map() takes any other"
+            )
+        )

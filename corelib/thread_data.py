@@ -17,6 +17,7 @@ from typing import Protocol
 from corelib import interrupts
 from corelib.errors import EventLoopClosed, NoEventLoop, UsageError, WrongThread
 from corelib.event_queue import Callback, EventQueue
+from corelib.instruments import Instrument, Instruments, describe
 from corelib.interrupts import calls_user_code, raise_pending
 from corelib.poller import FOR_EVER, LONGEST_SLEEP, MOST_READY, READABLE, Poller, wait_for
 from corelib.signals import SignalHandlers
@@ -24,6 +25,13 @@ from corelib.timer_queue import TimerQueue, deadline_after
 from corelib.wakeup import WakeUp
 
 logger = logging.getLogger("corelib")
+
+# While callbacks are ready, fds are polled this often at least: in turns, and in nanoseconds.
+_MOST_TURNS_UNPOLLED = 8
+_LONGEST_UNPOLLED = 100_000
+# A sleep that lasts longer, in seconds, is interrupted once, for what a busy loop has no time for.
+_QUIET = 0.05
+_NOTHING_READY: list[tuple[int, int]] = []
 
 
 class Loop(Protocol):
@@ -42,6 +50,12 @@ class Due(Protocol):
     def forget(self) -> None: ...
 
 
+class Task(Protocol):
+    """A coroutine that has not ended."""
+
+    def close(self) -> None: ...
+
+
 class ThreadData:
     """One for each thread that has loops; its first EventLoop makes it and its last one closes it.
 
@@ -51,16 +65,22 @@ class ThreadData:
 
     __slots__ = (
         "__weakref__",
-        "_depth",
-        "_name",
+        "_audited",
+        "_polled_at",
         "_turns",
+        "_turns_unpolled",
         "closed",
+        "coroutine",
+        "depth",
         "executing",
         "ident",
+        "instruments",
         "loops",
+        "name",
         "poller",
         "queue",
         "signals",
+        "tasks",
         "timers",
         "turn_end",
         "wakeup",
@@ -76,10 +96,20 @@ class ThreadData:
         self.poller = Poller(self.wakeup.fd)
         self.signals: SignalHandlers | None = None
         self.turn_end: deque[Callback] = deque()
+        #: Coroutines that have not ended, and the innermost one on the stack.
+        self.tasks: set[Task] = set()
+        self.coroutine: Task | None = None
+        #: None while nobody looks.
+        self.instruments: Instruments | None = None
         self.closed = False
+        #: How many turns are on the stack.
+        self.depth = 0
         self._turns = 0
-        self._depth = 0
-        self._name = threading.current_thread().name
+        self._turns_unpolled = 0
+        self._polled_at = 0
+        #: Whether the poller's watchers were audited since something last happened.
+        self._audited = False
+        self.name = threading.current_thread().name
         self.ident = get_ident()
         if threading.current_thread() is threading.main_thread():
             self.signals = SignalHandlers(self.queue.post)
@@ -90,7 +120,7 @@ class ThreadData:
     @property
     def in_turn(self) -> bool:
         """Whether a turn is on the stack."""
-        return self._depth > 0
+        return self.depth > 0
 
     @property
     def current_loop(self) -> Loop:
@@ -101,9 +131,24 @@ class ThreadData:
         """WrongThread unless this is the thread whose data it is."""
         if get_ident() != self.ident:
             raise WrongThread(
-                f"this belongs to the event loop of thread {self._name!r}: use it there; from other threads, "
+                f"this belongs to the event loop of thread {self.name!r}: use it there; from other threads, "
                 "loop.deferred_invoke(...) runs a callback there"
             )
+
+    def add_instrument(self, instrument: Instrument) -> None:
+        """Tell an instrument of turns and callbacks. WrongThread."""
+        self.require_own_thread()
+        if self.instruments is None:
+            self.instruments = Instruments()
+        self.instruments.add(instrument)
+
+    def remove_instrument(self, instrument: Instrument) -> None:
+        """Tell it no more; fine if it was not added. WrongThread."""
+        self.require_own_thread()
+        if self.instruments is not None:
+            self.instruments.remove(instrument)
+            if self.instruments.are_none:
+                self.instruments = None
 
     def turn(self, may_sleep: bool, until_ns: int | None = None) -> int:
         """Sleep until there is something to do, if allowed, at most until `until_ns` (monotonic); then do
@@ -117,8 +162,10 @@ class ThreadData:
         if interrupts.pending:
             raise_pending()
         self._turns += 1
-        self._depth += 1
+        self.depth += 1
         handled = 0
+        if self.instruments is not None:
+            self.instruments.turn_started()
         try:
             ready = self._poll(may_sleep, until_ns)
             now = monotonic_ns() if self.timers.heap else 0
@@ -130,16 +177,20 @@ class ThreadData:
             if mark:
                 handled += self._run_queue(mark)
         finally:
-            self._depth -= 1
+            self.depth -= 1
             if self.turn_end:
                 self.run_turn_end()
+            if self.instruments is not None:
+                self.instruments.turn_ended(handled)
+        if handled:
+            self._audited = False
         if interrupts.pending:
             raise_pending()
         return handled
 
     def report(self, error: Exception, source: str, callback: object) -> None:
         """Hand a callback's exception to the current loop's on_exception."""
-        _report_to(self.current_loop, error, f"{source} {_describe(callback)}")
+        _report_to(self.current_loop, error, f"{source} {describe(callback)}")
 
     def close(self) -> None:
         """Forget everything and give the signals back."""
@@ -147,6 +198,8 @@ class ThreadData:
             raise UsageError(
                 "the last event loop of a thread cannot be closed in a turn: quit() it, close it after exec()"
             )
+        for task in list(self.tasks):
+            task.close()
         self._release()
         raise_pending()
 
@@ -155,6 +208,8 @@ class ThreadData:
         touched."""
         # Outer turns on the stack see that another turn came in between, and drop what they hold.
         self._turns += 1
+        # Never resumed and never finalised here: their finally blocks are the parent's to run.
+        _tasks_of_the_parent.update(self.tasks)
         self.turn_end.clear()
         self._release()
 
@@ -174,19 +229,49 @@ class ThreadData:
     def _poll(self, may_sleep: bool, until_ns: int | None) -> list[tuple[int, int]]:
         queue = self.queue
         if not may_sleep:
-            return self.poller.poll(0.0, MOST_READY)
-        queue.sleeping = True
+            return self._look()
         if queue.items:
-            ready = self.poller.poll(0.0, MOST_READY)
-        elif until_ns is None and not self.timers.heap:
-            ready = self.poller.poll(FOR_EVER, MOST_READY)
+            return self._look_now_and_then()
+        queue.sleeping = True
+        if queue.items or until_ns is not None or self.timers.heap:
+            seconds = self._time_to_sleep(until_ns)
         else:
-            ready = self.poller.poll(self._time_to_sleep(until_ns), MOST_READY)
+            seconds = FOR_EVER
+        if self._audited:
+            ready = self.poller.poll(seconds, MOST_READY)
+        elif seconds is FOR_EVER or seconds > _QUIET:
+            ready = self.poller.poll(_QUIET, MOST_READY) or self._audit_and_sleep(until_ns)
+        else:
+            ready = self.poller.poll(seconds, MOST_READY)
         queue.sleeping = False
         return ready
 
+    def _look(self) -> list[tuple[int, int]]:
+        ready = self.poller.poll(0.0, MOST_READY)
+        if not ready and not self._audited:
+            self._audited = True
+            self.poller.audit()
+        return ready
+
+    def _look_now_and_then(self) -> list[tuple[int, int]]:
+        now = monotonic_ns()
+        if self._turns_unpolled < _MOST_TURNS_UNPOLLED and now - self._polled_at < _LONGEST_UNPOLLED:
+            self._turns_unpolled += 1
+            return _NOTHING_READY
+        self._turns_unpolled = 0
+        self._polled_at = now
+        return self.poller.poll(0.0, MOST_READY)
+
+    def _audit_and_sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
+        self._audited = True
+        if not self.poller.audit():
+            return _NOTHING_READY  # Who was orphaned may have told somebody who waits for this turn's end.
+        return self.poller.poll(self._time_to_sleep(until_ns), MOST_READY)
+
     def _time_to_sleep(self, until_ns: int | None) -> float | None:
-        deadline = self.timers.next_deadline()
+        if self.queue.items:
+            return 0.0
+        deadline = self.timers.next_deadline() if self.timers.heap else None
         if until_ns is not None and (deadline is None or until_ns < deadline):
             deadline = until_ns
         if deadline is None:
@@ -197,6 +282,7 @@ class ThreadData:
     def _activate(self, ready: list[tuple[int, int]]) -> int:
         turns = self._turns
         poller = self.poller
+        instruments = self.instruments
         if poller.added:
             poller.added.clear()
         handled = 0
@@ -213,11 +299,12 @@ class ThreadData:
                 # it.
                 if not watcher.interest & events:
                     continue
+                call = watcher.callback if watcher.reentrant else watcher.activate
                 try:
-                    if watcher.reentrant:
-                        watcher.callback()
+                    if instruments is not None:
+                        instruments.call("notifier", watcher, call)
                     else:
-                        watcher.activate()
+                        call()
                 except Exception as error:
                     self.report(error, "notifier", watcher)
                 handled += 1
@@ -230,10 +317,14 @@ class ThreadData:
         return handled
 
     def _fire_timers(self, now: int) -> int:
+        instruments = self.instruments
         handled = 0
         while (timer := self.timers.pop_due(now)) is not None:
             try:
-                timer.fire()
+                if instruments is not None:
+                    instruments.call("timer", timer, timer.fire)
+                else:
+                    timer.fire()
             except Exception as error:
                 self.report(error, "timer", timer)
             handled += 1
@@ -244,11 +335,15 @@ class ThreadData:
     @calls_user_code
     def _run_queue(self, mark: int) -> int:
         queue = self.queue
+        instruments = self.instruments
         handled = 0
         while queue.taken < mark:
             callback = queue.take()
             try:
-                callback()
+                if instruments is not None:
+                    instruments.call("deferred callback", callback, callback)
+                else:
+                    callback()
             except Exception as error:
                 self.report(error, "deferred callback", callback)
             handled += 1
@@ -262,7 +357,10 @@ class ThreadData:
         while self.turn_end:
             callback = self.turn_end.popleft()
             try:
-                callback()
+                if self.instruments is not None:
+                    self.instruments.call("callback at the end of the turn", callback, callback)
+                else:
+                    callback()
             except Exception as error:
                 self.report(error, "callback at the end of the turn", callback)
 
@@ -291,7 +389,7 @@ def report(error: Exception, source: str, callback: object) -> None:
     """Hand a callback's exception to the calling thread's current loop, or to the log when it has none."""
     data = _local.data
     if data is None:
-        log_exception(error, f"{source} {_describe(callback)}")
+        log_exception(error, f"{source} {describe(callback)}")
     else:
         data.report(error, source, callback)
 
@@ -336,14 +434,8 @@ class _Local(threading.local):
 
 
 _local = _Local()
+_tasks_of_the_parent: set[Task] = set()
 _all: weakref.WeakSet[ThreadData] = weakref.WeakSet()
-
-
-def _describe(callback: object) -> str:
-    try:
-        return repr(callback)
-    except Exception:  # The program's own __repr__, which must not hide the error that is being reported.
-        return object.__repr__(callback)
 
 
 def _report_to(loop: Loop, error: Exception, context: str) -> None:

@@ -45,7 +45,8 @@ class Timer:
         #: When it is due, in nanoseconds; None while it is stopped. It is in the timer queue from then until
         #: it fires, and back there when its callback has returned.
         self._deadline: int | None = None
-        self.set_interval(interval_ms)
+        self._interval_ms = interval_ms
+        self._interval_ns = _nanoseconds(interval_ms)
 
     @classmethod
     def create_single_shot(cls, interval_ms: float, callback: Callable[[], object] | None = None) -> Timer:
@@ -101,10 +102,13 @@ class Timer:
     def set_interval(self, interval_ms: float) -> None:
         """Change the interval from the next start or tick on; a wait in progress keeps its end.
         ValueError."""
-        if not 0 <= interval_ms <= _LONGEST_MS:
-            raise ValueError(f"a timer's interval is a number of milliseconds from 0 on, not {interval_ms!r}")
+        self._interval_ns = _nanoseconds(interval_ms)
         self._interval_ms = interval_ms
-        self._interval_ns = int(interval_ms * _NS_PER_MS)
+
+    @property
+    def user_code(self) -> object:
+        """For instruments: whom it calls."""
+        return self.on_timeout
 
     @calls_user_code
     def fire(self) -> None:
@@ -132,3 +136,9 @@ class Timer:
     def __repr__(self) -> str:
         kind = "single shot" if self._single_shot else "repeating"
         return f"<Timer {self._interval_ms} ms, {kind}, on_timeout={self.on_timeout!r}>"
+
+
+def _nanoseconds(interval_ms: float) -> int:
+    if not 0 <= interval_ms <= _LONGEST_MS:
+        raise ValueError(f"a timer's interval is a number of milliseconds from 0 on, not {interval_ms!r}")
+    return int(interval_ms * _NS_PER_MS)

@@ -18,8 +18,12 @@ class Watcher:
         self.interest = 0
         self.reentrant = True
         self.callback: Callable[[], object] = lambda: None
+        self.orphaned = 0
 
     def activate(self) -> None: ...
+
+    def orphan(self) -> None:
+        self.orphaned += 1
 
 
 @pytest.fixture
@@ -107,13 +111,63 @@ def test_a_number_that_names_another_file_by_now(poller: Poller) -> None:
     fresh, its_peer = socket.socketpair()
     with other, its_peer:
         fd = one.fileno()
-        poller.watch(fd, Watcher(), READABLE)
+        before, after = Watcher(), Watcher()
+        poller.watch(fd, before, READABLE)
         os.dup2(fresh.fileno(), fd)
         fresh.close()
-        poller.watch(fd, Watcher(), READABLE)
+        poller.watch(fd, after, READABLE)
+        assert (before.orphaned, after.orphaned) == (1, 0)
+        assert before.interest == 0
         its_peer.send(b"x")
         assert ready(poller) == [(fd, READABLE)]
+        assert poller.watchers[fd] == (after,)
         one.close()
+
+
+def test_a_watcher_is_not_taken_along_to_another_file(poller: Poller) -> None:
+    one, other = socket.socketpair()
+    fresh, its_peer = socket.socketpair()
+    with other, its_peer:
+        watcher = Watcher()
+        poller.watch(one.fileno(), watcher, READABLE)
+        os.dup2(fresh.fileno(), one.fileno())
+        fresh.close()
+        poller.watch(one.fileno(), watcher, WRITABLE)
+        assert watcher.orphaned == 1
+        assert ready(poller) == []
+        one.close()
+
+
+def test_a_sibling_of_a_closed_file_may_still_be_disabled(poller: Poller) -> None:
+    one, other = socket.socketpair()
+    with other:
+        fd = one.fileno()
+        disabled, forgotten = Watcher(), Watcher()
+        poller.watch(fd, disabled, READABLE)
+        poller.watch(fd, forgotten, WRITABLE)
+        one.close()
+        poller.watch(fd, disabled, 0)
+        assert (disabled.orphaned, forgotten.orphaned) == (0, 1)
+        assert fd not in poller.watchers
+
+
+def test_an_audit_finds_who_would_be_deaf(poller: Poller) -> None:
+    pairs = [socket.socketpair() for _ in range(3)]
+    watchers = [Watcher() for _ in pairs]
+    for (one, _), watcher in zip(pairs, watchers, strict=True):
+        poller.watch(one.fileno(), watcher, READABLE)
+    poller.audit()
+    assert [watcher.orphaned for watcher in watchers] == [0, 0, 0]
+    pairs[1][0].close()
+    poller.audit()
+    poller.audit()
+    assert [watcher.orphaned for watcher in watchers] == [0, 1, 0]
+    for _, other in pairs[::2]:
+        other.send(b"x")
+    assert [fd for fd, _ in ready(poller)] == [pairs[0][0].fileno(), pairs[2][0].fileno()]
+    for one, other in pairs:
+        one.close()
+        other.close()
 
 
 def test_after_closing_only_disabling_is_possible() -> None:

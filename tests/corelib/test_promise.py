@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from corelib import EventLoop, NoEventLoop, Promise, TimedOut, Timer
+from corelib import Cancelled, EventLoop, NoEventLoop, Promise, TimedOut, Timer, UsageError, thread_data
 from tests.corelib.conftest import FakeClock
 
 
@@ -186,3 +186,137 @@ def test_a_settled_one_holds_neither_callbacks_nor_itself() -> None:
         assert seen() is None
     finally:
         gc.enable()
+
+
+def test_cancelling_stops_the_work_and_rejects() -> None:
+    stopped: list[bool] = []
+    promise: Promise[int] = Promise()
+    promise.on_cancel = lambda: stopped.append(True)
+    heard: list[BaseException] = []
+    promise.when_rejected(heard.append)
+    assert promise.cancel()
+    assert stopped == [True]
+    assert promise.is_cancelled
+    assert isinstance(heard[0], Cancelled)
+    assert not promise.cancel()
+    assert not promise.resolve(1)
+
+
+def test_what_is_settled_cannot_be_cancelled() -> None:
+    stopped: list[bool] = []
+    promise: Promise[int] = Promise()
+    promise.on_cancel = lambda: stopped.append(True)
+    promise.resolve(1)
+    assert not promise.cancel()
+    assert stopped == []
+
+
+def test_an_on_cancel_that_raises_is_reported(loop: EventLoop, failures: list[Exception]) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    promise: Promise[int] = Promise()
+    promise.on_cancel = fail
+    assert promise.cancel()
+    assert promise.is_cancelled
+    assert len(failures) == 1
+
+
+def test_chaining_follows_the_second_promise() -> None:
+    first: Promise[int] = Promise()
+    second: Promise[str] = Promise()
+    asked: list[int] = []
+
+    def ask(value: int) -> Promise[str]:
+        asked.append(value)
+        return second
+
+    chained = first.chain(ask)
+    first.resolve(1)
+    assert asked == [1]
+    assert not chained.is_settled
+    second.resolve("x")
+    assert chained.await_() == "x"
+
+
+def test_a_chain_is_rejected_where_it_breaks() -> None:
+    def fail(value: int) -> Promise[int]:
+        raise ValueError("in the function")
+
+    with pytest.raises(KeyError):
+        Promise.rejected(KeyError()).chain(Promise.resolved).await_()
+    with pytest.raises(ValueError, match="in the function"):
+        Promise.resolved(1).chain(fail).await_()
+    with pytest.raises(KeyError):
+        Promise.resolved(1).chain(lambda _: Promise.rejected(KeyError())).await_()
+    with pytest.raises(UsageError, match="returns a Promise, not 2"):
+        Promise.resolved(1).chain(lambda value: value + 1).await_()  # type: ignore[arg-type,return-value]
+
+
+def test_derived_promises_give_up_the_promise_they_stand_on() -> None:
+    for derive in (
+        lambda promise: promise.map(str),
+        lambda promise: promise.map(str).map(int),
+        lambda promise: promise.chain(Promise.resolved),
+        lambda promise: Promise.resolved(1).chain(lambda _: promise),
+        lambda promise: Promise.after([promise, Promise.resolved(1)]),
+    ):
+        source: Promise[int] = Promise()
+        derived = derive(source)
+        derived.cancel()
+        assert derived.is_cancelled
+        assert source.is_cancelled
+
+
+def test_a_promise_in_which_somebody_is_interested_goes_on() -> None:
+    source: Promise[int] = Promise()
+    heard: list[int] = []
+    source.when_resolved(heard.append)
+    source.map(str).cancel()
+    source.resolve(3)
+    assert heard == [3]
+
+
+def test_after_all_of_them() -> None:
+    first: Promise[int] = Promise()
+    second: Promise[int] = Promise()
+    together = Promise.after([first, second])
+    second.resolve(2)
+    assert not together.is_settled
+    first.resolve(1)
+    assert together.await_() == [1, 2]
+    assert Promise.after([]).await_() == []
+
+
+def test_after_the_first_failure(caplog: pytest.LogCaptureFixture) -> None:
+    first: Promise[int] = Promise()
+    second: Promise[int] = Promise()
+    together = Promise.after([first, second])
+    second.reject(KeyError())
+    with pytest.raises(KeyError):
+        together.await_()
+    first.reject(ValueError())
+    del first, second, together
+    gc.collect()
+    assert not caplog.records
+
+
+def test_within_a_time(loop: EventLoop, clock: FakeClock) -> None:
+    source: Promise[int] = Promise()
+    limited = source.within(1.5)
+    with pytest.raises(TimedOut, match=r"1.5 s"):
+        limited.await_()
+    assert source.is_cancelled
+    in_time: Promise[int] = Promise()
+    limited = in_time.within(1.5)
+    in_time.resolve(1)
+    assert limited.await_() == 1
+    given_up = Promise[int]().within(60)
+    given_up.cancel()
+    assert len(thread_data.current().timers) == 0
+
+
+def test_a_cancelled_promise_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    Promise[int]().cancel()
+    gc.collect()
+    assert not caplog.records

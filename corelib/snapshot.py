@@ -1,0 +1,88 @@
+"""Owns the picture of a thread's loops at one moment: what is armed, watched, queued and on the stack.
+Knows how the thread keeps these, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+
+import attrs
+
+from corelib.instruments import source_of
+from corelib.thread_data import ThreadData
+
+_NS_PER_MS = 1_000_000
+
+
+@attrs.frozen
+class TimerState:
+    """A timer that is started, and not in its own callback. `due_in_ms` is negative when it is late."""
+
+    due_in_ms: float
+    timer: str
+    source: str
+
+
+@attrs.frozen
+class NotifierState:
+    """A notifier that watches."""
+
+    fd: int
+    notifier: str
+    source: str
+
+
+@attrs.frozen
+class Snapshot:
+    """What one thread's loops have before them; all of them share it. `str()` of it is for reading."""
+
+    thread: str
+    loops: int
+    """How many loops the thread has."""
+    nesting: int
+    """How many turns are on the stack, each but the first inside a callback of the one before."""
+    executing: int
+    """How many exec() and spin_until() are on the stack."""
+    timers: tuple[TimerState, ...]
+    """In the order in which they come due."""
+    notifiers: tuple[NotifierState, ...]
+    """In the order of their fds."""
+    pending: tuple[str, ...]
+    """The deferred callbacks and events that wait for a turn, oldest first."""
+    coroutines: tuple[str, ...]
+    """Where each coroutine stands."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.thread}: {self.loops} loops, {self.executing} executing, {self.nesting} turns deep"]
+        lines += _section("timers", [f"in {timer.due_in_ms:.1f} ms: {timer.source}" for timer in self.timers])
+        lines += _section("notifiers", [f"fd {watched.fd}: {watched.source}" for watched in self.notifiers])
+        lines += _section("pending", self.pending)
+        lines += _section("coroutines", self.coroutines)
+        return "\n".join(lines)
+
+
+def take(thread: ThreadData) -> Snapshot:
+    """The present state; from any thread, for containers are copied whole."""
+    now = monotonic_ns()
+    watched = sorted(thread.poller.watchers.copy().items())
+    return Snapshot(
+        thread=thread.name,
+        loops=len(thread.loops),
+        nesting=thread.depth,
+        executing=len(thread.executing),
+        timers=tuple(
+            TimerState((deadline - now) / _NS_PER_MS, repr(timer), source_of(timer))
+            for deadline, timer in thread.timers.armed()
+        ),
+        notifiers=tuple(
+            NotifierState(fd, repr(watcher), source_of(watcher))
+            for fd, watchers in watched
+            for watcher in watchers
+        ),
+        pending=tuple(source_of(callback) for callback in thread.queue.items.copy()),
+        coroutines=tuple(source_of(task) for task in thread.tasks.copy()),
+    )
+
+
+def _section(title: str, entries: list[str] | tuple[str, ...]) -> list[str]:
+    return [f"  {title}: {len(entries)}", *(f"    {entry}" for entry in entries)]

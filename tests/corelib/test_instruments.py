@@ -1,0 +1,284 @@
+"""Looking into the loop: instruments, slow callbacks, snapshots; and that nobody pays who does not look."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import socket
+from typing import Any
+
+import pytest
+
+from corelib import EventLoop, Notifier, Timer, WaitMode, WrongThread
+from corelib.coroutine import run_async, sleep_ms
+from corelib.errors import EventLoopClosed
+from corelib.instruments import Instrument, source_of
+from corelib.thread_data import current
+
+
+class Recorder(Instrument):
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def turn_started(self) -> None:
+        self.told.append(("turn",))
+
+    def turn_ended(self, handled: int) -> None:
+        self.told.append(("turn ended", handled))
+
+    def callback_started(self, kind: str, callback: object) -> None:
+        self.told.append((kind, callback))
+
+    def callback_ended(self, kind: str, callback: object) -> None:
+        self.told.append((f"{kind} ended", callback))
+
+
+def nothing() -> None:
+    pass
+
+
+def test_it_is_told_of_each_turn_and_callback(loop: EventLoop, failures: list[Exception]) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        recorder = Recorder()
+        timer = Timer.create_single_shot(0, nothing)
+        notifier = Notifier(other, Notifier.Type.WRITE, nothing)
+
+        def fail() -> None:
+            raise ValueError
+
+        timer.start()
+        loop.deferred_invoke(fail)
+        loop.at_turn_end(nothing)
+        loop.pump(WaitMode.POLL_FOR_EVENTS)
+        loop.add_instrument(recorder)
+        timer.start()
+        loop.deferred_invoke(fail)
+        loop.deferred_invoke(lambda: loop.at_turn_end(nothing))
+        queued = list(current().queue.items)
+        loop.pump(WaitMode.POLL_FOR_EVENTS)
+        notifier.close()
+    assert recorder.told == [
+        ("turn",),
+        ("notifier", notifier),
+        ("notifier ended", notifier),
+        ("timer", timer),
+        ("timer ended", timer),
+        ("deferred callback", queued[0]),
+        ("deferred callback ended", queued[0]),
+        ("deferred callback", queued[1]),
+        ("deferred callback ended", queued[1]),
+        ("callback at the end of the turn", nothing),
+        ("callback at the end of the turn ended", nothing),
+        ("turn ended", 4),
+    ]
+    assert len(failures) == 2
+
+
+def test_without_one_the_turn_holds_nothing_to_call(loop: EventLoop) -> None:
+    recorder = Recorder()
+    loop.add_instrument(recorder)
+    loop.remove_instrument(recorder)
+    loop.remove_instrument(recorder)
+    assert current().instruments is None
+    loop.set_debug()
+    loop.set_debug(None)
+    assert current().instruments is None
+
+
+def test_one_that_raises_is_dropped(loop: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Instrument):
+        def callback_started(self, kind: str, callback: object) -> None:
+            raise ValueError("broken instrument")
+
+    called: list[int] = []
+    recorder = Recorder()
+    loop.add_instrument(Broken())
+    loop.add_instrument(recorder)
+    for _ in range(3):
+        loop.deferred_invoke(lambda: called.append(1))
+    loop.pump()
+    assert len(called) == 3
+    assert len(caplog.records) == 1
+    assert "broken instrument" in caplog.text
+    assert sum(kind == "deferred callback" for kind, *_ in recorder.told) == 3
+
+
+def test_one_may_leave_in_the_middle(loop: EventLoop) -> None:
+    recorder = Recorder()
+    loop.add_instrument(recorder)
+    loop.deferred_invoke(lambda: loop.remove_instrument(recorder))
+    loop.pump()
+    loop.deferred_invoke(nothing)
+    loop.pump()
+    assert [kind for kind, *_ in recorder.told] == ["turn", "deferred callback", "deferred callback ended"]
+
+
+class FakeNow:
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> FakeNow:
+    fake = FakeNow()
+    monkeypatch.setattr("corelib.instruments.monotonic_ns", fake)
+    return fake
+
+
+def test_slow_callbacks_are_named_with_their_source(
+    loop: EventLoop, now: FakeNow, caplog: pytest.LogCaptureFixture
+) -> None:
+    def slow() -> None:
+        now.ns += 250_000_000
+
+    def quick() -> None:
+        now.ns += 90_000_000
+
+    loop.set_debug(slow_callback_ms=100)
+    timer = Timer.create_single_shot(0, slow)
+    timer.start()
+    loop.deferred_invoke(functools.partial(slow))
+    loop.deferred_invoke(quick)
+    while len(caplog.records) < 2:
+        loop.pump()
+    line = slow.__code__.co_firstlineno
+    where = f"{slow.__qualname__} at {__file__}:{line}"
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        f"deferred callback took 250.0 ms: {where}",
+        f"timer took 250.0 ms: {where}",
+    ]
+
+
+def test_a_callback_that_waits_in_turns_of_its_own_is_not_slow(
+    loop: EventLoop, now: FakeNow, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop.set_debug(slow_callback_ms=100)
+
+    def inner() -> None:
+        now.ns += 150_000_000
+
+    def outer() -> None:
+        now.ns += 60_000_000
+        loop.deferred_invoke(inner)
+        loop.pump()
+        now.ns += 30_000_000
+
+    loop.deferred_invoke(outer)
+    loop.pump()
+    assert [record.getMessage().partition(" at ")[0] for record in caplog.records] == [
+        f"deferred callback took 150.0 ms: {inner.__qualname__}"
+    ]
+
+
+def test_debug_may_begin_inside_a_callback(loop: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
+    def begin() -> None:
+        loop.set_debug(slow_callback_ms=100)
+        loop.deferred_invoke(nothing)
+        loop.pump()
+
+    loop.deferred_invoke(begin)
+    loop.pump()
+    loop.deferred_invoke(nothing)
+    loop.pump()
+    assert not caplog.records
+
+
+class Holder:
+    def method(self) -> None:
+        pass
+
+
+def test_sources() -> None:
+    here = f"nothing at {__file__}:{nothing.__code__.co_firstlineno}"
+    assert source_of(nothing) == here
+    assert source_of(functools.partial(functools.partial(nothing))) == here
+    assert source_of(Timer.create_single_shot(1, nothing)) == here
+    assert source_of(Timer.create_single_shot(1, nothing).fire) == here
+    line = Holder.method.__code__.co_firstlineno
+    assert source_of(Holder().method) == f"Holder.method at {__file__}:{line}"
+    assert source_of([].clear).startswith("<built-in method clear")
+    assert source_of(Timer.create_single_shot(1)) == "<Timer 1 ms, single shot, on_timeout=None>"
+
+
+def test_a_repr_that_raises_hides_nothing() -> None:
+    class Unspeakable:
+        def __repr__(self) -> str:
+            raise ValueError
+
+        def __call__(self) -> None: ...
+
+    assert "Unspeakable object at" in source_of(Unspeakable())
+
+
+def test_a_snapshot_lists_what_is_before_the_loop(loop: EventLoop) -> None:
+    async def work() -> None:
+        await sleep_ms(60_000)
+
+    one, other = socket.socketpair()
+    with one, other:
+        later = Timer.create_repeating(20_000, nothing)
+        sooner = Timer.create_single_shot(10_000, nothing)
+        later.start()
+        sooner.start()
+        notifier = Notifier(one, Notifier.Type.READ, nothing)
+        task = run_async(work())
+        loop.deferred_invoke(nothing)
+        taken = loop.snapshot()
+        notifier.close()
+        task.cancel()
+    assert (taken.loops, taken.nesting, taken.executing) == (1, 0, 0)
+    assert [round(timer.due_in_ms, -4) for timer in taken.timers] == [10_000, 20_000, 60_000]
+    assert taken.timers[1].timer == repr(later)
+    assert [watched.fd for watched in taken.notifiers] == [notifier.fd]
+    assert taken.pending == (source_of(nothing),)
+    assert len(taken.coroutines) == 1
+    text = str(taken)
+    assert "1 loops, 0 executing, 0 turns deep" in text
+    assert f"fd {notifier.fd}: {source_of(nothing)}" in text
+    await_line = work.__code__.co_firstlineno + 1
+    assert f"{work.__qualname__} at {__file__}:{await_line}" in text
+
+
+def test_a_snapshot_shows_nesting(loop: EventLoop) -> None:
+    taken = []
+
+    def inner() -> None:
+        taken.append(loop.snapshot())
+        loop.quit()
+
+    def outer() -> None:
+        loop.deferred_invoke(inner)
+        EventLoop.current().spin_until(lambda: bool(taken))
+
+    loop.deferred_invoke(outer)
+    loop.exec()
+    assert (taken[0].nesting, taken[0].executing) == (2, 2)
+
+
+def test_a_snapshot_of_a_closed_loop(loop: EventLoop) -> None:
+    loop.close()
+    with pytest.raises(EventLoopClosed):
+        loop.snapshot()
+
+
+def test_instruments_belong_to_the_thread(loop: EventLoop) -> None:
+    import threading
+
+    refused: list[BaseException] = []
+
+    def other_thread() -> None:
+        for change in (loop.add_instrument, loop.remove_instrument):
+            try:
+                change(Recorder())
+            except WrongThread as error:
+                refused.append(error)
+
+    thread = threading.Thread(target=other_thread)
+    thread.start()
+    thread.join()
+    assert len(refused) == 2
+    logging.getLogger("corelib").debug("%s", loop.snapshot())
