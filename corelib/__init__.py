@@ -22,12 +22,17 @@ from corelib.errors import (
     WrongThread,
 )
 from corelib.event_loop import EventLoop, WaitMode, deferred_invoke
+from corelib.event_receiver import ChildEvent, CustomEvent, Event, EventReceiver, TimerEvent
+from corelib.file_watcher import FileWatcher, FileWatcherEvent
 from corelib.instruments import Instrument
 from corelib.local_server import LocalServer
 from corelib.local_socket import LocalSocket, PeerCredentials
 from corelib.notifier import Notifier
+from corelib.process import Process
 from corelib.promise import Promise
 from corelib.snapshot import Snapshot
+from corelib.tcp_server import TCPServer
+from corelib.tcp_socket import SocketAddress, TCPSocket
 from corelib.timer import Timer
 
 __all__ = [
@@ -35,10 +40,16 @@ __all__ = [
     "AnonymousBuffer",
     "BufferRefused",
     "Cancelled",
+    "ChildEvent",
     "CorelibError",
+    "CustomEvent",
     "DescriptorsTruncated",
+    "Event",
     "EventLoop",
     "EventLoopClosed",
+    "EventReceiver",
+    "FileWatcher",
+    "FileWatcherEvent",
     "Instrument",
     "LocalServer",
     "LocalSocket",
@@ -46,11 +57,16 @@ __all__ = [
     "NotWatchable",
     "Notifier",
     "PeerCredentials",
+    "Process",
     "Promise",
     "Snapshot",
+    "SocketAddress",
     "SocketPathError",
+    "TCPServer",
+    "TCPSocket",
     "TimedOut",
     "Timer",
+    "TimerEvent",
     "UsageError",
     "WaitMode",
     "WrongThread",

@@ -97,20 +97,23 @@ class Task(Promise[T]):
         """For the loop that is closed: let the coroutine's finally blocks run, where it stands."""
         self._end()
         try:
-            self._coroutine.close()
+            self._inside(self._coroutine.close)
         except Exception as error:
             thread_data.report(error, "closing of a coroutine", self)
         self.reject(Cancelled("the event loop was closed before the coroutine ended"))
 
-    @calls_user_code
     def _go_on(self) -> object:
+        if self._throw is None:
+            return self._inside(self._coroutine.send, None)
+        error, self._throw = self._throw, None
+        return self._inside(self._coroutine.throw, error)
+
+    @calls_user_code
+    def _inside(self, method: Callable[..., object], *argument: object) -> object:
         thread = self._thread
         outer, thread.coroutine = thread.coroutine, self
         try:
-            if self._throw is None:
-                return self._context.run(self._coroutine.send, None)
-            error, self._throw = self._throw, None
-            return self._context.run(self._coroutine.throw, error)
+            return self._context.run(method, *argument)
         finally:
             thread.coroutine = outer
 

@@ -44,7 +44,7 @@ class SocketPathError(CorelibError, OSError):
 
 
 class AddressInUse(SocketPathError):
-    """Another server is alive at this socket path; it was left alone."""
+    """Another server is alive at this socket path or TCP address; it was left alone."""
 
 
 class DescriptorsTruncated(CorelibError):

@@ -9,17 +9,20 @@ from collections.abc import Callable, Coroutine
 from threading import get_ident
 from time import monotonic_ns
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-from corelib import interrupts, snapshot, thread_data
+from corelib import background, interrupts, snapshot, thread_data
 from corelib.coroutine import run_async
 from corelib.errors import EventLoopClosed, UsageError, WrongThread
 from corelib.instruments import Instrument, SlowCallbacks
 from corelib.interrupts import calls_user_code, raise_pending
+from corelib.promise import Promise
 from corelib.signals import SignalHandler, SignalHandlers
 from corelib.timer_queue import deadline_after
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+E = TypeVar("E", contravariant=True)
 
 
 class WaitMode(enum.Enum):
@@ -31,6 +34,14 @@ class WaitMode(enum.Enum):
 
 # Python 3.11 looks an enum's member up through a descriptor, which a turn would feel.
 _WAIT = WaitMode.WAIT_FOR_EVENTS
+
+
+class Receiver(Protocol[E]):
+    """To whom events can be posted: an EventReceiver."""
+
+    def delivery(self, event: E) -> Callable[[], object]:
+        """What hands it the event in a turn, unless it is gone by then."""
+        ...
 
 
 class EventLoop:
@@ -50,7 +61,8 @@ class EventLoop:
     SystemExit leave through `exec`. Ctrl-C is raised in or between callbacks, never within the loop. A forked
     child forgets its parent's loops and makes its own.
 
-    Only `deferred_invoke`, `quit` and `wake` may be called from other threads."""
+    Only `deferred_invoke`, `post_event`, `call_from_thread`, `quit`, `wake` and `snapshot` may be called from
+    other threads."""
 
     on_exception: Callable[[Exception, str], None]
     """Called with each exception that a callback let out, and a text that names the callback. Logs by
@@ -157,6 +169,23 @@ class EventLoop:
         EventLoopClosed."""
         self._queue.post(callback)
 
+    def post_event(self, receiver: Receiver[E], event: E) -> None:
+        """Dispatch `event` to `receiver` in the next turn, after what was deferred or posted before, unless
+        the receiver is dropped before (LibCore's rule); from any thread. EventLoopClosed."""
+        self._queue.post(receiver.delivery(event))
+
+    def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> Promise[T]:
+        """Call `function(*args)`, which may block, in a thread of a pool; a promise of what it returns or
+        raises, settled in a turn. cancel() takes back a job that has not begun, and drops the outcome of one
+        that has; so does closing the loop. EventLoopClosed, WrongThread."""
+        return background.run_in_thread(self._thread, function, *args)
+
+    def call_from_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """For other threads: have `function(*args)` called in a turn of this loop, wait for it, and return
+        what it returns or raise what it raises. EventLoopClosed when the loop is closed before that;
+        UsageError in the loop's own thread."""
+        return background.call_from_thread(self._thread, function, *args)
+
     def wake(self) -> None:
         """End the loop's sleep, or the next one; from any thread and from a signal handler.
         EventLoopClosed."""
@@ -197,8 +226,9 @@ class EventLoop:
         self._thread.turn_end.append(callback)
 
     def register_signal(self, signo: int, handler: SignalHandler) -> int:
-        """Call `handler(signo)` in a turn after each arrival of a signal; the id unregisters it. WrongThread
-        unless this is a loop of the main thread; UsageError for a signal that cannot be caught."""
+        """Call `handler(signo)` in a turn after a signal has arrived, once for all its arrivals before that
+        (as with the kernel's pending signals); the id unregisters it. WrongThread unless this is a loop of
+        the main thread; UsageError for a signal that cannot be caught."""
         return self._signals().register(signo, handler)
 
     def unregister_signal(self, handler_id: int) -> None:

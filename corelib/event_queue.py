@@ -45,6 +45,6 @@ class EventQueue:
 
     def close(self) -> None:
         """Drop what is queued; from now on a poster hears from the closed sleeper that it tries to wake."""
+        self.sleeping = True
         while self.items:
             self.take()
-        self.sleeping = True

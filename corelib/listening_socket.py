@@ -20,9 +20,10 @@ _BACKLOG = 4096
 
 
 class ListeningSocket:
-    """Listens at a path from its making to close(); non-blocking. A forked child's copy is closed."""
+    """Listens at a path from its making to close(), to its last reference or to the interpreter's orderly
+    end; non-blocking."""
 
-    __slots__ = ("__weakref__", "_identity", "_lock", "_socket", "path")
+    __slots__ = ("__weakref__", "_lock", "_socket", "_stop", "path")
 
     def __init__(self, path: str) -> None:
         """`%sid` and the folders are as in session.py. AddressInUse when a server lives there, which is left
@@ -36,9 +37,7 @@ class ListeningSocket:
         except BaseException:
             self._lock.release()
             raise
-        # What is at the path later may be another's.
-        self._identity = os.lstat(self.path)
-        _open_sockets.add(self)
+        self._stop = weakref.finalize(self, _remove, self.path, os.lstat(self.path), self._socket, self._lock)
 
     def fileno(self) -> int:
         """Readable when a client waits; -1 after close()."""
@@ -55,18 +54,24 @@ class ListeningSocket:
     def close(self) -> None:
         """Stop listening, and remove the socket from the path if it is still ours; twice is fine. Who waits
         is refused."""
-        if self.fileno() < 0:
-            return
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.lstat(self.path), self._identity):
-                os.unlink(self.path)
-        self._socket.close()
-        self._lock.release()
+        self._stop()
 
     def abandon(self) -> None:
         """Close our copies of the fds without a word: in a forked child, whose parent listens on."""
-        self._socket.close()
-        self._lock.abandon()
+        if self._stop.detach() is not None:
+            self._socket.close()
+            self._lock.abandon()
+
+    def __str__(self) -> str:
+        return repr(self.path)
+
+
+def _remove(path: str, ours: os.stat_result, listening: socket.socket, lock: PathLock) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.lstat(path), ours):  # Else it is another's by now.
+            os.unlink(path)
+    listening.close()
+    lock.release()
 
 
 def _clear_the_way(path: str) -> None:
@@ -106,15 +111,3 @@ def _bind(path: str) -> socket.socket:
         listening.close()
         raise SocketPathError(f"no socket can be made at {path!r}: {error.strerror}") from error
     return listening
-
-
-_open_sockets: weakref.WeakSet[ListeningSocket] = weakref.WeakSet()
-
-
-def _forget_parents() -> None:
-    for listening in list(_open_sockets):
-        if listening.fileno() >= 0:
-            listening.abandon()
-
-
-os.register_at_fork(after_in_child=_forget_parents)

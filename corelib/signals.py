@@ -21,16 +21,19 @@ class SignalHandlers:
     """The registered handlers of the main thread; what was installed before comes back with the last one of a
     signal."""
 
-    __slots__ = ("_handlers", "_ids", "_post", "_previous")
+    __slots__ = ("_handlers", "_ids", "_pending", "_post", "_previous")
 
     def __init__(self, post: Callable[[Callable[[], object]], None]) -> None:
         self._post = post
         self._handlers: dict[int, dict[int, SignalHandler]] = {}
         self._previous: dict[int, Any] = {}
+        #: Handlers whose call is queued: as with the kernel's pending signals, more of the same are one.
+        self._pending: set[int] = set()
         self._ids = itertools.count(1)
 
     def register(self, signo: int, handler: SignalHandler) -> int:
-        """Call `handler(signo)` in a turn after each arrival of the signal; the id unregisters it.
+        """Call `handler(signo)` in a turn after the signal has arrived, once for all arrivals before it; the
+        id unregisters it.
 
         UsageError for a signal that cannot be caught."""
         if signo not in self._previous:
@@ -67,10 +70,13 @@ class SignalHandlers:
 
     def _on_signal(self, signo: int, _frame: FrameType | None) -> None:
         for handler_id in self._handlers.get(signo, ()):
-            self._post(partial(self._deliver, signo, handler_id))
+            if handler_id not in self._pending:
+                self._pending.add(handler_id)
+                self._post(partial(self._deliver, signo, handler_id))
 
     @calls_user_code
     def _deliver(self, signo: int, handler_id: int) -> None:
+        self._pending.discard(handler_id)
         handler = self._handlers.get(signo, {}).get(handler_id)
         if handler is not None:
             handler(signo)

@@ -49,15 +49,15 @@ class Snapshot:
     """In the order of their fds."""
     pending: tuple[str, ...]
     """The deferred callbacks and events that wait for a turn, oldest first."""
-    coroutines: tuple[str, ...]
-    """Where each coroutine stands."""
+    tasks: tuple[str, ...]
+    """Where each coroutine stands, and what runs in other threads for the loop."""
 
     def __str__(self) -> str:
         lines = [f"{self.thread}: {self.loops} loops, {self.executing} executing, {self.nesting} turns deep"]
         lines += _section("timers", [f"in {timer.due_in_ms:.1f} ms: {timer.source}" for timer in self.timers])
         lines += _section("notifiers", [f"fd {watched.fd}: {watched.source}" for watched in self.notifiers])
         lines += _section("pending", self.pending)
-        lines += _section("coroutines", self.coroutines)
+        lines += _section("tasks", self.tasks)
         return "\n".join(lines)
 
 
@@ -80,7 +80,7 @@ def take(thread: ThreadData) -> Snapshot:
             for watcher in watchers
         ),
         pending=tuple(source_of(callback) for callback in thread.queue.items.copy()),
-        coroutines=tuple(source_of(task) for task in thread.tasks.copy()),
+        tasks=tuple(source_of(task) for task in thread.tasks.copy()),
     )
 
 

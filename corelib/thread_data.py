@@ -29,8 +29,11 @@ logger = logging.getLogger("corelib")
 # While callbacks are ready, fds are polled this often at least: in turns, and in nanoseconds.
 _MOST_TURNS_UNPOLLED = 8
 _LONGEST_UNPOLLED = 100_000
-# A sleep that lasts longer, in seconds, is interrupted once, for what a busy loop has no time for.
+# The poller's watchers are audited when the loop has slept for so many seconds, and about so often, in
+# nanoseconds, while it does not come to that, for which the clock is looked at every so many turns.
 _QUIET = 0.05
+_BUSY = 1_000_000_000
+_TURNS_MASK = 63
 _NOTHING_READY: list[tuple[int, int]] = []
 
 
@@ -51,7 +54,7 @@ class Due(Protocol):
 
 
 class Task(Protocol):
-    """A coroutine that has not ended."""
+    """A coroutine, or a job of another thread, that has not ended."""
 
     def close(self) -> None: ...
 
@@ -66,6 +69,7 @@ class ThreadData:
     __slots__ = (
         "__weakref__",
         "_audited",
+        "_audited_at",
         "_polled_at",
         "_turns",
         "_turns_unpolled",
@@ -96,7 +100,7 @@ class ThreadData:
         self.poller = Poller(self.wakeup.fd)
         self.signals: SignalHandlers | None = None
         self.turn_end: deque[Callback] = deque()
-        #: Coroutines that have not ended, and the innermost one on the stack.
+        #: What has not ended, and the innermost coroutine on the stack.
         self.tasks: set[Task] = set()
         self.coroutine: Task | None = None
         #: None while nobody looks.
@@ -107,8 +111,9 @@ class ThreadData:
         self._turns = 0
         self._turns_unpolled = 0
         self._polled_at = 0
-        #: Whether the poller's watchers were audited since something last happened.
+        #: Whether the poller's watchers were audited since something last happened, and when while busy.
         self._audited = False
+        self._audited_at = 0
         self.name = threading.current_thread().name
         self.ident = get_ident()
         if threading.current_thread() is threading.main_thread():
@@ -162,6 +167,8 @@ class ThreadData:
         if interrupts.pending:
             raise_pending()
         self._turns += 1
+        if not self._turns & _TURNS_MASK:
+            self._audit_now_and_then()
         self.depth += 1
         handled = 0
         if self.instruments is not None:
@@ -219,10 +226,11 @@ class ThreadData:
             self.signals.close()
             interrupts.uninstall()
         self.poller.close()
+        # Before the queue drops what is in it: so a poster hears that it comes too late, or was in time.
+        self.wakeup.close()
         self.queue.close()
         for due in self.timers.clear():
             due.forget()
-        self.wakeup.close()
         if _local.data is self:
             _local.data = None
 
@@ -261,6 +269,12 @@ class ThreadData:
         self._turns_unpolled = 0
         self._polled_at = now
         return self.poller.poll(0.0, MOST_READY)
+
+    def _audit_now_and_then(self) -> None:
+        now = monotonic_ns()
+        if now - self._audited_at > _BUSY:
+            self._audited_at = now
+            self.poller.audit()
 
     def _audit_and_sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
         self._audited = True

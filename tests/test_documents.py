@@ -80,6 +80,25 @@ def test_the_language_s_examples_compile_and_run(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("Point(x=1, y=2)\n", "")
 
 
+def _programs() -> dict[str, str]:
+    """Those of the event loop's essay, each with what it prints."""
+    files = {name: text for _language, name, text in _blocks(ROOT / "docs" / "event-loop.md")}
+    return {name.removesuffix(".py"): text for name, text in files.items() if name.endswith(".py")}
+
+
+@pytest.mark.parametrize("name", _programs())
+def test_the_event_loop_s_examples_print_what_they_say(name: str) -> None:
+    said = {name: text for _language, name, text in _blocks(ROOT / "docs" / "event-loop.md")}
+    done = subprocess.run(
+        [sys.executable, "-c", said[f"{name}.py"]],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (said[f"{name}.txt"], "")
+
+
 @pytest.mark.parametrize("document", _documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_block_is_one_that_a_test_runs(document: Path) -> None:
     """README's and the language's blocks run above; command lines and other documents have tests too."""

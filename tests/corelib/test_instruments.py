@@ -235,7 +235,7 @@ def test_a_snapshot_lists_what_is_before_the_loop(loop: EventLoop) -> None:
     assert taken.timers[1].timer == repr(later)
     assert [watched.fd for watched in taken.notifiers] == [notifier.fd]
     assert taken.pending == (source_of(nothing),)
-    assert len(taken.coroutines) == 1
+    assert len(taken.tasks) == 1
     text = str(taken)
     assert "1 loops, 0 executing, 0 turns deep" in text
     assert f"fd {notifier.fd}: {source_of(nothing)}" in text

@@ -19,6 +19,19 @@ def test_a_handler_runs_in_a_turn_and_not_in_the_signal_handler(loop: EventLoop)
     assert seen == [(signal.SIGUSR1, True)]
 
 
+def test_arrivals_before_the_delivery_are_one(loop: EventLoop) -> None:
+    seen: list[int] = []
+    loop.register_signal(signal.SIGUSR1, seen.append)
+    for _ in range(1000):
+        signal.raise_signal(signal.SIGUSR1)
+    assert len(loop.snapshot().pending) == 1
+    loop.pump()
+    assert seen == [signal.SIGUSR1]
+    signal.raise_signal(signal.SIGUSR1)
+    loop.pump()
+    assert seen == [signal.SIGUSR1] * 2
+
+
 def test_all_handlers_of_a_signal_run_in_order(loop: EventLoop) -> None:
     seen: list[str] = []
     loop.register_signal(signal.SIGUSR1, lambda signo: seen.append("a"))

@@ -1,0 +1,146 @@
+"""Owns the accepting of clients: how many in a turn, and what happens when the process is out of fds.
+Knows that clients connect, not what they say, nor what kind of socket they come to.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from corelib import thread_data
+from corelib.errors import UsageError
+from corelib.interrupts import calls_user_code
+from corelib.notifier import Notifier
+from corelib.timer import Timer
+
+logger = logging.getLogger(__name__)
+
+# So that a flood of clients leaves room in the turn for those that are connected.
+_ACCEPTS_PER_TURN = 64
+_PAUSE_MS = 100
+_OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Closable(Protocol):
+    """A client, as far as accepting knows it."""
+
+    def close(self) -> None: ...
+
+
+Client = TypeVar("Client", bound=Closable)
+Client_co = TypeVar("Client_co", bound=Closable, covariant=True)
+
+
+class Listening(Protocol[Client_co]):
+    """A socket that listens; as text, where it does."""
+
+    def fileno(self) -> int: ...
+
+    def accept(self) -> Client_co | None:
+        """The next client, None when none waits. OSError when the kernel has no room for it."""
+
+    def close(self) -> None:
+        """Stop listening; twice is fine."""
+
+    def abandon(self) -> None:
+        """Close our copy without disturbing the parent, which listens on."""
+
+
+class Acceptor(Generic[Client]):
+    """What servers have in common: hands each client to `on_accept`, in turns of the loop of the thread that
+    listens. Clients wait in the kernel while `on_accept` is not set.
+
+    When fds run out, accepting pauses for 100 ms at a time. A forked child does not listen."""
+
+    __slots__ = ("__weakref__", "_listening", "_notifier", "_on_accept", "_pause", "_short_of_fds")
+
+    def __init__(self, on_accept: Callable[[Client], object] | None = None) -> None:
+        self._on_accept = on_accept
+        self._listening: Listening[Client] | None = None
+        self._notifier: Notifier | None = None
+        self._pause = Timer.create_single_shot(_PAUSE_MS, self._heed_clients)
+        #: The log was told that fds ran out; until a client is accepted again.
+        self._short_of_fds = False
+
+    @property
+    def on_accept(self) -> Callable[[Client], object] | None:
+        """Called with each client, which is from then on the callee's to close."""
+        return self._on_accept
+
+    @on_accept.setter
+    def on_accept(self, callback: Callable[[Client], object] | None) -> None:
+        self._on_accept = callback
+        self._heed_clients()
+
+    def close(self) -> None:
+        """Stop listening; twice is fine. Clients that were accepted are not touched, those that still waited
+        are refused."""
+        self._pause.stop()
+        if self._notifier is not None and self._listening is not None:
+            self._notifier.close()
+            self._listening.close()
+        self._notifier = self._listening = None
+
+    def _listen_with(self, listen: Callable[[], Listening[Client]]) -> None:
+        thread_data.current()
+        if self._listening is not None:
+            raise UsageError(
+                f"this server listens at {self._listening} already: close() it first, or make another"
+            )
+        self._listening = listen()
+        self._notifier = Notifier(self._listening, Notifier.Type.READ, self._accept_clients)
+        self._heed_clients()
+        _acceptors.add(self)
+
+    def _heed_clients(self) -> None:
+        if self._notifier is not None:
+            self._notifier.set_enabled(self._on_accept is not None and not self._pause.is_active)
+
+    def _accept_clients(self) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            # An on_accept may have closed the server, or have been taken away.
+            if self._listening is None or self._on_accept is None:
+                return
+            try:
+                client = self._listening.accept()
+            except OSError as error:
+                if error.errno not in _OUT_OF_ROOM:
+                    raise
+                self._rest(error)
+                return
+            if client is None:
+                return
+            self._short_of_fds = False
+            self._hand_over(client)
+
+    @calls_user_code
+    def _hand_over(self, client: Client) -> None:
+        assert self._on_accept is not None
+        try:
+            self._on_accept(client)
+        except Exception as error:
+            client.close()  # Nobody can be relied on to own it.
+            thread_data.report(error, "on_accept", self._on_accept)
+
+    def _rest(self, error: OSError) -> None:
+        if not self._short_of_fds:
+            self._short_of_fds = True
+            logger.warning("%s: accepting pauses, clients wait: %s", self._listening, error.strerror)
+        self._pause.start()
+        self._heed_clients()
+
+
+_acceptors: weakref.WeakSet[Acceptor[Any]] = weakref.WeakSet()
+
+
+def _forget_parents() -> None:
+    for acceptor in list(_acceptors):
+        if acceptor._listening is not None:
+            acceptor._listening.abandon()
+
+
+os.register_at_fork(after_in_child=_forget_parents)

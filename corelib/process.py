@@ -1,0 +1,407 @@
+"""Owns Process: a program that runs beside the loop, its input and output as they come, and its end told by a
+pidfd. Knows nothing of what the program does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import math
+import os
+import signal
+import struct
+import subprocess
+import termios
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
+
+from corelib import thread_data
+from corelib.coroutine import run_async
+from corelib.errors import UsageError
+from corelib.interrupts import calls_user_code
+from corelib.notifier import HasFileno, Notifier
+from corelib.promise import Promise
+from corelib.stream_socket import Buffer
+
+Argument = str | bytes | os.PathLike[str]
+OnOutput = Callable[[bytes], object]
+
+# In a turn, to leave room for others; as much as a pipe holds unless somebody enlarged it.
+_CHUNK = 65536
+_INT = struct.Struct("=i")
+# What a shell says of a program that it knows nothing about.
+_UNKNOWN_CODE = 255
+# subprocess gives a program these back itself, because Python ignores them for its own sake.
+_RESTORED = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+
+
+class Process:
+    """A child process. The loop of the thread that spawned it keeps it alive until it has exited and
+    `on_exit` was called.
+
+    Its exit is told once, in a turn, when all that it wrote to its output before was delivered. A process of
+    its own that it left behind with the same output is not waited for: what that one writes is delivered
+    later.
+
+    When the loop is closed first, the process goes on alone, its pipes closed; a thread sees to it that no
+    zombie stays. A forked child has no part in its parent's processes."""
+
+    __slots__ = (
+        "__weakref__",
+        "_exited",
+        "_input",
+        "_on_exit",
+        "_outputs",
+        "_pidfd",
+        "_popen",
+        "_program",
+    )
+
+    def __init__(
+        self,
+        popen: subprocess.Popen[bytes],
+        on_output: OnOutput | None,
+        on_error_output: OnOutput | None,
+        on_exit: Callable[[int], object] | None,
+    ) -> None:
+        """For `spawn`, which makes one."""
+        self._popen = popen
+        self._program = popen.args
+        self._on_exit = on_exit
+        self._exited: Promise[int] = Promise()
+        # Who loses interest in it must not end it for others: one interest stays.
+        self._exited.when_resolved(lambda code: None)
+        self._pidfd = _own(os.pidfd_open(popen.pid))
+        self._input = None if popen.stdin is None else _Input(_own(popen.stdin))
+        self._outputs = [
+            _Output(_own(pipe), name, callback)
+            for pipe, name, callback in (
+                (popen.stdout, "on_output", on_output),
+                (popen.stderr, "on_error_output", on_error_output),
+            )
+            if pipe is not None and callback is not None
+        ]
+        run_async(self._follow())
+
+    @classmethod
+    def spawn(
+        cls,
+        arguments: Sequence[Argument],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        inherit_fds: Iterable[int | HasFileno] = (),
+        stdin: int | HasFileno | None = None,
+        on_output: OnOutput | None = None,
+        on_error_output: OnOutput | None = None,
+        on_exit: Callable[[int], object] | None = None,
+    ) -> Process:
+        """Start a program: its name, looked up in $PATH, and its arguments. It gets fds 0 to 2 and
+        `inherit_fds`, under the same numbers, and no others; no signal is ignored or blocked.
+
+        `stdin` is a file, or as for subprocess.Popen: PIPE for write(), DEVNULL, None for our own. What it
+        writes to its output goes to the callbacks in pieces as they come; without a callback, to our own.
+        `on_exit` is called with its exit code, see `exit_code`.
+
+        FileNotFoundError, PermissionError and so on, with the name, when it cannot be started; UsageError for
+        a single string, an fd that is closed, or where SIGCHLD is ignored, so that the kernel would forget
+        exit codes; NoEventLoop."""
+        thread_data.current()
+        _require_list(arguments)
+        _require_exit_codes()
+        popen: subprocess.Popen[bytes] = subprocess.Popen(
+            list(arguments),
+            bufsize=0,
+            stdin=cast(int, stdin),  # It takes whatever has a fileno().
+            stdout=None if on_output is None else subprocess.PIPE,
+            stderr=None if on_error_output is None else subprocess.PIPE,
+            env=env,
+            cwd=cwd,
+            pass_fds=[_open_fd(file) for file in inherit_fds],
+            # Only where need be, for without it subprocess may use vfork, which copies no page tables.
+            preexec_fn=_listen_to_signals if _is_deaf_to_signals() else None,
+        )
+        try:
+            return cls(popen, on_output, on_error_output, on_exit)
+        except BaseException:
+            with popen:
+                popen.kill()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The process's id; another's, perhaps, once it has exited."""
+        return self._popen.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was not seen to exit yet."""
+        return self._popen.returncode is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; the negative number of the signal that ended it, else what it returned. 255,
+        and the log is told, when another part of this program took the code away (by os.waitpid(-1))."""
+        return self._popen.returncode
+
+    @property
+    def exited(self) -> Promise[int]:
+        """Resolves with the exit code, after on_exit was called."""
+        return self._exited
+
+    @property
+    def unwritten(self) -> int:
+        """How many bytes of write() the process has not made room for yet."""
+        return 0 if self._input is None else len(self._input.unsent)
+
+    def write(self, data: Buffer) -> None:
+        """Send it bytes, without waiting: what the pipe does not take now is queued, without bound (see
+        `unwritten`), and dropped if the process closes its standard input or exits.
+
+        BrokenPipeError when it did; UsageError after close_stdin() or without `stdin=subprocess.PIPE`."""
+        self._piped_input().write(data)
+
+    def close_stdin(self) -> None:
+        """Let it read the end of file after what was written; twice is fine. UsageError without
+        `stdin=subprocess.PIPE`."""
+        self._piped_input().end()
+
+    def send_signal(self, signo: int) -> bool:
+        """Send it a signal; never to another process that got the same pid. False when it has exited.
+        PermissionError if it has become another user's."""
+        if self._pidfd.closed:
+            return False
+        try:
+            signal.pidfd_send_signal(self._pidfd.fileno(), signo)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def terminate(self) -> bool:
+        """Ask it to end (SIGTERM). False when it has exited."""
+        return self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> bool:
+        """End it (SIGKILL). False when it has exited."""
+        return self.send_signal(signal.SIGKILL)
+
+    def _piped_input(self) -> _Input:
+        if self._input is None:
+            raise UsageError(f"{self!r} has no pipe for its input: spawn it with stdin=subprocess.PIPE")
+        return self._input
+
+    async def _follow(self) -> None:
+        try:
+            await self._end()
+            await Promise.after([output.all_told() for output in self._outputs])
+        except BaseException:  # The loop is closed.
+            for output in self._outputs:
+                output.close()
+            raise
+        try:
+            self._tell_exit(self._popen.returncode)
+        finally:
+            self._exited.resolve(self._popen.returncode)
+
+    async def _end(self) -> None:
+        end = Notifier(self._pidfd, Notifier.Type.READ)
+        try:
+            await end
+        finally:
+            end.close()
+            if self._input is not None:
+                self._input.close()
+            self._reap()
+            if self.is_running:
+                self._reap_later()
+
+    def _reap(self) -> None:
+        # Not by Popen.poll(), which takes a code that it cannot get for 0.
+        try:
+            result = os.waitid(os.P_PIDFD, self._pidfd.fileno(), os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            thread_data.logger.warning("%r: its exit code was taken away by another waitpid", self)
+            self._popen.returncode = _UNKNOWN_CODE
+        else:
+            if result is None:
+                return
+            exited = result.si_code == os.CLD_EXITED
+            self._popen.returncode = result.si_status if exited else -result.si_status
+        self._pidfd.close()
+
+    def _reap_later(self) -> None:
+        # No thread can be started any more when the interpreter ends: then it is init who reaps.
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=self._popen.wait, name=f"reaper of {self.pid}", daemon=True).start()
+
+    @calls_user_code
+    def _tell_exit(self, code: int) -> None:
+        if self._on_exit is None:
+            return
+        try:
+            self._on_exit(code)
+        except Exception as error:
+            thread_data.report(error, "on_exit", self._on_exit)
+
+    def __repr__(self) -> str:
+        state = "running" if self.is_running else f"exited with {self.exit_code}"
+        return f"<Process {self.pid} of {self._program!r}, {state}>"
+
+
+class _Output:
+    """The reading end of a pipe. The loop keeps it alive until the last writer has closed the other end."""
+
+    __slots__ = ("_callback", "_file", "_name", "_notifier", "_owed", "_told")
+
+    def __init__(self, file: io.FileIO, name: str, callback: OnOutput) -> None:
+        os.set_blocking(file.fileno(), False)
+        self._file = file
+        self._name = name
+        self._callback = callback
+        #: Bytes that the process wrote before its end and that were not read yet; while it runs, without end.
+        self._owed = math.inf
+        self._told: Promise[None] = Promise()
+        self._notifier = Notifier(file, Notifier.Type.READ, self._read)
+
+    def all_told(self) -> Promise[None]:
+        """The process has ended: resolves when everything that it wrote was delivered."""
+        if not self._file.closed:
+            (self._owed,) = _INT.unpack(fcntl.ioctl(self._file, termios.FIONREAD, bytes(_INT.size)))
+            # To read the end of the file, as a rule.
+            thread_data.current().queue.post(self._notifier.activate)
+        return self._told
+
+    def close(self) -> None:
+        self._notifier.close()
+        self._file.close()
+        self._told.resolve(None)
+
+    def _read(self) -> None:
+        data = b"" if self._file.closed else self._file.read(_CHUNK)
+        if data == b"":
+            self.close()
+            return
+        try:
+            if data is not None:
+                self._owed -= len(data)
+                self._deliver(data)
+        finally:
+            if self._owed <= 0:
+                self._told.resolve(None)
+
+    @calls_user_code
+    def _deliver(self, data: bytes) -> None:
+        try:
+            self._callback(data)
+        except Exception as error:
+            thread_data.report(error, self._name, self._callback)
+
+
+class _Input:
+    """The writing end of a pipe, and what it did not take yet."""
+
+    __slots__ = ("_ended", "_file", "_notifier", "unsent")
+
+    def __init__(self, file: io.FileIO) -> None:
+        os.set_blocking(file.fileno(), False)
+        self._file = file
+        self._ended = False
+        self.unsent = bytearray()
+        self._notifier = Notifier(file, Notifier.Type.WRITE, self._send_some)
+        self._notifier.set_enabled(False)
+
+    def write(self, data: Buffer) -> None:
+        if self._ended:
+            raise UsageError("the standard input of this process was closed by close_stdin()")
+        if self._file.closed:
+            raise BrokenPipeError(errno.EPIPE, "the process has exited or closed its standard input")
+        self.unsent += data
+        if len(self.unsent) == len(data) and not self._send():
+            raise BrokenPipeError(errno.EPIPE, "the process has closed its standard input")
+
+    def end(self) -> None:
+        self._ended = True
+        if not self.unsent:
+            self.close()
+
+    def close(self) -> None:
+        self.unsent.clear()
+        self._notifier.close()
+        self._file.close()
+
+    def _send_some(self) -> None:
+        self._send()
+
+    def _send(self) -> bool:
+        try:
+            taken = self._file.write(self.unsent[:_CHUNK])
+        except BrokenPipeError:
+            self.close()
+            return False
+        del self.unsent[: taken or 0]
+        if self._ended and not self.unsent:
+            self.close()
+        else:
+            self._notifier.set_enabled(bool(self.unsent))
+        return True
+
+
+def _require_list(arguments: Sequence[Argument]) -> None:
+    if isinstance(arguments, (str, bytes)) or not arguments:
+        raise UsageError(f"a program and its arguments are a list, ['ls', '-l'], not {arguments!r}")
+
+
+def _require_exit_codes() -> None:
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+        raise UsageError(
+            "SIGCHLD is ignored, so exit codes are lost: signal.signal(signal.SIGCHLD, signal.SIG_DFL) first"
+        )
+
+
+def _open_fd(file: int | HasFileno) -> int:
+    fd = file if isinstance(file, int) else file.fileno()
+    try:
+        os.fstat(fd)
+    except OSError as error:
+        raise UsageError(
+            f"fd {fd} cannot be inherited, it is not open: keep it open until spawn()"
+        ) from error
+    return fd
+
+
+def _is_deaf_to_signals() -> bool:
+    """Whether a program would inherit signals that are blocked or ignored."""
+    if signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+        return True
+    return any(signal.getsignal(signo) == signal.SIG_IGN for signo in signal.valid_signals() - _RESTORED)
+
+
+def _listen_to_signals() -> None:
+    # Between fork and exec, where little is safe if there are threads: these calls are.
+    for signo in signal.valid_signals():
+        if signal.getsignal(signo) == signal.SIG_IGN:
+            signal.signal(signo, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+#: Ours alone, to be closed in a forked child, which would hold pipes open otherwise.
+_files: weakref.WeakSet[io.FileIO] = weakref.WeakSet()
+
+
+def _own(file: int | object) -> io.FileIO:
+    owned = io.FileIO(file) if isinstance(file, int) else file
+    assert isinstance(owned, io.FileIO), "with bufsize=0 subprocess makes no other"
+    _files.add(owned)
+    return owned
+
+
+def _forget_parents() -> None:
+    for file in list(_files):
+        file.close()
+
+
+os.register_at_fork(after_in_child=_forget_parents)

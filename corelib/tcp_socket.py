@@ -1,0 +1,242 @@
+"""Owns a connected TCP socket, and how one comes to be without ever holding up the loop: names looked up in a
+thread, addresses tried in turn. Knows no message.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import deque
+from functools import partial
+from typing import Any
+
+import attrs
+
+from corelib import thread_data
+from corelib.background import run_in_thread
+from corelib.errors import TimedOut
+from corelib.notifier import Notifier
+from corelib.promise import Promise
+from corelib.stream_socket import StreamSocket
+from corelib.thread_data import ThreadData
+from corelib.timer import Timer
+
+# What socket.getaddrinfo and the socket module pass around: (host, port) or (host, port, flow, scope).
+RawAddress = tuple[Any, ...]
+_Found = tuple[int, RawAddress]
+
+
+@attrs.frozen
+class SocketAddress:
+    """A numeric IPv4 or IPv6 address, with its `%scope` where it has one, and a port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def from_raw(cls, raw: RawAddress) -> SocketAddress:
+        """From what the socket module gives."""
+        scope = f"%{raw[3]}" if len(raw) == 4 and raw[3] else ""
+        return cls(raw[0] + scope, raw[1])
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class TCPSocket(StreamSocket):
+    """A TCP socket over IPv4 or IPv6."""
+
+    __slots__ = ("_peer",)
+
+    _FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
+    _KIND = "TCP"
+
+    def __init__(self, connected: socket.socket, peer: RawAddress | None = None) -> None:
+        """For `connect`, `adopt` and servers, which make one."""
+        super().__init__(connected)
+        # Asked now, for the kernel does not tell any more when the peer has reset the connection.
+        self._peer = SocketAddress.from_raw(connected.getpeername() if peer is None else peer)
+
+    @classmethod
+    def connect(cls, host: str, port: int, timeout: float | None = None) -> Promise[TCPSocket]:
+        """A promise of a connection to `host`, a name or a numeric address. Never waits: a name is looked up
+        in a thread, and its addresses are tried one after the other, each until the kernel gives it up.
+
+        Rejected with TimedOut after `timeout` seconds in all; with socket.gaierror when the name is not
+        found; with an OSError (ConnectionRefusedError and so on) that tells what was wrong with each address.
+        cancel() ends the attempt. ValueError for a port outside of 1 to 65535; NoEventLoop."""
+        if not 1 <= port <= 65535:
+            raise ValueError(f"a TCP port to connect to is a number from 1 to 65535, not {port!r}")
+        return _Attempt(host, port, timeout).outcome
+
+    @property
+    def local_address(self) -> SocketAddress:
+        """This end's. OSError EBADF after close()."""
+        return SocketAddress.from_raw(self._socket.getsockname())
+
+    @property
+    def peer_address(self) -> SocketAddress:
+        """The other end's; also when it is gone."""
+        return self._peer
+
+    def set_no_delay(self, enabled: bool) -> None:
+        """Let small pieces leave at once instead of waiting for the answer to those before (TCP_NODELAY,
+        tcp(7))."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+
+    def set_keepalive(
+        self, enabled: bool, *, idle: int | None = None, interval: int | None = None, count: int | None = None
+    ) -> None:
+        """Notice a peer that vanished without a word: after `idle` seconds of silence probe it each
+        `interval` seconds, and give up after `count` probes; what is None is the system's (tcp(7))."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+        for option, value in (
+            (socket.TCP_KEEPIDLE, idle),
+            (socket.TCP_KEEPINTVL, interval),
+            (socket.TCP_KEEPCNT, count),
+        ):
+            if value is not None:
+                self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    def __repr__(self) -> str:
+        return f"<TCPSocket fd {self._socket.fileno()}, peer {self._peer}>"
+
+
+def look_up(host: str, port: int, flags: int = 0) -> list[_Found]:
+    """Family and address of each that `host` has; blocks unless `flags` has AI_NUMERICHOST. socket.gaierror,
+    naming the host."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    except socket.gaierror as error:
+        raise socket.gaierror(error.errno, f"cannot look up {host!r}: {error.strerror}") from error
+    except ValueError as error:  # No name can have these characters, or be so long.
+        raise socket.gaierror(socket.EAI_NONAME, f"cannot look up {host!r}: {error}") from error
+    return [(family, address) for family, _, _, _, address in found]
+
+
+class _Attempt:
+    """On the way to a connection. Kept alive by what it waits for: thread, notifier or timer."""
+
+    __slots__ = (
+        "_connecting",
+        "_failures",
+        "_looking",
+        "_notifier",
+        "_port",
+        "_timer",
+        "_to_try",
+        "outcome",
+        "target",
+    )
+
+    def __init__(self, host: str, port: int, timeout: float | None) -> None:
+        self.target = f"{host} port {port}"
+        self.outcome: Promise[TCPSocket] = Promise()
+        self._to_try: deque[_Found] = deque()
+        self._failures: list[tuple[SocketAddress, OSError]] = []
+        self._looking: Promise[list[_Found]] | None = None
+        self._connecting: socket.socket | None = None
+        self._notifier: Notifier | None = None
+        self._timer: Timer | None = None
+        thread = thread_data.current()
+        self.outcome.on_cancel = self._stop
+        if timeout is not None:
+            self._timer = Timer.create_single_shot(timeout * 1000, partial(self._time_is_up, timeout))
+            self._timer.start()
+        self._look_up(thread, host, port)
+
+    def _look_up(self, thread: ThreadData, host: str, port: int) -> None:
+        try:
+            found = look_up(host, port, socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            self._looking = run_in_thread(thread, look_up, host, port)
+            self._looking.when_resolved(self._try_all).when_rejected(self._fail_unless_stopped)
+        else:
+            self._try_all(found)
+
+    def _try_all(self, found: list[_Found]) -> None:
+        self._looking = None
+        self._to_try.extend(found)
+        self._try_next()
+
+    def _try_next(self) -> None:
+        while self._to_try:
+            family, address = self._to_try[0]
+            try:
+                if self._is_connecting(family, address):
+                    return
+            except OSError as error:
+                self._give_up_address(error)
+        self._fail(self._why())
+
+    def _is_connecting(self, family: int, address: RawAddress) -> bool:
+        self._connecting = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        code = self._connecting.connect_ex(address)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+        # After connect, for the kernel reports a socket that does not even try as hung up. One that is
+        # connected already is told in the next turn as well.
+        self._notifier = Notifier(self._connecting, Notifier.Type.WRITE, self._conclude)
+        return True
+
+    def _conclude(self) -> None:
+        assert self._connecting is not None
+        _, address = self._to_try[0]
+        code = self._connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not code and _is_connected_to_itself(self._connecting):
+            code = errno.ECONNREFUSED
+        if code:
+            self._give_up_address(OSError(code, os.strerror(code)))
+            self._try_next()
+            return
+        connected, self._connecting = self._connecting, None
+        self._stop()
+        self.outcome.resolve(TCPSocket(connected, address))
+
+    def _give_up_address(self, error: OSError) -> None:
+        _, address = self._to_try.popleft()
+        self._failures.append((SocketAddress.from_raw(address), error))
+        self._let_go()
+
+    def _why(self) -> OSError:
+        reasons = "; ".join(f"{address.host}: {error.strerror}" for address, error in self._failures)
+        return OSError(self._failures[-1][1].errno, f"cannot connect to {self.target}: {reasons}")
+
+    def _time_is_up(self, timeout: float) -> None:
+        told = "".join(f"; {address.host}: {error.strerror}" for address, error in self._failures)
+        waited_for = self._to_try[0][1][0] if self._to_try else "the name's addresses"
+        self._fail(
+            TimedOut(f"cannot connect to {self.target}: no answer from {waited_for} in {timeout} s{told}")
+        )
+
+    def _fail_unless_stopped(self, error: BaseException) -> None:
+        if self._looking is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._stop()
+        self.outcome.reject(error)
+
+    def _stop(self) -> None:
+        if self._looking is not None:
+            looking, self._looking = self._looking, None
+            looking.cancel()
+        if self._timer is not None:
+            self._timer.stop()
+        self._to_try.clear()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._notifier is not None:
+            self._notifier.close()
+            self._notifier = None
+        if self._connecting is not None:
+            self._connecting.close()
+            self._connecting = None
+
+
+def _is_connected_to_itself(connected: socket.socket) -> bool:
+    # TCP lets both ends open at once: where nobody listens at a port that the kernel gives to clients, it may
+    # give it to this very client.
+    return bool(connected.getsockname() == connected.getpeername())
