@@ -206,10 +206,11 @@ class Promise(Generic[T]):
         return self._outcome()
 
     def __await__(self) -> Generator[Any, Any, T]:
-        if not self.is_settled:
+        if foreign_wait is not None:
             thread = thread_data.current_or_none()
-            if foreign_wait is not None and (thread is None or thread.coroutine is None):
+            if thread is None or thread.coroutine is None:
                 return (yield from foreign_wait(self).__await__())  # type: ignore[no-any-return]
+        if not self.is_settled:
             yield self
         return self._outcome()
 

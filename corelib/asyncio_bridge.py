@@ -1,0 +1,417 @@
+"""Owns the bridge to asyncio: an asyncio event loop whose wait is a turn of the corelib loop, the same as a
+guest of EventLoop.exec(), and awaiting across. Imported on its own: nothing else in corelib may know asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import selectors
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextvars import Context, copy_context
+from threading import get_ident
+from time import monotonic_ns
+from types import FrameType
+from typing import Any, TypeVar, TypeVarTuple
+
+from corelib import interrupts, promise, thread_data
+from corelib.errors import Cancelled, UsageError
+from corelib.event_loop import EventLoop
+from corelib.instruments import Instrument
+from corelib.interrupts import calls_user_code, raise_pending
+from corelib.notifier import Notifier
+from corelib.promise import Promise
+from corelib.timer import Timer
+from corelib.timer_queue import deadline_after
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+logger = logging.getLogger("corelib")
+
+# How soon a guest looks again whether the other asyncio loop that runs in its thread has ended.
+_NEXT_LOOK_MS = 10.0
+
+
+class _TurnSelector(selectors.EpollSelector):
+    """asyncio's fds, in an epoll set of their own. Such a set is an fd too, readable when one of its fds is
+    ready: so one notifier brings them all into the turn's wait, and they stay the kernel's business alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Whether asyncio waits, and no callback of its own is on the stack.
+        self.is_selecting = False
+        self._is_ready = False
+        self._thread: thread_data.ThreadData | None = None
+        self._notifier: Notifier
+
+    @contextlib.contextmanager
+    def joined(self) -> Iterator[None]:
+        """Meanwhile select() makes a turn of this thread's loop, which sleeps at most as long as asyncio
+        would."""
+        self._notifier = Notifier(self.fileno(), Notifier.Type.READ, self._note, reentrant=True)
+        self._thread = thread_data.current()
+        try:
+            yield
+        finally:
+            self._thread = None
+            self._notifier.close()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """The fds that are ready, after one turn. What callbacks of the turn raise goes to the loop's
+        on_exception; KeyboardInterrupt and SystemExit leave."""
+        if self._thread is None:
+            return super().select(timeout)
+        self._notifier.set_enabled(True)
+        self.is_selecting = True
+        self._is_ready = False
+        try:
+            if timeout is None or timeout > 0:
+                self._thread.turn(True, deadline_after(monotonic_ns(), timeout))
+            else:
+                self._thread.turn(False)
+        finally:
+            self.is_selecting = False
+        return super().select(0) if self._is_ready else []
+
+    def _note(self) -> None:
+        if self.is_selecting and not self._is_ready:
+            self._is_ready = True
+        else:
+            # In a turn that a blocking call makes asyncio cannot take what is ready: let those turns sleep.
+            self._notifier.set_enabled(False)
+
+
+class AsyncioEventLoop(asyncio.SelectorEventLoop):
+    """An asyncio event loop on the corelib loop: what asyncio's libraries wait for, timers, notifiers and
+    connections live in one thread and one wait. The class is a loop factory:
+    `asyncio.Runner(loop_factory=AsyncioEventLoop)`.
+
+    It runs on the corelib loop of the thread that runs it. If there is none by then, it makes one and keeps
+    it until close() (in a thread other than its maker's, until it has run). So timers, notifiers and
+    connections can be made by its callbacks, and before it runs where there is an EventLoop.
+
+    A blocking call in a callback or task of asyncio makes turns: corelib's work goes on meanwhile, asyncio's
+    waits, for a task cannot be entered twice. In tasks, await promises: `await connection.async_x()`.
+    asyncio's debug mode warns of blocking calls."""
+
+    def __init__(self) -> None:
+        self._turns = _TurnSelector()
+        super().__init__(self._turns)
+        self._home = get_ident()
+        self._own_loop: EventLoop | None = None
+        self._blocking_calls: _BlockingCalls | None = None
+
+    @calls_user_code
+    def run_forever(self) -> None:
+        """Run until stop(). RuntimeError as asyncio's, EventLoopClosed."""
+        if self.is_running() or self.is_closed():
+            super().run_forever()  # It raises, with asyncio's own words.
+        with self._corelib_loop(), self._turns.joined(), _interrupts_at_safe_points(), self._inside():
+            super().run_forever()
+        if interrupts.pending:
+            raise_pending()
+
+    def close(self) -> None:
+        """Close it, and the corelib loop if it made one."""
+        super().close()
+        own_loop, self._own_loop = self._own_loop, None
+        if own_loop is not None and get_ident() == self._home:
+            own_loop.close()
+
+    def set_debug(self, enabled: bool) -> None:
+        """asyncio's debug mode; it warns of blocking calls in asyncio's callbacks too."""
+        super().set_debug(enabled)
+        if self.is_running():
+            self.call_soon_threadsafe(lambda: self._watch_blocking_calls(thread_data.current(), enabled))
+
+    def add_signal_handler(self, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
+        """As asyncio's, but heard through a Python handler: the wake-up fd remains corelib's, so that every
+        signal ends a wait at once, whoever waits and whoever handles it."""
+        with _wakeup_fd_kept():
+            super().add_signal_handler(sig, callback, *args)
+        context = copy_context()
+
+        def on_signal(_signo: int, _frame: FrameType | None) -> None:
+            if not self.is_closed():
+                self.call_soon_threadsafe(callback, *args, context=context)
+
+        signal.signal(sig, on_signal)
+        signal.siginterrupt(sig, False)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """As asyncio's: the signal has its default action then."""
+        with _wakeup_fd_kept():
+            return super().remove_signal_handler(sig)
+
+    @contextlib.contextmanager
+    def _corelib_loop(self) -> Iterator[None]:
+        if thread_data.current_or_none() is not None:
+            yield
+        elif get_ident() == self._home:
+            self._own_loop = EventLoop()
+            yield
+        else:
+            with EventLoop():
+                yield
+
+    @contextlib.contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Around asyncio's code: its tasks are not part of the corelib coroutine that may be on the stack."""
+        thread = thread_data.current()
+        outer, thread.coroutine = thread.coroutine, None
+        self._watch_blocking_calls(thread, self.get_debug())
+        try:
+            yield
+        finally:
+            self._watch_blocking_calls(thread, False)
+            thread.coroutine = outer
+
+    def _watch_blocking_calls(self, thread: thread_data.ThreadData, enabled: bool) -> None:
+        if self._blocking_calls is not None:
+            thread.remove_instrument(self._blocking_calls)
+            self._blocking_calls = None
+        if enabled:
+            self._blocking_calls = _BlockingCalls(self, self._turns)
+            thread.add_instrument(self._blocking_calls)
+
+
+class _GuestEventLoop(AsyncioEventLoop):
+    """Served by the turns of EventLoop.exec(): a single iteration is made when asyncio has something to do.
+    It never runs for longer, so that the turns, and who asked for them, stay the masters."""
+
+    # asyncio tells nobody what it has to do next; these two have held it since Python 3.4.
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
+    def __init__(self) -> None:
+        self._is_posted = False
+        self._guest_thread = thread_data.current()
+        super().__init__()
+        self._timer = Timer.create_single_shot(0, self._iterate)
+        self._notifier = Notifier(self._turns.fileno(), Notifier.Type.READ, self._iterate, reentrant=True)
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As asyncio's."""
+        handle = super().call_soon(callback, *args, context=context)
+        self._arrange()
+        return handle
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As asyncio's."""
+        handle = super().call_at(when, callback, *args, context=context)
+        self._arrange()
+        return handle
+
+    @calls_user_code
+    def run_forever(self) -> None:
+        """Run until stop(), as a blocking call would: the turns are its own meanwhile."""
+        try:
+            super().run_forever()
+        finally:
+            self._arrange()
+
+    def close(self) -> None:
+        """Close it; no turn serves it any more."""
+        if not self.is_running() and not self.is_closed():
+            self._timer.stop()
+            self._notifier.close()
+        super().close()
+
+    def _arrange(self) -> None:
+        """See to it that an iteration comes when asyncio has something to do; while it runs, its end does."""
+        if self.is_running() or self.is_closed():
+            return
+        self._notifier.set_enabled(True)
+        if self._ready:
+            if not self._is_posted:
+                self._is_posted = True
+                self._guest_thread.queue.post(self._iterate_as_posted)
+        elif self._scheduled:
+            self._timer.restart(max(self._scheduled[0].when() - self.time(), 0) * 1000)
+
+    def _iterate_as_posted(self) -> None:
+        self._is_posted = False
+        self._iterate()
+
+    def _iterate(self) -> None:
+        running = asyncio._get_running_loop()
+        if self.is_closed():
+            return
+        if running is None:
+            self._run_once_through()
+            return
+        # One of asyncio's callbacks made this turn, and asyncio cannot run inside itself.
+        self._notifier.set_enabled(False)
+        if running is not self:
+            self._timer.restart(_NEXT_LOOK_MS)
+
+    @calls_user_code
+    def _run_once_through(self) -> None:
+        self.stop()
+        try:
+            with self._inside():
+                super(AsyncioEventLoop, self).run_forever()
+        finally:
+            self._arrange()
+
+
+class _BlockingCalls(Instrument):
+    """Warns of each asyncio callback that makes turns."""
+
+    def __init__(self, loop: AsyncioEventLoop, turns: _TurnSelector) -> None:
+        self._loop = loop
+        self._turns = turns
+        self._has_warned = False
+
+    def turn_started(self) -> None:
+        is_blocking = self._loop.is_running() and not self._turns.is_selecting
+        if is_blocking and not self._has_warned:
+            logger.warning(
+                "%r makes a blocking call: asyncio stands still until it returns; "
+                "await a promise instead, as in `await connection.async_x()`",
+                asyncio.current_task(self._loop) or "a callback of asyncio",
+                stack_info=True,
+            )
+        self._has_warned = is_blocking
+
+
+if sys.version_info < (3, 14):
+
+    class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
+        """For programs that get their loops from a policy:
+        `asyncio.set_event_loop_policy(EventLoopPolicy())`. Python 3.14 deprecates policies."""
+
+        def new_event_loop(self) -> asyncio.AbstractEventLoop:
+            """An AsyncioEventLoop."""
+            return AsyncioEventLoop()
+
+
+def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
+    """As asyncio.run, on the calling thread's corelib loop, or on a new one that is closed at the end.
+
+    Ctrl-C does what it does there: the first cancels the main task, and KeyboardInterrupt is raised when that
+    has ended; the second is raised at once. UsageError when an asyncio loop runs in this thread already;
+    ValueError for what is not a coroutine."""
+    if asyncio._get_running_loop() is not None:
+        raise UsageError("an asyncio loop runs in this thread already: await the coroutine instead")
+    if threading.current_thread() is not threading.main_thread():
+        return _run(main, debug)
+    interrupts.uninstall()  # asyncio takes SIGINT over from nobody but Python's own handler.
+    try:
+        return _run(main, debug)
+    finally:
+        if thread_data.current_or_none() is not None:
+            interrupts.install()
+
+
+@contextlib.contextmanager
+def hosted(*, debug: bool | None = None) -> Iterator[AsyncioEventLoop]:
+    """An asyncio loop that the turns of this thread's corelib loop serve, whoever makes them: for programs
+    that run by EventLoop.exec().
+
+        with asyncio_bridge.hosted() as asyncio_loop:
+            asyncio_loop.create_task(main())
+            code = EventLoop.current().exec()
+
+    It is asyncio's running loop in its own callbacks and tasks alone; elsewhere use the object. It stands
+    still while one of its callbacks makes a blocking call, and while another asyncio loop runs in the thread.
+    At the end its tasks are cancelled and waited for, as at the end of asyncio.run. NoEventLoop."""
+    thread_data.current()
+    with asyncio.Runner(debug=debug, loop_factory=_GuestEventLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, AsyncioEventLoop)
+        yield loop
+
+
+def _run(main: Coroutine[Any, Any, T], debug: bool | None) -> T:
+    with asyncio.Runner(debug=debug, loop_factory=AsyncioEventLoop) as runner:
+        return runner.run(main)
+
+
+async def _wait_for(awaited: Promise[T]) -> T:
+    """What a task of asyncio does at `await promise`. Cancelling the task takes its interest in the promise
+    back; a promise that is cancelled ends the wait with asyncio's CancelledError."""
+    loop = _running_bridge()
+    settled = loop.create_future()
+
+    def on_settled(_outcome: object) -> None:
+        if not settled.done():
+            settled.set_result(None)
+
+    withdraw = awaited.listen(on_settled, on_settled)
+    try:
+        await settled
+    except asyncio.CancelledError:
+        withdraw()
+        raise
+    try:
+        return awaited.await_()
+    except Cancelled as cancelled:
+        raise asyncio.CancelledError(*cancelled.args) from cancelled
+
+
+promise.foreign_wait = _wait_for
+
+
+def _running_bridge() -> AsyncioEventLoop:
+    running = asyncio._get_running_loop()
+    if isinstance(running, AsyncioEventLoop):
+        return running
+    raise UsageError(
+        "a promise is awaited in a coroutine that neither run_async nor a corelib.asyncio_bridge runs: "
+        "start it with run_async(...) or asyncio_bridge.run(...)"
+    )
+
+
+@contextlib.contextmanager
+def _interrupts_at_safe_points() -> Iterator[None]:
+    """Whoever handles SIGINT (asyncio's Runner, for one), a KeyboardInterrupt that he raises is raised in or
+    between user callbacks, and never inside the loop's book-keeping."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    handle = before
+
+    def on_interrupt(signo: int, frame: FrameType | None) -> None:
+        if interrupts.is_user_code(frame):
+            handle(signo, frame)
+            return
+        try:
+            handle(signo, frame)
+        except KeyboardInterrupt:
+            interrupts.pending = True
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is on_interrupt:
+            signal.signal(signal.SIGINT, handle)
+
+
+@contextlib.contextmanager
+def _wakeup_fd_kept() -> Iterator[None]:
+    """asyncio sets the wake-up fd for itself, and in the end to none."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.set_wakeup_fd(-1)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before, warn_on_full_buffer=False)
