@@ -56,9 +56,9 @@ def call_from_thread(thread: ThreadData, function: Callable[[*Ts], T], *args: *T
     answer: _Answer[T] = _Answer()
     with suppress(EventLoopClosed):
         thread.queue.post(_Call(answer, function, args))
-    if thread.closed:
-        # Maybe before the call was queued; then nobody else sees it.
-        answer.outcome.reject(EventLoopClosed())
+    if thread.closed and answer.outcome.reject(EventLoopClosed()):
+        # Maybe it was closed before the call was queued: then nobody else answers.
+        answer.leave("loop")
     answer.wait()
     return answer.outcome.await_()
 

@@ -203,7 +203,10 @@ class Promise(Generic[T]):
         cannot."""
         if not self.is_settled:
             self._make_turns(timeout)
-        return self._outcome()
+        try:
+            return self._outcome()
+        finally:
+            del self  # The error's traceback holds this frame: leave no cycle in it.
 
     def __await__(self) -> Generator[Any, Any, T]:
         if foreign_wait is not None:
@@ -212,7 +215,10 @@ class Promise(Generic[T]):
                 return (yield from foreign_wait(self).__await__())  # type: ignore[no-any-return]
         if not self.is_settled:
             yield self
-        return self._outcome()
+        try:
+            return self._outcome()
+        finally:
+            del self
 
     def listen(self, on_value: ValueCallback[T], on_error: ErrorCallback) -> Callable[[], bool]:
         """Add both callbacks, for who may lose interest: the answer takes them back. It is False where that
@@ -243,7 +249,7 @@ class Promise(Generic[T]):
         try:
             raise error
         finally:
-            del error, self  # The traceback holds this frame: leave no cycle in it.
+            del error, self
 
     def _make_turns(self, timeout: float | None) -> None:
         turn = thread_data.current().turn

@@ -320,3 +320,18 @@ def test_a_cancelled_promise_is_not_logged(caplog: pytest.LogCaptureFixture) -> 
     Promise[int]().cancel()
     gc.collect()
     assert not caplog.records
+
+
+def test_a_raised_rejection_leaves_no_cycle() -> None:
+    def fail() -> None:
+        with pytest.raises(KeyError):
+            Promise.rejected(KeyError()).await_()
+
+    fail()
+    gc.collect()
+    gc.disable()
+    try:
+        fail()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
