@@ -24,16 +24,16 @@ from corelib.errors import (
 from corelib.event_loop import EventLoop, WaitMode, deferred_invoke
 from corelib.event_receiver import ChildEvent, CustomEvent, Event, EventReceiver, TimerEvent
 from corelib.file_watcher import FileWatcher, FileWatcherEvent
-from corelib.instruments import Instrument
-from corelib.local_server import LocalServer
-from corelib.local_socket import LocalSocket, PeerCredentials
 from corelib.notifier import Notifier
 from corelib.process import Process
 from corelib.promise import Promise
 from corelib.snapshot import Snapshot
-from corelib.tcp_server import TCPServer
-from corelib.tcp_socket import SocketAddress, TCPSocket
+from corelib.sockets.local_server import LocalServer
+from corelib.sockets.local_socket import LocalSocket, PeerCredentials
+from corelib.sockets.tcp_server import TCPServer
+from corelib.sockets.tcp_socket import SocketAddress, TCPSocket
 from corelib.timer import Timer
+from corelib.turn.instruments import Instrument
 
 __all__ = [
     "AddressInUse",

@@ -19,15 +19,16 @@ from time import monotonic_ns
 from types import FrameType
 from typing import Any, TypeVar, TypeVarTuple
 
-from corelib import interrupts, promise, thread_data
+from corelib import promise
 from corelib.errors import Cancelled, UsageError
 from corelib.event_loop import EventLoop
-from corelib.instruments import Instrument
-from corelib.interrupts import calls_user_code, raise_pending
 from corelib.notifier import Notifier
 from corelib.promise import Promise
 from corelib.timer import Timer
-from corelib.timer_queue import deadline_after
+from corelib.turn import interrupts, thread_data
+from corelib.turn.instruments import Instrument
+from corelib.turn.interrupts import calls_user_code, raise_pending
+from corelib.turn.timer_queue import deadline_after
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

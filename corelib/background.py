@@ -12,11 +12,11 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple
 
 from corelib.errors import EventLoopClosed, UsageError
-from corelib.interrupts import calls_user_code
-from corelib.poller import READABLE
 from corelib.promise import Promise
-from corelib.thread_data import ThreadData, block_on
-from corelib.wakeup import WakeUp
+from corelib.turn.interrupts import calls_user_code
+from corelib.turn.poller import READABLE
+from corelib.turn.thread_data import ThreadData, block_on
+from corelib.turn.wakeup import WakeUp
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor

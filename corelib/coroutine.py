@@ -9,11 +9,11 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
-from corelib import thread_data
 from corelib.errors import Cancelled, UsageError
-from corelib.interrupts import calls_user_code
 from corelib.promise import Promise
 from corelib.timer import Timer
+from corelib.turn import thread_data
+from corelib.turn.interrupts import calls_user_code
 
 T = TypeVar("T")
 

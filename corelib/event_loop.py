@@ -1,4 +1,4 @@
-"""Owns EventLoop, the face of the loop: what programs call. The work is done in thread_data.py.
+"""Owns EventLoop, the face of the loop: what programs call. The work is done in turn/thread_data.py.
 May not know notifiers, timers or sockets.
 """
 
@@ -11,14 +11,15 @@ from time import monotonic_ns
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
-from corelib import background, interrupts, snapshot, thread_data
+from corelib import background, snapshot
 from corelib.coroutine import run_async
 from corelib.errors import EventLoopClosed, UsageError, WrongThread
-from corelib.instruments import Instrument, SlowCallbacks
-from corelib.interrupts import calls_user_code, raise_pending
 from corelib.promise import Promise
-from corelib.signals import SignalHandler, SignalHandlers
-from corelib.timer_queue import deadline_after
+from corelib.turn import interrupts, thread_data
+from corelib.turn.instruments import Instrument, SlowCallbacks
+from corelib.turn.interrupts import calls_user_code, raise_pending
+from corelib.turn.signals import SignalHandler, SignalHandlers
+from corelib.turn.timer_queue import deadline_after
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

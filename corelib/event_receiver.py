@@ -12,11 +12,11 @@ from contextlib import suppress
 from types import MethodType
 from typing import Any, TypeVar
 
-from corelib import thread_data
 from corelib.errors import EventLoopClosed, UsageError
-from corelib.event_queue import EventQueue
-from corelib.interrupts import calls_user_code
 from corelib.timer import Timer
+from corelib.turn import thread_data
+from corelib.turn.event_queue import EventQueue
+from corelib.turn.interrupts import calls_user_code
 
 
 class Event:

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from corelib import thread_data
 from corelib.errors import UsageError
-from corelib.interrupts import calls_user_code
 from corelib.notifier import Notifier
+from corelib.turn import thread_data
+from corelib.turn.interrupts import calls_user_code
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ import enum
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
-from corelib import thread_data
 from corelib.errors import NotWatchable
-from corelib.interrupts import calls_user_code
-from corelib.poller import READABLE, WRITABLE
 from corelib.promise import Promise
+from corelib.turn import thread_data
+from corelib.turn.interrupts import calls_user_code
+from corelib.turn.poller import READABLE, WRITABLE
 
 
 class HasFileno(Protocol):

@@ -19,13 +19,13 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
-from corelib import thread_data
 from corelib.coroutine import run_async
 from corelib.errors import UsageError
-from corelib.interrupts import calls_user_code
 from corelib.notifier import HasFileno, Notifier
 from corelib.promise import Promise
-from corelib.stream_socket import Buffer
+from corelib.sockets.stream_socket import Buffer
+from corelib.turn import thread_data
+from corelib.turn.interrupts import calls_user_code
 
 Argument = str | bytes | os.PathLike[str]
 OnOutput = Callable[[bytes], object]

@@ -10,11 +10,11 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any, Generic, TypeVar
 
-from corelib import thread_data
 from corelib.errors import Cancelled, TimedOut, UsageError
-from corelib.interrupts import calls_user_code
 from corelib.timer import Timer
-from corelib.timer_queue import deadline_after
+from corelib.turn import thread_data
+from corelib.turn.interrupts import calls_user_code
+from corelib.turn.timer_queue import deadline_after
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -8,8 +8,8 @@ from time import monotonic_ns
 
 import attrs
 
-from corelib.instruments import source_of
-from corelib.thread_data import ThreadData
+from corelib.turn.instruments import source_of
+from corelib.turn.thread_data import ThreadData
 
 _NS_PER_MS = 1_000_000
 

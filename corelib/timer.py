@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic_ns
 
-from corelib import thread_data
-from corelib.interrupts import calls_user_code
-from corelib.thread_data import ThreadData
+from corelib.turn import thread_data
+from corelib.turn.interrupts import calls_user_code
+from corelib.turn.thread_data import ThreadData
 
 _NS_PER_MS = 1_000_000
 _LONGEST_MS = 1e12

@@ -20,17 +20,9 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import attrs
 
-from corelib import (
-    DescriptorsTruncated,
-    EventLoop,
-    LocalSocket,
-    Notifier,
-    PeerCredentials,
-    Promise,
-    WaitMode,
-    interrupts,
-)
-from corelib.interrupts import calls_user_code
+from corelib import DescriptorsTruncated, EventLoop, LocalSocket, Notifier, PeerCredentials, Promise, WaitMode
+from corelib.turn import interrupts
+from corelib.turn.interrupts import calls_user_code
 from ipclib.codecs import Files, Payload
 from ipclib.errors import (
     CallTimeout,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from corelib import EventLoop, event_loop, promise, thread_data, timer
+from corelib import EventLoop, event_loop, promise, timer
+from corelib.turn import thread_data
 
 
 @pytest.fixture

@@ -19,20 +19,11 @@ from typing import Any
 
 import pytest
 
-from corelib import (
-    EventLoop,
-    NoEventLoop,
-    Notifier,
-    Promise,
-    Timer,
-    UsageError,
-    asyncio_bridge,
-    interrupts,
-    thread_data,
-)
+from corelib import EventLoop, NoEventLoop, Notifier, Promise, Timer, UsageError, asyncio_bridge
 from corelib.asyncio_bridge import AsyncioEventLoop
 from corelib.coroutine import run_async, sleep_ms
 from corelib.errors import EventLoopClosed
+from corelib.turn import interrupts, thread_data
 
 ROOT = Path(__file__).parents[2]
 

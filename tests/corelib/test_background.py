@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from corelib import EventLoop, EventLoopClosed, UsageError, WaitMode, WrongThread, background, thread_data
+from corelib import EventLoop, EventLoopClosed, UsageError, WaitMode, WrongThread, background
 from corelib.background import call_from_thread, run_in_thread
-from corelib.thread_data import ThreadData
+from corelib.turn import thread_data
+from corelib.turn.thread_data import ThreadData
 
 POLL = WaitMode.POLL_FOR_EVENTS
 Forked = Callable[[Callable[[], object]], int]
@@ -289,7 +290,8 @@ def test_a_fork_while_a_caller_waits_answers_nobody(
 def test_ctrl_c_ends_the_wait_of_the_main_thread() -> None:
     source = """
 import threading
-from corelib import EventLoop, thread_data
+from corelib import EventLoop
+from corelib.turn import thread_data
 from corelib.background import call_from_thread
 
 loops = []

@@ -16,7 +16,8 @@ from functools import partial
 
 import pytest
 
-from corelib import CustomEvent, EventLoop, EventReceiver, Notifier, Timer, WaitMode, thread_data
+from corelib import CustomEvent, EventLoop, EventReceiver, Notifier, Timer, WaitMode
+from corelib.turn import thread_data
 from tests.corelib.conftest import FakeClock
 
 POLL = WaitMode.POLL_FOR_EVENTS

@@ -11,8 +11,9 @@ from functools import partial
 
 import pytest
 
-from corelib import EventLoop, Notifier, Timer, WaitMode, thread_data
-from corelib.poller import MOST_READY
+from corelib import EventLoop, Notifier, Timer, WaitMode
+from corelib.turn import thread_data
+from corelib.turn.poller import MOST_READY
 
 POLL = WaitMode.POLL_FOR_EVENTS
 READ, WRITE = Notifier.Type.READ, Notifier.Type.WRITE

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import pytest
 
-from corelib import EventLoop, NoEventLoop, Timer, UsageError, WaitMode, thread_data
+from corelib import EventLoop, NoEventLoop, Timer, UsageError, WaitMode
 from corelib.event_receiver import ChildEvent, CustomEvent, Event, EventReceiver, TimerEvent
+from corelib.turn import thread_data
 from tests.corelib.conftest import FakeClock
 
 POLL = WaitMode.POLL_FOR_EVENTS

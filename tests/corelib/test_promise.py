@@ -8,7 +8,8 @@ import weakref
 
 import pytest
 
-from corelib import Cancelled, EventLoop, NoEventLoop, Promise, TimedOut, Timer, UsageError, thread_data
+from corelib import Cancelled, EventLoop, NoEventLoop, Promise, TimedOut, Timer, UsageError
+from corelib.turn import thread_data
 from tests.corelib.conftest import FakeClock
 
 

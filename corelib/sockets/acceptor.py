@@ -11,11 +11,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from corelib import thread_data
 from corelib.errors import UsageError
-from corelib.interrupts import calls_user_code
 from corelib.notifier import Notifier
 from corelib.timer import Timer
+from corelib.turn import thread_data
+from corelib.turn.interrupts import calls_user_code
 
 logger = logging.getLogger(__name__)
 

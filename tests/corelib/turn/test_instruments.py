@@ -12,8 +12,8 @@ import pytest
 from corelib import EventLoop, Notifier, Timer, WaitMode, WrongThread
 from corelib.coroutine import run_async, sleep_ms
 from corelib.errors import EventLoopClosed
-from corelib.instruments import Instrument, source_of
-from corelib.thread_data import current
+from corelib.turn.instruments import Instrument, source_of
+from corelib.turn.thread_data import current
 
 
 class Recorder(Instrument):
@@ -125,7 +125,7 @@ class FakeNow:
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> FakeNow:
     fake = FakeNow()
-    monkeypatch.setattr("corelib.instruments.monotonic_ns", fake)
+    monkeypatch.setattr("corelib.turn.instruments.monotonic_ns", fake)
     return fake
 
 

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from corelib.errors import EventLoopClosed
-from corelib.wakeup import WakeUp
+from corelib.turn.wakeup import WakeUp
 
 
 def is_readable(fd: int) -> bool:

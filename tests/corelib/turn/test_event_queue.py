@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from corelib.event_queue import EventQueue
+from corelib.turn.event_queue import EventQueue
 
 
 def test_first_in_first_out_and_the_mark_counts_what_is_there() -> None:

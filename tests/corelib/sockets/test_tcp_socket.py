@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from corelib import EventLoop, LocalSocket, NoEventLoop, Promise, TimedOut, UsageError
-from corelib import tcp_socket as module
-from corelib.tcp_socket import SocketAddress, TCPSocket
+from corelib.sockets import tcp_socket as module
+from corelib.sockets.tcp_socket import SocketAddress, TCPSocket
 
 GUARD = 30  # seconds, against a hang
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from time import monotonic_ns
 
-from corelib.interrupts import calls_user_code
+from corelib.turn.interrupts import calls_user_code
 
 logger = logging.getLogger("corelib")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corelib.timer_queue import TimerQueue, deadline_after
+from corelib.turn.timer_queue import TimerQueue, deadline_after
 
 
 def drain(queue: TimerQueue[str], now: int) -> list[str]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from corelib.errors import EventLoopClosed, NotWatchable
-from corelib.poller import MOST_READY, READABLE, WRITABLE, Poller, wait_for
-from corelib.wakeup import WakeUp
+from corelib.turn.poller import MOST_READY, READABLE, WRITABLE, Poller, wait_for
+from corelib.turn.wakeup import WakeUp
 
 
 class Watcher:

@@ -25,7 +25,7 @@ from corelib import (
     UsageError,
     WaitMode,
 )
-from corelib.path_lock import PathLock
+from corelib.sockets.path_lock import PathLock
 
 POLL = WaitMode.POLL_FOR_EVENTS
 

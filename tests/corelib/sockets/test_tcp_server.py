@@ -13,8 +13,8 @@ from collections.abc import Callable
 import pytest
 
 from corelib import AddressInUse, EventLoop, NoEventLoop, UsageError
-from corelib.tcp_server import TCPServer
-from corelib.tcp_socket import SocketAddress, TCPSocket
+from corelib.sockets.tcp_server import TCPServer
+from corelib.sockets.tcp_socket import SocketAddress, TCPSocket
 
 GUARD = 30  # seconds, against a hang
 

@@ -12,8 +12,8 @@ import weakref
 
 from corelib import session
 from corelib.errors import AddressInUse, SocketPathError
-from corelib.local_socket import LocalSocket
-from corelib.path_lock import PathLock
+from corelib.sockets.local_socket import LocalSocket
+from corelib.sockets.path_lock import PathLock
 
 # The kernel cuts it to net.core.somaxconn.
 _BACKLOG = 4096

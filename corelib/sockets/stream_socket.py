@@ -7,9 +7,9 @@ from __future__ import annotations
 import socket
 from typing import ClassVar, Self
 
-from corelib import thread_data
 from corelib.errors import UsageError
-from corelib.poller import READABLE, WRITABLE
+from corelib.turn import thread_data
+from corelib.turn.poller import READABLE, WRITABLE
 
 Buffer = bytes | bytearray | memoryview
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from corelib.acceptor import Acceptor
-from corelib.listening_socket import ListeningSocket
-from corelib.local_socket import LocalSocket
+from corelib.sockets.acceptor import Acceptor
+from corelib.sockets.listening_socket import ListeningSocket
+from corelib.sockets.local_socket import LocalSocket
 
 
 class LocalServer(Acceptor[LocalSocket]):

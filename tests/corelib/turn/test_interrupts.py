@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from corelib import EventLoop, LocalSocket, Promise, Timer, WaitMode, interrupts
+from corelib import EventLoop, LocalSocket, Promise, Timer, WaitMode
+from corelib.turn import interrupts
 
 POLL = WaitMode.POLL_FOR_EVENTS
 ctrl_c = partial(signal.raise_signal, signal.SIGINT)

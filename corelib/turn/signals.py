@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from corelib.errors import UsageError
-from corelib.interrupts import calls_user_code
+from corelib.turn.interrupts import calls_user_code
 
 SignalHandler = Callable[[int], object]
 

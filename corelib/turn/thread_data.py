@@ -14,15 +14,15 @@ from threading import get_ident
 from time import monotonic_ns
 from typing import Protocol
 
-from corelib import interrupts
 from corelib.errors import EventLoopClosed, NoEventLoop, UsageError, WrongThread
-from corelib.event_queue import Callback, EventQueue
-from corelib.instruments import Instrument, Instruments, describe
-from corelib.interrupts import calls_user_code, raise_pending
-from corelib.poller import FOR_EVER, LONGEST_SLEEP, MOST_READY, READABLE, Poller, wait_for
-from corelib.signals import SignalHandlers
-from corelib.timer_queue import TimerQueue, deadline_after
-from corelib.wakeup import WakeUp
+from corelib.turn import interrupts
+from corelib.turn.event_queue import Callback, EventQueue
+from corelib.turn.instruments import Instrument, Instruments, describe
+from corelib.turn.interrupts import calls_user_code, raise_pending
+from corelib.turn.poller import FOR_EVER, LONGEST_SLEEP, MOST_READY, READABLE, Poller, wait_for
+from corelib.turn.signals import SignalHandlers
+from corelib.turn.timer_queue import TimerQueue, deadline_after
+from corelib.turn.wakeup import WakeUp
 
 logger = logging.getLogger("corelib")
 

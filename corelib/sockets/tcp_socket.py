@@ -13,14 +13,14 @@ from typing import Any
 
 import attrs
 
-from corelib import thread_data
 from corelib.background import run_in_thread
 from corelib.errors import TimedOut
 from corelib.notifier import Notifier
 from corelib.promise import Promise
-from corelib.stream_socket import StreamSocket
-from corelib.thread_data import ThreadData
+from corelib.sockets.stream_socket import StreamSocket
 from corelib.timer import Timer
+from corelib.turn import thread_data
+from corelib.turn.thread_data import ThreadData
 
 # What socket.getaddrinfo and the socket module pass around: (host, port) or (host, port, flow, scope).
 RawAddress = tuple[Any, ...]

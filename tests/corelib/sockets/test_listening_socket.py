@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from corelib import LocalSocket
-from corelib.listening_socket import ListeningSocket
+from corelib.sockets.listening_socket import ListeningSocket
 
 PROGRAM = """
 import os, sys

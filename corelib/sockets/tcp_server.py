@@ -8,9 +8,9 @@ import errno
 import socket
 from functools import partial
 
-from corelib.acceptor import Acceptor
 from corelib.errors import AddressInUse
-from corelib.tcp_socket import RawAddress, SocketAddress, TCPSocket, look_up
+from corelib.sockets.acceptor import Acceptor
+from corelib.sockets.tcp_socket import RawAddress, SocketAddress, TCPSocket, look_up
 
 # The kernel cuts it to net.core.somaxconn.
 _BACKLOG = 4096

@@ -14,7 +14,7 @@ import attrs
 
 from corelib import session
 from corelib.errors import DescriptorsTruncated
-from corelib.stream_socket import NO_SIGPIPE, Buffer, StreamSocket
+from corelib.sockets.stream_socket import NO_SIGPIPE, Buffer, StreamSocket
 
 # IOV_MAX of Linux: sendmsg with more parts is refused.
 _MOST_PARTS = 1024

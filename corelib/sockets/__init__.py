@@ -1,0 +1,1 @@
+"""Sockets and servers, over Unix paths and over TCP. Knows bytes and descriptors, and no message."""
