@@ -24,7 +24,8 @@ class EventQueue:
         self._wake = wake
         self.items: deque[Callback] = deque()
         self.sleeping = False
-        #: How many were ever taken. `taken + len(items)` is a mark: nested turns move `taken` towards it too.
+        #: How many were ever taken, counted by the turn that takes them. `taken + len(items)` is a mark:
+        #: nested turns move `taken` towards it too.
         self.taken = 0
 
     def post(self, callback: Callback) -> None:
@@ -36,12 +37,6 @@ class EventQueue:
     def mark(self) -> int:
         """The value of `taken` once all that is queued now has been taken."""
         return self.taken + len(self.items)
-
-    def take(self) -> Callback:
-        """Take the oldest."""
-        callback = self.items.popleft()
-        self.taken += 1
-        return callback
 
     def close(self) -> None:
         """Drop what is queued; from now on a poster hears from the closed sleeper that it tries to wake."""

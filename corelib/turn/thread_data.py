@@ -174,7 +174,12 @@ class ThreadData:
         if self.instruments is not None:
             self.instruments.turn_started()
         try:
-            ready = self._poll(may_sleep, until_ns)
+            if not may_sleep:
+                ready = self._look()
+            elif self.queue.items:
+                ready = self._look_now_and_then()
+            else:
+                ready = self._sleep(until_ns)
             now = monotonic_ns() if self.timers.heap else 0
             mark = self.queue.mark() if self.queue.items else 0
             if ready:
@@ -234,12 +239,8 @@ class ThreadData:
         if _local.data is self:
             _local.data = None
 
-    def _poll(self, may_sleep: bool, until_ns: int | None) -> list[tuple[int, int]]:
+    def _sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
         queue = self.queue
-        if not may_sleep:
-            return self._look()
-        if queue.items:
-            return self._look_now_and_then()
         queue.sleeping = True
         if queue.items or until_ns is not None or self.timers.heap:
             seconds = self._time_to_sleep(until_ns)
@@ -352,7 +353,8 @@ class ThreadData:
         instruments = self.instruments
         handled = 0
         while queue.taken < mark:
-            callback = queue.take()
+            callback = queue.items.popleft()
+            queue.taken += 1
             try:
                 if instruments is not None:
                     instruments.call("deferred callback", callback, callback)

@@ -28,7 +28,7 @@ def deadline_after(now_ns: int, seconds: float | None) -> int | None:
 
 class TimerQueue(Generic[T]):
     """A heap of deadlines. Cancelling only forgets the item; its place in the heap is dropped when it
-    surfaces, or all at once when more than half of the heap is dead.
+    surfaces, or all at once when more than a third of the heap is dead.
     """
 
     __slots__ = ("_armed", "_sequence", "heap")
@@ -45,8 +45,8 @@ class TimerQueue(Generic[T]):
 
     def arm(self, deadline_ns: int, item: T) -> int:
         """Queue `item`; the ticket cancels it. Equal deadlines come due in the order of arming."""
-        self._sequence += 1
-        place = deadline_ns << _SEQUENCE_BITS | self._sequence
+        self._sequence = sequence = self._sequence + 1
+        place = deadline_ns << _SEQUENCE_BITS | sequence
         self._armed[place] = item
         heappush(self.heap, place)
         return place
@@ -54,7 +54,7 @@ class TimerQueue(Generic[T]):
     def cancel(self, ticket: int) -> None:
         """Forget what was armed under `ticket`; fine if it came due already."""
         armed = self._armed
-        if armed.pop(ticket, None) is not None and len(self.heap) > 2 * len(armed) + _COMPACTION_FLOOR:
+        if armed.pop(ticket, None) is not None and 2 * len(self.heap) > 3 * len(armed) + _COMPACTION_FLOOR:
             # In place: the turn may be looking at this very list. Sorted, it is a heap.
             self.heap[:] = sorted(armed)
 
@@ -70,10 +70,10 @@ class TimerQueue(Generic[T]):
 
     def pop_due(self, now_ns: int) -> T | None:
         """Take out the first item that is due at `now_ns`, None when none is."""
-        heap, armed = self.heap, self._armed
+        heap = self.heap
         end = now_ns + 1 << _SEQUENCE_BITS
         while heap and heap[0] < end:
-            item = armed.pop(heappop(heap), None)
+            item = self._armed.pop(heappop(heap), None)
             if item is not None:
                 return item
         return None
