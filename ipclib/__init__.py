@@ -7,25 +7,9 @@ registered, for types of a program's own; outbox, connection and its two ends, m
 
 from corelib import AnonymousBuffer, PeerCredentials, Promise
 from ipclib import gfx
-from ipclib.annotations import (
-    double,
-    float_,
-    i8,
-    i16,
-    i32,
-    i64,
-    size_t,
-    u8,
-    u16,
-    u32,
-    u64,
-    unsigned,
-)
-from ipclib.coder import Decoder, Encoder
 from ipclib.connection import Connection, Counters, Wait
 from ipclib.connection_from_client import ConnectionFromClient
 from ipclib.connection_to_server import ConnectionToServer
-from ipclib.core_values import OpenMode, ProxyData, ProxyType
 from ipclib.errors import (
     BadDeclaration,
     CallTimeout,
@@ -43,13 +27,29 @@ from ipclib.errors import (
     WrongThread,
 )
 from ipclib.file import File
-from ipclib.json_value import Json
 from ipclib.limits import Limits
 from ipclib.multi_server import MultiServer
-from ipclib.registered import codec_of, ipc_type
-from ipclib.times import Duration, UnixDateTime
-from ipclib.urls import URL, BlobEntry, Origin
-from ipclib.variant import Alternative
+from ipclib.values.annotations import (
+    double,
+    float_,
+    i8,
+    i16,
+    i32,
+    i64,
+    size_t,
+    u8,
+    u16,
+    u32,
+    u64,
+    unsigned,
+)
+from ipclib.values.coder import Decoder, Encoder
+from ipclib.values.core_values import OpenMode, ProxyData, ProxyType
+from ipclib.values.json_value import Json
+from ipclib.values.registered import codec_of, ipc_type
+from ipclib.values.times import Duration, UnixDateTime
+from ipclib.values.urls import URL, BlobEntry, Origin
+from ipclib.values.variant import Alternative
 
 __all__ = [
     "URL",

@@ -23,7 +23,6 @@ import attrs
 from corelib import DescriptorsTruncated, EventLoop, LocalSocket, Notifier, PeerCredentials, Promise, WaitMode
 from corelib.turn import interrupts
 from corelib.turn.interrupts import calls_user_code
-from ipclib.codecs import Files, Payload
 from ipclib.errors import (
     CallTimeout,
     EncodeError,
@@ -36,9 +35,10 @@ from ipclib.errors import (
     WrongThread,
 )
 from ipclib.limits import Limits
-from ipclib.message import Endpoint, Kind, Message, OneWay, Request
 from ipclib.outbox import Outbox
-from ipclib.protocol import Call, Protocol, ReplyTo, Table, incoming_table
+from ipclib.protocol.message import Endpoint, Kind, Message, OneWay, Request
+from ipclib.protocol.protocol import Call, Protocol, ReplyTo, Table, incoming_table
+from ipclib.values.codecs import Files, Payload
 
 logger = logging.getLogger("ipclib")
 

@@ -5,7 +5,12 @@ Owns nothing: it is the one list of what generated code may use.
 
 from corelib import AnonymousBuffer, Promise
 from ipclib import gfx
-from ipclib.codecs import (
+from ipclib.connection import Answer, Proxy, Stub, Unhandled, Wait
+from ipclib.connection_from_client import ConnectionFromClient
+from ipclib.connection_to_server import ConnectionToServer
+from ipclib.file import File
+from ipclib.protocol.message import Endpoint, OneWay, Request, Response
+from ipclib.values.codecs import (
     BOOLEANS,
     Buffer,
     Codec,
@@ -36,20 +41,15 @@ from ipclib.codecs import (
     u64,
     vector,
 )
-from ipclib.connection import Answer, Proxy, Stub, Unhandled, Wait
-from ipclib.connection_from_client import ConnectionFromClient
-from ipclib.connection_to_server import ConnectionToServer
-from ipclib.core_values import OpenMode, ProxyData, open_mode, proxy_data
-from ipclib.file import File
-from ipclib.gfx_codecs import color, float_point, float_rect, float_size, int_point, int_rect, int_size
-from ipclib.json_value import Json, json_value
-from ipclib.message import Endpoint, OneWay, Request, Response
-from ipclib.registered import registered
-from ipclib.shared_memory import anonymous_buffer, shareable_bitmap
-from ipclib.structures import enumeration, recursive, structure
-from ipclib.times import Duration, UnixDateTime, date_time, duration, unix_date_time
-from ipclib.urls import URL, Origin, origin, url
-from ipclib.variant import Alternative, variant
+from ipclib.values.core_values import OpenMode, ProxyData, open_mode, proxy_data
+from ipclib.values.gfx_codecs import color, float_point, float_rect, float_size, int_point, int_rect, int_size
+from ipclib.values.json_value import Json, json_value
+from ipclib.values.registered import registered
+from ipclib.values.shared_memory import anonymous_buffer, shareable_bitmap
+from ipclib.values.structures import enumeration, recursive, structure
+from ipclib.values.times import Duration, UnixDateTime, date_time, duration, unix_date_time
+from ipclib.values.urls import URL, Origin, origin, url
+from ipclib.values.variant import Alternative, variant
 
 __all__ = [
     "BOOLEANS",

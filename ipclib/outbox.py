@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from corelib import LocalSocket
-from ipclib.codecs import Buffer, Files, Payload
 from ipclib.file import File
+from ipclib.values.codecs import Buffer, Files, Payload
 
 _JOINED_UP_TO = 64 * 1024
 _PIECES_IN_ONE_CALL = 256

@@ -13,7 +13,7 @@ import ipcc
 from ipcc.cycles import components
 from ipcc.model import Compilation
 from ipcc.types import Struct
-from ipclib.codecs import Frame
+from ipclib.values.codecs import Frame
 from tests.ipcc.test_model import model
 
 HERE = Path(__file__).parent

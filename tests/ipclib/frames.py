@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from ipclib.codecs import Codec, Frame
 from ipclib.file import File
+from ipclib.values.codecs import Codec, Frame
 
 
 def framed(data: bytes, files: Sequence[File] = (), elements: int = 100_000) -> Frame:

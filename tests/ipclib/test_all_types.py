@@ -27,7 +27,7 @@ from ipclib import (
     gfx,
 )
 from ipclib import generated as g
-from ipclib.codecs import DECODE_ERRORS, ENCODE_ERRORS, Codec, Number
+from ipclib.values.codecs import DECODE_ERRORS, ENCODE_ERRORS, Codec, Number
 
 Case: TypeAlias = tuple[Codec[Any], st.SearchStrategy[Any]]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import ipcc
 from ipclib import URL, Alternative, Duration, EncodeError, Limits, Origin, ProxyData, UnixDateTime, gfx
-from ipclib.protocol import Call, Protocol, incoming_table
+from ipclib.protocol.protocol import Call, Protocol, incoming_table
 
 _Value: TypeAlias = Callable[[ModuleType], Any]
 """A value, once the classes of its compilation are there."""

@@ -18,12 +18,12 @@ import pytest
 
 import ipcc
 from ipclib import URL, Alternative, AnonymousBuffer, Duration, Origin, ProxyData, UnixDateTime, gfx
-from ipclib.codecs import Frame
 from ipclib.file import File
-from ipclib.framing import bare_frame
 from ipclib.limits import Limits
-from ipclib.message import Endpoint, Kind, Message
-from ipclib.protocol import Protocol, incoming_table
+from ipclib.protocol.framing import bare_frame
+from ipclib.protocol.message import Endpoint, Kind, Message
+from ipclib.protocol.protocol import Protocol, incoming_table
+from ipclib.values.codecs import Frame
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

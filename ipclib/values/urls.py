@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import attrs
 
-from ipclib.codecs import Codec, array, byte_string, empty, optional, string, u16, u32
-from ipclib.structures import Converted, structure
-from ipclib.variant import variant
+from ipclib.values.codecs import Codec, array, byte_string, empty, optional, string, u16, u32
+from ipclib.values.structures import Converted, structure
+from ipclib.values.variant import variant
 
 Host: TypeAlias = IPv4Address | IPv6Address | str | None
 

@@ -8,10 +8,10 @@ import os
 from struct import Struct
 
 from corelib import AnonymousBuffer
-from ipclib.codecs import BOOLEANS, Buffer, Codec, Files, Frame
 from ipclib.errors import ProtocolViolation
 from ipclib.file import File
 from ipclib.gfx import BitmapFormat, ShareableBitmap, bitmap_size
+from ipclib.values.codecs import BOOLEANS, Buffer, Codec, Files, Frame
 
 _SIZE = Struct("=I")
 _GEOMETRY = Struct("=iiII")

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol, Self, TypeVar
 
-from ipclib import codecs
-from ipclib.codecs import Buffer, Codec, Files, Frame, Octets, octets
 from ipclib.errors import ProtocolViolation
 from ipclib.file import File
+from ipclib.values import codecs
+from ipclib.values.codecs import Buffer, Codec, Files, Frame, Octets, octets
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
-from ipclib.codecs import Codec, i64
 from ipclib.errors import ProtocolViolation
-from ipclib.structures import Converted
+from ipclib.values.codecs import Codec, i64
+from ipclib.values.structures import Converted
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -6,8 +6,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
-from ipclib.codecs import Buffer, Codec, Files, Frame
 from ipclib.errors import ProtocolViolation
+from ipclib.values.codecs import Buffer, Codec, Files, Frame
 
 T = TypeVar("T")
 

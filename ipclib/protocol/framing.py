@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 
-from ipclib.codecs import Buffer, Payload
 from ipclib.errors import ProtocolViolation
 from ipclib.limits import Limits
+from ipclib.values.codecs import Buffer, Payload
 
 HEADER = Struct("=IQ")
 """Size, and the key: magic and id read as one integer."""

@@ -11,7 +11,7 @@ from frames import framed, round_trip
 
 from ipclib import AnonymousBuffer, File, ProtocolViolation, gfx
 from ipclib import generated as g
-from ipclib.codecs import DECODE_ERRORS
+from ipclib.values.codecs import DECODE_ERRORS
 
 
 def _open_fds() -> int:

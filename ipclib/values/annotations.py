@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from ipclib import codecs
+from ipclib.values import codecs
 
 i8: TypeAlias = Annotated[int, codecs.i8]
 i16: TypeAlias = Annotated[int, codecs.i16]

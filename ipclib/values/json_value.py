@@ -10,8 +10,8 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
-from ipclib.codecs import Buffer, Codec, Files, Frame, byte_string
 from ipclib.errors import ProtocolViolation
+from ipclib.values.codecs import Buffer, Codec, Files, Frame, byte_string
 
 MAX_DEPTH = 64
 """Of arrays and objects inside each other, both ways."""

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any, TypeAlias, TypeVar
 
-from ipclib.codecs import DECODE_ERRORS, Buffer, Files, Frame, Payload
 from ipclib.errors import ErrorKind, MessageTooLarge, ProtocolViolation, RemoteError
 from ipclib.file import File
-from ipclib.framing import HEADER, TAG, TRAILER, FrameReader, bare_frame, trailed_frame
 from ipclib.limits import Limits
-from ipclib.message import Endpoint, Kind, Message, OneWay, Request, key_of, magic_and_id
+from ipclib.protocol.framing import HEADER, TAG, TRAILER, FrameReader, bare_frame, trailed_frame
+from ipclib.protocol.message import Endpoint, Kind, Message, OneWay, Request, key_of, magic_and_id
+from ipclib.values.codecs import DECODE_ERRORS, Buffer, Files, Frame, Payload
 
 logger = logging.getLogger("ipclib")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipclib import Limits, ProtocolViolation
-from ipclib.framing import TAG, FrameReader, bare_frame, trailed_frame
+from ipclib.protocol.framing import TAG, FrameReader, bare_frame, trailed_frame
 
 _BODIES = st.lists(st.binary(min_size=8, max_size=300), max_size=20)
 

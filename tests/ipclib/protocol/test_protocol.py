@@ -10,10 +10,10 @@ import pytest
 
 from ipclib import MessageTooLarge, ProtocolViolation, RemoteError, SchemaMismatch, UnknownMessage
 from ipclib.errors import ErrorKind
-from ipclib.framing import bare_frame, trailed_frame
 from ipclib.limits import Limits
-from ipclib.message import Kind, key_of
-from ipclib.protocol import MAX_ABANDONED, BareReply, Call, Protocol, incoming_table
+from ipclib.protocol.framing import bare_frame, trailed_frame
+from ipclib.protocol.message import Kind, key_of
+from ipclib.protocol.protocol import MAX_ABANDONED, BareReply, Call, Protocol, incoming_table
 
 
 def _bytes(frame: Any) -> bytes:

@@ -6,8 +6,8 @@ import enum
 
 import attrs
 
-from ipclib.codecs import Codec, i32, u32
-from ipclib.structures import enumeration, structure
+from ipclib.values.codecs import Codec, i32, u32
+from ipclib.values.structures import enumeration, structure
 
 
 class ProxyType(enum.IntEnum):

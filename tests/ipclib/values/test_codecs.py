@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipclib import EncodeError, File, ProtocolViolation
-from ipclib import codecs as c
-from ipclib.codecs import Codec, Frame
+from ipclib.values import codecs as c
+from ipclib.values.codecs import Codec, Frame
 
 _INTEGERS = [c.i8, c.i16, c.i32, c.i64, c.u8, c.u16, c.u32, c.u64]
 

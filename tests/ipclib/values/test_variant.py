@@ -9,7 +9,7 @@ from frames import framed, round_trip
 
 from ipclib import Alternative, Duration, ProtocolViolation
 from ipclib import generated as g
-from ipclib.codecs import Codec
+from ipclib.values.codecs import Codec
 
 _PLAIN = g.variant(g.empty, g.i32, g.boolean, g.string)
 _MIXED = g.variant(g.i32, g.string, g.u32)

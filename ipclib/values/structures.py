@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from ipclib.codecs import ENCODE_ERRORS, Buffer, Codec, Files, Frame, Number
 from ipclib.errors import ProtocolViolation
+from ipclib.values.codecs import ENCODE_ERRORS, Buffer, Codec, Files, Frame, Number
 
 T = TypeVar("T")
 W = TypeVar("W")

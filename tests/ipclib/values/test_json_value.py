@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipclib import ProtocolViolation
-from ipclib.codecs import DECODE_ERRORS, byte_string
-from ipclib.json_value import json_value
+from ipclib.values.codecs import DECODE_ERRORS, byte_string
+from ipclib.values.json_value import json_value
 
 
 def _decode(text: bytes, elements: int = 1000) -> Any:

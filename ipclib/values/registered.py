@@ -15,16 +15,17 @@ from typing import Annotated, Any, TypeVar
 import attrs
 
 from corelib import AnonymousBuffer
-from ipclib import codecs, gfx, gfx_codecs
-from ipclib.codecs import Codec
-from ipclib.coder import OwnCodec
-from ipclib.core_values import OpenMode, ProxyData, open_mode, proxy_data
+from ipclib import gfx
 from ipclib.errors import BadDeclaration
 from ipclib.file import File
-from ipclib.shared_memory import anonymous_buffer, shareable_bitmap
-from ipclib.structures import Recursive, enumeration, structure
-from ipclib.times import Duration, UnixDateTime, date_time, duration, unix_date_time
-from ipclib.urls import URL, Origin, origin, url
+from ipclib.values import codecs, gfx_codecs
+from ipclib.values.codecs import Codec
+from ipclib.values.coder import OwnCodec
+from ipclib.values.core_values import OpenMode, ProxyData, open_mode, proxy_data
+from ipclib.values.shared_memory import anonymous_buffer, shareable_bitmap
+from ipclib.values.structures import Recursive, enumeration, structure
+from ipclib.values.times import Duration, UnixDateTime, date_time, duration, unix_date_time
+from ipclib.values.urls import URL, Origin, origin, url
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from operator import attrgetter
 from struct import Struct
 from typing import Any, ClassVar, Generic, TypeVar
 
-from ipclib.codecs import ENCODE_ERRORS, Buffer, Codec, Files, Frame, Payload, explain
 from ipclib.errors import EncodeError
+from ipclib.values.codecs import ENCODE_ERRORS, Buffer, Codec, Files, Frame, Payload, explain
 
 R = TypeVar("R", covariant=True)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ipclib.codecs import Codec, float_, i32, u32
 from ipclib.gfx import Color, FloatPoint, FloatRect, FloatSize, IntPoint, IntRect, IntSize
-from ipclib.structures import Converted, structure
+from ipclib.values.codecs import Codec, float_, i32, u32
+from ipclib.values.structures import Converted, structure
 
 
 def _color_to_wire(value: Color) -> int:
