@@ -357,9 +357,7 @@ class _Emitter:
 
     def _answer(self, message: Message) -> str:
         """The type of what a handler returns."""
-        if message.outputs is None:
-            return "None"
-        outputs = message.outputs.parameters
+        outputs = message.outputs.parameters if message.outputs else ()
         if len(outputs) < 2:
             return f"_ipc.Answer[{self._result(message)}]"
         types = ", ".join(self._annotation(parameter.type.annotation) for parameter in outputs)

@@ -29,6 +29,7 @@ from ipclib.errors import (
 from ipclib.file import File
 from ipclib.limits import Limits
 from ipclib.multi_server import MultiServer
+from ipclib.rate import Rate
 from ipclib.values.annotations import (
     double,
     float_,
@@ -82,6 +83,7 @@ __all__ = [
     "ProtocolViolation",
     "ProxyData",
     "ProxyType",
+    "Rate",
     "RemoteError",
     "SchemaMismatch",
     "ServiceUnavailable",

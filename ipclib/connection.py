@@ -13,14 +13,26 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
+from types import CoroutineType
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import attrs
 
-from corelib import DescriptorsTruncated, EventLoop, LocalSocket, Notifier, PeerCredentials, Promise, WaitMode
+from corelib import (
+    Cancelled,
+    DescriptorsTruncated,
+    EventLoop,
+    LocalSocket,
+    Notifier,
+    PeerCredentials,
+    Promise,
+    WaitMode,
+    run_async,
+)
 from corelib.turn import interrupts
 from corelib.turn.interrupts import calls_user_code
 from ipclib.errors import (
@@ -38,15 +50,22 @@ from ipclib.limits import Limits
 from ipclib.outbox import Outbox
 from ipclib.protocol.message import Endpoint, Kind, Message, OneWay, Request
 from ipclib.protocol.protocol import Call, Protocol, ReplyTo, Table, incoming_table
+from ipclib.rate import Rate, TokenBucket
 from ipclib.values.codecs import Files, Payload
+from ipclib.watchdog import Watch, Watchdog
 
 logger = logging.getLogger("ipclib")
 
 R = TypeVar("R")
 
-Answer: TypeAlias = R | Promise[R]
-"""What a handler may return: the output, or a Promise of it, so that others are served meanwhile."""
+Answer: TypeAlias = R | Promise[R] | Coroutine[Any, Any, R]
+"""What a handler may return: the output, or a Promise of it, or what an `async def` makes, so that others are
+served meanwhile."""
 
+UNRESPONSIVE_AFTER = 3.0
+"""Seconds without a byte from a peer that owes an answer (LibIPC's figure)."""
+
+_LATER = (Promise, CoroutineType)
 _READ_SIZE = 64 * 1024
 _LARGEST_READ = 1024 * 1024
 _FLUSH_AT_EXIT = 2.0
@@ -89,12 +108,24 @@ class PromisedCall(Call):
 
 @attrs.frozen
 class Counters:
-    """What a connection could not deliver, in messages."""
+    """What a connection has carried, refused and lost, since it was made."""
 
+    messages_received: int
+    """Whole frames, control frames among them."""
+    messages_sent: int
+    """Frames, those that still wait to leave among them."""
+    bytes_received: int
+    bytes_sent: int
+    fds_received: int
+    fds_sent: int
+    refused: int
+    """Requests of the peer that were answered with an error of kind REFUSED."""
     dropped_posts: int
     """One-way messages of ours that found the connection closed, or the peer no longer reading."""
     dropped_messages: int
-    """One-way messages of the peer's that are unknown here or have another signature."""
+    """One-way messages of the peer that are unknown here, have another signature, or came too fast."""
+    queue_high_water: int
+    """The most bytes that ever waited to leave."""
 
 
 class Proxy:
@@ -152,18 +183,30 @@ class Connection(Proxy):
         """Take over a connected socket. `trailers=False` writes bare LibIPC frames."""
         self._loop = EventLoop.current()
         self._thread = threading.get_ident()
-        self._socket = socket
         self._limits = limits or _DEFAULT_LIMITS
-        self._protocol = Protocol(self._calls, self._serves, self._table, self._limits, trailers=trailers)
+        self._trailers = trailers
+        self._corks = 0
+        self._dropped_posts = 0
+        self._refused = 0
+        self._attach(socket)
+
+    def _attach(self, socket: LocalSocket) -> None:
+        """Begin to talk over a socket, with nothing left of one before."""
+        self._socket = socket
+        self._protocol = Protocol(
+            self._calls, self._serves, self._table, self._limits, trailers=self._trailers
+        )
         self._outbox = Outbox()
         self._peer = socket.peer_credentials()
         self._is_open = True
         self._peer_reads = True
         self._flush_is_due = False
-        self._corks = 0
         self._is_throttled = False
-        self._serving = 0
-        self._dropped_posts = 0
+        self._is_unresponsive = False
+        #: Requests whose handlers have not finished, by whom the answer goes to.
+        self._deferred: dict[ReplyTo, Promise[Any]] = {}
+        self._buckets = _buckets(self._limits.rate)
+        self._watchdog: Watchdog | None = None
         self._readable = Notifier(socket, Notifier.Type.READ, self._on_readable, reentrant=True)
         self._writable: Notifier | None = None
 
@@ -186,8 +229,20 @@ class Connection(Proxy):
 
     @property
     def counters(self) -> Counters:
-        """What was dropped so far."""
-        return Counters(self._dropped_posts, self._protocol.dropped)
+        """What it has carried, refused and lost so far."""
+        protocol, outbox = self._protocol, self._outbox
+        return Counters(
+            messages_received=protocol.messages_received,
+            messages_sent=outbox.frames,
+            bytes_received=protocol.bytes_received,
+            bytes_sent=outbox.sent,
+            fds_received=protocol.fds_received,
+            fds_sent=outbox.fds_sent,
+            refused=self._refused,
+            dropped_posts=self._dropped_posts,
+            dropped_messages=protocol.dropped,
+            queue_high_water=outbox.high_water,
+        )
 
     def shutdown(self) -> None:
         """Close the connection after sending what the socket still takes.
@@ -222,8 +277,24 @@ class Connection(Proxy):
             if not self._corks:
                 self._flush()
 
+    def describe(self, timeout: float | None = None) -> str:
+        """The interface of the endpoint that is called, as the peer has it: canonical `.ipc` text.
+
+        Waits as a call does. A peer that is LibIPC itself never answers: give a timeout.
+        """
+        self._check_usable("describe")
+        call, frame = self._protocol.describe(Call)
+        text: str = self._wait_for_answer(call, frame, [], timeout, None)
+        return text
+
     def die(self) -> None:
         """Called once, after the connection is gone. Override it to clean up."""
+
+    def may_have_become_unresponsive(self) -> None:
+        """Called when the peer owes an answer and has sent nothing for 3 seconds. Override it."""
+
+    def did_become_responsive(self) -> None:
+        """Called when such a peer sends something again. Override it."""
 
     def did_misbehave(self, reason: str) -> None:
         """Drop a peer that breaks the rules: logged once, and the connection is closed at once."""
@@ -233,21 +304,28 @@ class Connection(Proxy):
 
     @property
     def _is_busy(self) -> bool:
-        return self._serving > 0 or bool(self._outbox)
+        return bool(self._deferred) or bool(self._outbox)
 
     # Calling
 
     def _call(
         self, message: type[Request[R]], values: tuple[object, ...], timeout: float | None, wait: Wait | None
     ) -> R:
-        self._check_usable(message)
+        self._check_usable(message._name)
         if _nesting.depth >= self._limits.max_nesting:
             raise RecursionError(
                 f"{message._name}: {_nesting.depth} blocking calls wait on this thread already "
                 f"(max_nesting); use async_{message._handler}()"
             )
         call, frame, files = self._protocol.request(message, values, Call)
+        value: R = self._wait_for_answer(call, frame, files, timeout, wait)
+        return value
+
+    def _wait_for_answer(
+        self, call: Call, frame: Payload, files: Files, timeout: float | None, wait: Wait | None
+    ) -> Any:
         self._unthrottle()
+        self._watch()
         self._outbox.put(frame, files)
         self._flush()
         _nesting.depth += 1
@@ -262,37 +340,38 @@ class Connection(Proxy):
                 self._abandon(call)
         if call.error is not None:
             raise call.error
-        value: R = call.value
-        return value
+        return call.value
 
     def _call_async(self, message: type[Request[R]], values: tuple[object, ...]) -> Promise[R]:
-        self._check_thread(message)
+        self._check_thread(message._name)
         if not self._is_open:
             return Promise.rejected(PeerDisconnected(f"{message._name}: the connection is closed"))
         call, frame, files = self._protocol.request(message, values, PromisedCall)
-        self._send_bounded(frame, files)
         promise: Promise[R] = call.promise
+        promise.on_cancel = partial(self._abandon, call)
+        self._watch()
+        self._send_bounded(frame, files)
         return promise
 
     def _post(self, message: type[OneWay], values: tuple[object, ...]) -> None:
-        self._check_thread(message)
+        self._check_thread(message._name)
         frame, files = self._protocol.one_way(message, values)
         if not self._is_open or not self._peer_reads:
             self._dropped_posts += 1
             return
         self._send_bounded(frame, files)
 
-    def _check_thread(self, message: type[Message]) -> None:
+    def _check_thread(self, name: str) -> None:
         if threading.get_ident() != self._thread:
             raise WrongThread(
-                f"{message._name}: this connection belongs to another thread; "
+                f"{name}: this connection belongs to another thread; "
                 "hand the work over with its loop's deferred_invoke()"
             )
 
-    def _check_usable(self, message: type[Message]) -> None:
-        self._check_thread(message)
+    def _check_usable(self, name: str) -> None:
+        self._check_thread(name)
         if not self._is_open:
-            raise PeerDisconnected(f"{message._name}: the connection is closed")
+            raise PeerDisconnected(f"{name}: the connection is closed")
 
     def _pump_until_settled(self, call: Call, timeout: float | None) -> None:
         pump = self._loop.pump
@@ -372,10 +451,13 @@ class Connection(Proxy):
 
     def _flush(self) -> None:
         self._flush_is_due = False
-        if not self._outbox or not self._is_open:
-            return
+        if self._outbox and self._is_open and not self._send_out():
+            self._watch_writable()
+
+    def _send_out(self) -> bool:
+        """Hand the socket what it takes; False when it will take the rest later."""
         try:
-            done = self._outbox.write_to(self._socket)
+            return self._outbox.write_to(self._socket)
         except (BrokenPipeError, ConnectionResetError):
             # The peer closed its end. What it sent before is still to be read, and the end of the
             # stream behind it closes the connection.
@@ -384,19 +466,18 @@ class Connection(Proxy):
             self._unthrottle()
         except OSError as error:
             self._close(f"cannot send: {error.strerror}")
-        else:
-            if not done:
-                self._watch_writable()
+        return True
 
     def _flush_without_loop(self, deadline: int | None) -> None:
         while self._outbox and self._socket.wait_writable(_seconds_until(deadline)):
-            self._flush()
+            self._send_out()
 
     def _watch_writable(self) -> None:
         if self._writable is None:
             self._writable = Notifier(self._socket, Notifier.Type.WRITE, self._on_writable, reentrant=True)
         self._writable.set_enabled(True)
         _unflushed.add(self)
+        self._watch()
 
     def _on_writable(self) -> None:
         self._flush()
@@ -427,6 +508,8 @@ class Connection(Proxy):
 
     def _on_readable(self) -> None:
         self._read()
+        if self._is_unresponsive:
+            self._become_responsive()
         self._dispatch()
 
     def _read(self) -> None:
@@ -449,6 +532,8 @@ class Connection(Proxy):
                 self._protocol.receive_end()
         if self._protocol.ended:
             self._readable.set_enabled(False)
+        elif self._protocol.missing:
+            self._watch()
 
     def _receive(self, limit: int) -> tuple[bytes, Sequence[int]] | None:
         """Plain recv where no message can hold a file: the kernel then closes what comes anyway."""
@@ -480,6 +565,10 @@ class Connection(Proxy):
             to.fail(values[0])
         elif kind is Kind.REFUSAL:
             self._answer_failure(message, to, *values)
+        elif kind is Kind.CANCEL:
+            self._cancel(to)
+        elif kind is Kind.DESCRIBE:
+            self._send_answer(self._protocol.description(message, to), [])
         elif kind is Kind.VIOLATION:
             self.did_misbehave(str(values[0]))
         else:
@@ -490,14 +579,21 @@ class Connection(Proxy):
         return getattr(self, handler)(*values)
 
     def _handle(self, message: type[OneWay], values: tuple[Any, ...], files: Files) -> None:
+        if self._buckets is not None and not self._admits(message):
+            _close_all(files)
+            self._protocol.dropped += 1
+            return
         try:
-            self._invoke(message._handler, values)
+            result = self._invoke(message._handler, values)
         except Unhandled:
             _close_all(files)
             logger.debug("%s: no handler", message._name)
         except Exception:
             _close_all(files)
             logger.exception("%s: the handler raised", message._name)
+        else:
+            if isinstance(result, _LATER):
+                _promise_of(result).when_rejected(partial(_one_way_failed, message, files))
 
     def _serve(
         self, message: type[Request[Any]], reply_to: ReplyTo, values: tuple[Any, ...], files: Files
@@ -506,14 +602,19 @@ class Connection(Proxy):
             _close_all(files)
             self._refuse(message, reply_to, ErrorKind.CANCELLED, "the caller waits no longer")
             return
+        if self._buckets is not None and not self._admits(message):
+            _close_all(files)
+            self._refused += 1
+            self._refuse(message, reply_to, ErrorKind.REFUSED, "it comes too often (Limits.rate)")
+            return
         try:
             result = self._invoke(message._handler, values)
         except Exception as error:
             _close_all(files)
             self._answer_raised(message, reply_to, error)
             return
-        if isinstance(result, Promise):
-            self._answer_later(message, reply_to, result)
+        if isinstance(result, _LATER):
+            self._answer_later(message, reply_to, _promise_of(result), files)
         else:
             self._answer(message, reply_to, result)
 
@@ -527,25 +628,37 @@ class Connection(Proxy):
             self._refuse(message, reply_to, ErrorKind.UNENCODABLE_ANSWER, str(error))
             return
         for frame, files in frames:
-            self._send(frame, files)
+            self._send_answer(frame, files)
+
+    def _send_answer(self, frame: Payload, files: Files) -> None:
+        self._send(frame, files)
         if self._outbox.size > self._limits.max_send_queue:
             self._flush()
             if self._outbox.size > self._limits.max_send_queue:
                 self._throttle()
 
-    def _answer_later(self, message: type[Request[Any]], reply_to: ReplyTo, promise: Promise[Any]) -> None:
-        self._serving += 1
+    def _answer_later(
+        self, message: type[Request[Any]], reply_to: ReplyTo, promise: Promise[Any], files: Files
+    ) -> None:
+        deferred = self._deferred
 
         def resolved(result: object) -> None:
-            self._serving -= 1
+            deferred.pop(reply_to, None)
             self._answer(message, reply_to, result)
 
         def rejected(error: BaseException) -> None:
-            self._serving -= 1
+            deferred.pop(reply_to, None)
+            _close_all(files)
             self._answer_raised(message, reply_to, error)
 
-        promise.when_resolved(resolved)
-        promise.when_rejected(rejected)
+        deferred[reply_to] = promise
+        promise.listen(resolved, rejected)
+
+    def _cancel(self, serial: int) -> None:
+        """The caller gave up. Who serves the call hears of it, and its end is answered all the same."""
+        promise = self._deferred.get(serial)
+        if promise is not None:
+            promise.cancel()
 
     def _answer_raised(self, message: type[Request[Any]], reply_to: ReplyTo, error: BaseException) -> None:
         if isinstance(error, Unhandled):
@@ -553,6 +666,8 @@ class Connection(Proxy):
             self._refuse(message, reply_to, ErrorKind.UNKNOWN_MESSAGE, text)
         elif isinstance(error, HandlerError):
             self._refuse(message, reply_to, ErrorKind.HANDLER_RAISED, error.text)
+        elif isinstance(error, Cancelled):
+            self._refuse(message, reply_to, ErrorKind.CANCELLED, "the handler was cancelled")
         else:
             logger.error("%s: the handler raised", message._name, exc_info=error)
             self._refuse(message, reply_to, ErrorKind.HANDLER_RAISED, type(error).__name__)
@@ -568,7 +683,62 @@ class Connection(Proxy):
 
     def _answer_failure(self, magic: int, serial: int, kind: ErrorKind, text: str) -> None:
         if self._is_open:
-            self._send(self._protocol.failure(magic, serial, kind, text), [])
+            self._send_answer(self._protocol.failure(magic, serial, kind, text), [])
+
+    def _admits(self, message: type[Message]) -> bool:
+        """Whether the peer's rates allow a message now."""
+        now = time.monotonic_ns()
+        name = message._name.partition(".")[2]
+        for bucket in self._buckets or ():
+            if bucket.rate.message in (None, name) and not bucket.take(now):
+                if bucket.rate.disconnect:
+                    self.did_misbehave(f"{message._name} comes too often (Limits.rate)")
+                return False
+        return True
+
+    # What must not stand still
+
+    def _watch(self) -> None:
+        if self._watchdog is None:
+            patience = self._limits.frame_timeout
+            self._watchdog = Watchdog(
+                Watch(UNRESPONSIVE_AFTER, self._answers_progress, self._become_unresponsive),
+                Watch(patience, self._frame_progress, self._on_late_frame),
+                Watch(patience, self._drain_progress, self._on_stuck_outbox),
+            )
+        self._watchdog.wake()
+
+    def _answers_progress(self) -> int | None:
+        return self._protocol.bytes_received if self._protocol.open_calls else None
+
+    def _frame_progress(self) -> int | None:
+        if self._is_throttled or not self._protocol.missing:
+            return None
+        return self._protocol.messages_received
+
+    def _drain_progress(self) -> int | None:
+        return self._outbox.sent if self._outbox else None
+
+    def _on_late_frame(self) -> None:
+        self.did_misbehave(f"a frame was not complete after {self._limits.frame_timeout} s (frame_timeout)")
+
+    def _on_stuck_outbox(self) -> None:
+        """The peer has read nothing of what waits for it for frame_timeout."""
+
+    def _become_unresponsive(self) -> None:
+        if not self._is_unresponsive:
+            self._is_unresponsive = True
+            self._tell("may_have_become_unresponsive")
+
+    def _become_responsive(self) -> None:
+        self._is_unresponsive = False
+        self._tell("did_become_responsive")
+
+    def _tell(self, hook: str) -> None:
+        try:
+            self._invoke(hook, ())
+        except Exception:
+            logger.exception("%s.%s() raised", type(self).__qualname__, hook)
 
     # The end
 
@@ -581,9 +751,13 @@ class Connection(Proxy):
         self._readable.close()
         if self._writable is not None:
             self._writable.close()
+        if self._watchdog is not None:
+            self._watchdog.stop()
         self._socket.close()
         self._outbox.clear()
         self._protocol.release()
+        for promise in list(self._deferred.values()):
+            promise.cancel()
         calls = list(self._protocol.open_calls.values())
         self._protocol.open_calls.clear()
         for call in calls:
@@ -592,15 +766,30 @@ class Connection(Proxy):
         self._closed()
 
     def _closed(self) -> None:
-        try:
-            self._invoke("die", ())
-        except Exception:
-            logger.exception("%s.die() raised", type(self).__qualname__)
+        """What comes of it."""
+        self._tell("die")
 
 
 def _close_all(files: Files) -> None:
     for file in files:
         file.close()
+
+
+def _promise_of(result: Any) -> Promise[Any]:
+    return result if isinstance(result, Promise) else run_async(result)
+
+
+def _one_way_failed(message: type[OneWay], files: Files, error: BaseException) -> None:
+    _close_all(files)
+    if not isinstance(error, Cancelled):
+        logger.error("%s: the handler raised", message._name, exc_info=error)
+
+
+def _buckets(rate: Rate | tuple[Rate, ...] | None) -> tuple[TokenBucket, ...] | None:
+    if rate is None:
+        return None
+    now = time.monotonic_ns()
+    return tuple(TokenBucket(each, now) for each in (rate if isinstance(rate, tuple) else (rate,)))
 
 
 def _deadline(timeout: float | None) -> int | None:

@@ -34,6 +34,12 @@ class ConnectionFromClient(Connection):
         if self._outbox.size > self._limits.max_send_queue:
             self.did_misbehave(f"it does not read: {self._outbox.size} bytes wait for it (max_send_queue)")
 
+    def _on_stuck_outbox(self) -> None:
+        """Nor does it keep what nobody fetches."""
+        self.did_misbehave(
+            f"it reads nothing of the {self._outbox.size} bytes that wait for it (frame_timeout)"
+        )
+
     def _closed(self) -> None:
         if self._when_closed is not None:
             self._when_closed()

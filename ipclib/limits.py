@@ -9,6 +9,8 @@ import resource
 
 import attrs
 
+from ipclib.rate import Rate
+
 _MIB = 1024 * 1024
 
 
@@ -29,5 +31,15 @@ class Limits:
     max_connections: int = attrs.field(factory=_default_max_connections)
     max_send_queue: int = 16 * _MIB
     """What may wait for a peer that does not read; one message always fits an empty queue."""
+    frame_timeout: float = attrs.field(default=30.0)
+    """Seconds: from a frame's first byte to its last, and for a service how long a client may read nothing
+    of what waits for it."""
     max_nesting: int = 64
     """Blocking calls on one thread's stack."""
+    rate: Rate | tuple[Rate, ...] | None = None
+    """How often the peer may send; without one, as often as it likes."""
+
+    @frame_timeout.validator
+    def _check_frame_timeout(self, _attribute: attrs.Attribute[float], value: float) -> None:
+        if not value > 0:
+            raise ValueError(f"Limits.frame_timeout must be over 0 seconds, not {value!r}")

@@ -20,12 +20,19 @@ _PIECES_IN_ONE_CALL = 256
 class Outbox:
     """A queue of frames."""
 
-    __slots__ = ("_frames", "size")
+    __slots__ = ("_frames", "fds_sent", "frames", "high_water", "sent", "size")
 
     def __init__(self) -> None:
         self._frames: deque[tuple[Sequence[Buffer], Files]] = deque()
         self.size = 0
         """Bytes that wait."""
+        self.high_water = 0
+        """The most that ever waited."""
+        self.sent = 0
+        """Bytes that have left."""
+        self.frames = 0
+        """Frames that were put in."""
+        self.fds_sent = 0
 
     def __bool__(self) -> bool:
         return bool(self._frames)
@@ -40,6 +47,9 @@ class Outbox:
         else:
             self.size += sum(map(len, frame))
             self._frames.append((frame, files))
+        self.frames += 1
+        if self.size > self.high_water:
+            self.high_water = self.size
 
     def write_to(self, socket: LocalSocket) -> bool:
         """Send what the socket takes; True when nothing waits any longer. Raises the socket's OSError."""
@@ -50,6 +60,7 @@ class Outbox:
                 pieces = self._with_followers(pieces)
             sent = self._send(socket, pieces, files)
             self.size -= sent
+            self.sent += sent
             rest = _behind(pieces, sent)
             if rest:
                 frames.appendleft((rest, [] if sent else files))
@@ -83,6 +94,7 @@ class Outbox:
         if files:
             sent = socket.send_parts(pieces, [file.fileno() for file in files])
             if sent:
+                self.fds_sent += len(files)
                 for file in files:
                     file.close()
             return sent

@@ -1602,31 +1602,31 @@ class ConfigServerStub(_ipc.Stub):
 class ConfigClientStub(_ipc.Stub):
     """Handles ConfigClient's messages: override what you serve."""
 
-    def notify_changed_string_value(self, domain: str, group: str, key: str, value: str) -> None:
+    def notify_changed_string_value(self, domain: str, group: str, key: str, value: str) -> _ipc.Answer[None]:
         """notify_changed_string_value(String domain, String group, String key, String value) =|"""
         raise _ipc.Unhandled(ConfigClient.NotifyChangedStringValue)
 
-    def notify_changed_i32_value(self, domain: str, group: str, key: str, value: int) -> None:
+    def notify_changed_i32_value(self, domain: str, group: str, key: str, value: int) -> _ipc.Answer[None]:
         """notify_changed_i32_value(String domain, String group, String key, i32 value) =|"""
         raise _ipc.Unhandled(ConfigClient.NotifyChangedI32Value)
 
-    def notify_changed_u32_value(self, domain: str, group: str, key: str, value: int) -> None:
+    def notify_changed_u32_value(self, domain: str, group: str, key: str, value: int) -> _ipc.Answer[None]:
         """notify_changed_u32_value(String domain, String group, String key, u32 value) =|"""
         raise _ipc.Unhandled(ConfigClient.NotifyChangedU32Value)
 
-    def notify_changed_bool_value(self, domain: str, group: str, key: str, value: bool) -> None:
+    def notify_changed_bool_value(self, domain: str, group: str, key: str, value: bool) -> _ipc.Answer[None]:
         """notify_changed_bool_value(String domain, String group, String key, bool value) =|"""
         raise _ipc.Unhandled(ConfigClient.NotifyChangedBoolValue)
 
-    def notify_removed_key(self, domain: str, group: str, key: str) -> None:
+    def notify_removed_key(self, domain: str, group: str, key: str) -> _ipc.Answer[None]:
         """notify_removed_key(String domain, String group, String key) =|"""
         raise _ipc.Unhandled(ConfigClient.NotifyRemovedKey)
 
-    def notify_removed_group(self, domain: str, group: str) -> None:
+    def notify_removed_group(self, domain: str, group: str) -> _ipc.Answer[None]:
         """notify_removed_group(String domain, String group) =|"""
         raise _ipc.Unhandled(ConfigClient.NotifyRemovedGroup)
 
-    def notify_added_group(self, domain: str, group: str) -> None:
+    def notify_added_group(self, domain: str, group: str) -> _ipc.Answer[None]:
         """notify_added_group(String domain, String group) =|"""
         raise _ipc.Unhandled(ConfigClient.NotifyAddedGroup)
 

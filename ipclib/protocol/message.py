@@ -23,7 +23,7 @@ _KEY = Struct("=Q")
 
 
 class Kind(enum.IntEnum):
-    """What arrives at a connection: three kinds of message, and four things that are none."""
+    """What arrives at a connection: three kinds of message, and six things that are none."""
 
     ONE_WAY = 0
     REQUEST = 1
@@ -32,6 +32,8 @@ class Kind(enum.IntEnum):
     REFUSAL = 4
     VIOLATION = 5
     END = 6
+    CANCEL = 7
+    DESCRIBE = 8
 
 
 def key_of(magic: int, id: int) -> int:
@@ -188,6 +190,17 @@ def _tuple(response: type[Response], result: object) -> tuple[object, ...]:
         result,
         f"a {response.__name__} or a tuple of {response._arity} is needed",
     )
+
+
+class Describe(Request[str], magic=0, id=-2, name="describe", signature=0):
+    """The request for an endpoint's interface, which is a control frame, and its answer another."""
+
+    _response = Response
+
+    @classmethod
+    def _result(cls, values: tuple[Any, ...]) -> Any:
+        """The text."""
+        return values[0]
 
 
 class Endpoint:

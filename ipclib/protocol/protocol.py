@@ -17,18 +17,30 @@ from ipclib.errors import ErrorKind, MessageTooLarge, ProtocolViolation, RemoteE
 from ipclib.file import File
 from ipclib.limits import Limits
 from ipclib.protocol.framing import HEADER, TAG, TRAILER, FrameReader, bare_frame, trailed_frame
-from ipclib.protocol.message import Endpoint, Kind, Message, OneWay, Request, key_of, magic_and_id
+from ipclib.protocol.message import (
+    Describe,
+    Endpoint,
+    Kind,
+    Message,
+    OneWay,
+    Request,
+    key_of,
+    magic_and_id,
+)
 from ipclib.values.codecs import DECODE_ERRORS, Buffer, Files, Frame, Payload
 
 logger = logging.getLogger("ipclib")
 
 FAILURE_ID = 0
 CANCEL_ID = -1
+DESCRIBE_ID = -2
+DESCRIPTION_ID = -3
 MAX_ABANDONED = 1024
 
 _HIGHEST_SERIAL = 0xFFFFFFFF
 _U32 = Struct("=I")
 _FAILURE = Struct("=IBI")
+_DESCRIPTION = Struct("=II")
 
 
 class Call:
@@ -74,6 +86,7 @@ Event: TypeAlias = tuple[Kind, Any, Any, tuple[Any, ...], Files]
 ONE_WAY   message, None, values          REQUEST    message, ReplyTo, values
 RESPONSE  message, Call, values          FAILURE    message, Call, (RemoteError,)
 REFUSAL   magic, serial, (kind, text)    VIOLATION  None, None, (ProtocolViolation,)
+CANCEL    None, serial, ()               DESCRIBE   magic, serial, ()
 END       None, None, ()
 """
 
@@ -98,6 +111,7 @@ class Protocol:
         "_frame",
         "_peer_writes_trailers",
         "_reader",
+        "_schemas",
         "_serial",
         "_serves_magic",
         "_table",
@@ -105,8 +119,10 @@ class Protocol:
         "cancelled",
         "dropped",
         "ended",
+        "fds_received",
         "inbox",
         "limits",
+        "messages_received",
         "open_calls",
     )
 
@@ -128,8 +144,12 @@ class Protocol:
         """The stream is over: by its end, or by a violation."""
         self.dropped = 0
         """One-way messages of the peer that were not understood."""
+        self.messages_received = 0
+        """Frames, of whatever kind."""
+        self.fds_received = 0
         self._calls_magic = calls.MAGIC
         self._serves_magic = serves.MAGIC
+        self._schemas = {calls.MAGIC: calls.SCHEMA, serves.MAGIC: serves.SCHEMA}
         self._table = table
         self._trailers = trailers
         self._peer_writes_trailers: bool | None = None
@@ -177,6 +197,20 @@ class Protocol:
         """The control frame that answers a request with an error."""
         raw = text.encode(errors="replace")
         return bare_frame(key_of(magic, FAILURE_ID), _FAILURE.pack(serial, kind, len(raw)) + raw)
+
+    def describe(self, call_class: type[CallT]) -> tuple[CallT, Payload]:
+        """The control frame that asks for the interface of the endpoint that is called, or of all that the
+        peer has where none is; and the open call that the answer will settle."""
+        serial = self._next_serial()
+        call = call_class(Describe, serial)
+        self.open_calls[serial] = call
+        return call, bare_frame(key_of(self._calls_magic, DESCRIBE_ID), _U32.pack(serial))
+
+    def description(self, magic: int, serial: int) -> Payload:
+        """The answer to such a request: one endpoint's interface, or for magic 0 all there are."""
+        schemas = self._schemas.values() if magic == 0 else (self._schemas[magic],)
+        raw = "\n".join(schema for schema in schemas if schema).encode()
+        return bare_frame(key_of(magic, DESCRIPTION_ID), _DESCRIPTION.pack(serial, len(raw)) + raw)
 
     def abandon(self, call: Call) -> Payload | None:
         """Stop waiting for a call; its late answer will be swallowed.
@@ -248,11 +282,13 @@ class Protocol:
         if fds:
             arrived = self._reader.received + len(data)
             self._frame.fds.extend((File(fd), arrived) for fd in fds)
+            self.fds_received += len(fds)
         try:
             for buffer, start, end in self._reader.feed(data):
+                self.messages_received += 1
                 self._receive_frame(buffer, start, end)
-            if self._frame.fds and not self._reader.missing:
-                raise ProtocolViolation(f"{len(self._frame.fds)} descriptors that no message takes")
+            if self._frame.fds:
+                self._check_pending_descriptors()
         except ProtocolViolation as violation:
             self._end((Kind.VIOLATION, None, None, (violation,), []))
 
@@ -265,6 +301,22 @@ class Protocol:
         """What was received cannot be used, for a reason that only its reader could see."""
         if not self.ended:
             self._end((Kind.VIOLATION, None, None, (ProtocolViolation(reason),), []))
+
+    def _check_pending_descriptors(self) -> None:
+        """Those that are left belong to the frame that has begun, or to nobody."""
+        pending = len(self._frame.fds)
+        if not self._reader.missing:
+            raise ProtocolViolation(f"{pending} descriptors that no message takes")
+        if pending > self.limits.max_fds_per_message:
+            raise ProtocolViolation(
+                f"{pending} descriptors for one message; max_fds_per_message is "
+                f"{self.limits.max_fds_per_message}"
+            )
+
+    @property
+    def bytes_received(self) -> int:
+        """Of the stream so far."""
+        return self._reader.received
 
     @property
     def missing(self) -> int:
@@ -389,12 +441,17 @@ class Protocol:
 
     def _receive_stranger(self, key: int, buffer: Buffer, start: int, end: int) -> None:
         magic, id = magic_and_id(key)
-        if magic not in (self._serves_magic, self._calls_magic):
+        if id == DESCRIBE_ID and (magic == 0 or magic in self._schemas):
+            self._receive_describe(magic, buffer, start + 12, end)
+            return
+        if magic not in self._schemas:
             raise ProtocolViolation(f"magic {magic} of no endpoint that we know")
         if id == FAILURE_ID:
             self._receive_failure(buffer, start + 12, end)
         elif id == CANCEL_ID:
             self._receive_cancel(buffer, start + 12, end)
+        elif id == DESCRIPTION_ID:
+            self._receive_description(buffer, start + 12, end)
         elif id > 0 and magic == self._serves_magic:
             self._receive_unknown(magic, id, buffer, start, end)
         else:
@@ -416,11 +473,28 @@ class Protocol:
 
     def _receive_cancel(self, buffer: Buffer, at: int, end: int) -> None:
         """The caller of a request waits no longer: if the request still waits too, it need not be served."""
-        if end - at != 4:
-            raise ProtocolViolation("a cancel frame holds one serial")
-        (serial,) = _U32.unpack_from(buffer, at)
+        serial = _only_serial("cancel", buffer, at, end)
         if self.inbox:
             self.cancelled.add(serial)
+        self.inbox.append((Kind.CANCEL, None, serial, (), []))
+
+    def _receive_describe(self, magic: int, buffer: Buffer, at: int, end: int) -> None:
+        serial = _only_serial("describe", buffer, at, end)
+        self.inbox.append((Kind.DESCRIBE, magic, serial, (), []))
+
+    def _receive_description(self, buffer: Buffer, at: int, end: int) -> None:
+        try:
+            serial, length = _DESCRIPTION.unpack_from(buffer, at)
+            text = str(buffer[at + 8 : at + 8 + length], "utf-8")
+        except DECODE_ERRORS as error:
+            raise ProtocolViolation(f"description frame: {error}") from error
+        if at + 8 + length != end:
+            raise ProtocolViolation("description frame: its text does not end with it")
+        call = self._answered(serial)
+        if call.message is not Describe:
+            raise ProtocolViolation(f"a description answers a call of {call.message._name}")
+        if not call.abandoned:
+            self.inbox.append((Kind.RESPONSE, Describe, call, (text,), []))
 
     def _receive_unknown(self, magic: int, id: int, buffer: Buffer, start: int, end: int) -> None:
         if not self._reads_trailer(buffer, start, end):
@@ -462,3 +536,10 @@ class Protocol:
         fds = self._frame.fds
         while fds and start < fds[0][1] <= end:
             fds.popleft()[0].close()
+
+
+def _only_serial(frame: str, buffer: Buffer, at: int, end: int) -> int:
+    if end - at != 4:
+        raise ProtocolViolation(f"a {frame} frame holds one serial")
+    (serial,) = _U32.unpack_from(buffer, at)
+    return int(serial)

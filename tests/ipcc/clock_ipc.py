@@ -541,11 +541,11 @@ class ClockServerStub(_ipc.Stub):
         """echo_bytes(ByteBuffer data) => (ByteBuffer data)"""
         raise _ipc.Unhandled(ClockServer.EchoBytes)
 
-    def log(self, id: int, text: str) -> None:
+    def log(self, id: int, text: str) -> _ipc.Answer[None]:
         """log(i32 id, String text) =|"""
         raise _ipc.Unhandled(ClockServer.Log)
 
-    def watch(self, every_ms: int, at_once: bool) -> None:
+    def watch(self, every_ms: int, at_once: bool) -> _ipc.Answer[None]:
         """watch(u32 every_ms, bool at_once) =|"""
         raise _ipc.Unhandled(ClockServer.Watch)
 
@@ -567,7 +567,7 @@ class ClockServerStub(_ipc.Stub):
 class ClockClientStub(_ipc.Stub):
     """Handles ClockClient's messages: override what you serve."""
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float) -> _ipc.Answer[None]:
         """tick(double now) =|"""
         raise _ipc.Unhandled(ClockClient.Tick)
 

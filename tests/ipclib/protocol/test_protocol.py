@@ -109,6 +109,7 @@ def test_a_late_answer_is_swallowed_and_the_peer_is_told(clock: Any, ends: Ends)
     cancel = ends.client.abandon(call)
     assert cancel == struct.pack("=IIiI", 12, clock.ClockServer.MAGIC, -1, call.serial)
     ends.service.receive(_bytes(cancel))
+    assert ends.service.inbox.popleft()[:3] == (Kind.CANCEL, None, call.serial)
     ends.answer(held, reply, 1)
     assert ends.answered() == [(warm, (0,))]
     assert not ends.service.inbox

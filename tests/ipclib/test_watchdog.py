@@ -1,0 +1,185 @@
+"""What must not stand still: looks are counted, by a timer that runs only while something is under way."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import clock_service
+import pytest
+
+from corelib import EventLoop, LocalSocket, Promise, Timer
+from corelib.turn import thread_data
+from ipclib import Limits
+from ipclib.watchdog import Watch, Watchdog
+
+GUARD = 30.0
+QUICK = Limits(frame_timeout=0.05)
+
+
+class Thing:
+    """Something that may stand still."""
+
+    def __init__(self, patience: float) -> None:
+        self.progress: int | None = None
+        self.stalls = 0
+        self.watch = Watch(patience, lambda: self.progress, self.stall)
+
+    def stall(self) -> None:
+        self.stalls += 1
+
+
+def test_what_does_not_move_is_told_after_its_patience() -> None:
+    thing = Thing(patience=2.0)
+    thing.watch.begin(interval=0.5)
+    thing.progress = 7
+    assert [thing.watch.look() for _ in range(4)] == [True] * 4
+    assert thing.stalls == 0
+    thing.watch.look()
+    assert thing.stalls == 1
+    for _ in range(4):
+        thing.watch.look()
+    assert thing.stalls == 2
+
+
+def test_what_moves_is_left_alone() -> None:
+    thing = Thing(patience=1.0)
+    thing.watch.begin(interval=0.5)
+    for number in range(100):
+        thing.progress = number // 2
+        assert thing.watch.look()
+    assert thing.stalls == 0
+
+
+def test_what_ended_begins_anew() -> None:
+    thing = Thing(patience=1.0)
+    thing.watch.begin(interval=0.5)
+    for progress in (1, 1, None, 1, 1, None):
+        thing.progress = progress
+        assert thing.watch.look() is (progress is not None)
+    assert thing.stalls == 0
+
+
+def test_the_timer_runs_only_while_something_is_under_way(loop: EventLoop) -> None:
+    slow, quick = Thing(patience=100.0), Thing(patience=0.01)
+    watchdog = Watchdog(slow.watch, quick.watch)
+    assert len(thread_data.current().timers) == 0
+    quick.progress = 1
+    watchdog.wake()
+    assert loop.spin_until(lambda: quick.stalls == 2, timeout=GUARD)
+    assert slow.stalls == 0
+    quick.progress = None
+    assert loop.spin_until(lambda: not watchdog.is_awake, timeout=GUARD)
+    assert len(thread_data.current().timers) == 0
+
+
+def raw_client(clock: Any, limits: Limits) -> tuple[socket.socket, Any]:
+    raw, there = socket.socketpair()
+    return raw, clock_service.handlers(clock)(LocalSocket.adopt(there), 1, limits=limits)
+
+
+@pytest.mark.parametrize("begun", [b"\x10", b"\x10\0\0\0", b"\x10\0\0\0abcd"])
+def test_a_frame_that_does_not_end(
+    loop: EventLoop, clock: Any, begun: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw, service = raw_client(clock, QUICK)
+    with raw:
+        raw.send(begun)
+        assert loop.spin_until(lambda: service.died == 1, timeout=GUARD)
+    assert "was not complete after 0.05 s (frame_timeout)" in caplog.text
+
+
+def test_slow_frames_that_each_end_in_time(loop: EventLoop, clock: Any) -> None:
+    """A byte in each turn: the stream as a whole never ends, each frame does."""
+    client_bytes = one_way_frame(clock, 1) * 3
+    raw, service = raw_client(clock, Limits(frame_timeout=30.0))
+    with raw:
+        for at in range(len(client_bytes)):
+            raw.send(client_bytes[at : at + 1])
+            loop.pump()
+        assert loop.spin_until(lambda: len(service.numbers) == 3, timeout=GUARD)
+        assert service.is_open
+        service.shutdown()
+
+
+def test_an_idle_client_is_no_late_frame(loop: EventLoop, clock: Any) -> None:
+    raw, service = raw_client(clock, QUICK)
+    with raw:
+        raw.send(one_way_frame(clock, 1))
+        assert loop.spin_until(lambda: service.numbers == [1], timeout=GUARD)
+        elapsed: list[bool] = []
+        Timer.create_single_shot(150, lambda: elapsed.append(True)).start()
+        assert loop.spin_until(lambda: bool(elapsed), timeout=GUARD)
+        assert service.is_open
+        service.shutdown()
+
+
+def test_a_client_that_reads_nothing(loop: EventLoop, clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+    raw, service = raw_client(clock, QUICK)
+    with raw:
+        while not service._outbox:
+            service.async_tick(1)
+        assert loop.spin_until(lambda: service.died == 1, timeout=GUARD)
+    assert "reads nothing" in caplog.text
+
+
+def test_a_service_that_reads_nothing_is_waited_for(loop: EventLoop, clock: Any) -> None:
+    here, there = LocalSocket.pair()
+    client = clock.ConnectionToServer(here, limits=QUICK)
+    while not client._outbox:
+        client.async_log(1, "x" * 1000)
+    elapsed: list[bool] = []
+    Timer.create_single_shot(200, lambda: elapsed.append(True)).start()
+    assert loop.spin_until(lambda: bool(elapsed), timeout=GUARD)
+    assert client.is_open
+    client.shutdown()
+    there.close()
+
+
+def test_a_peer_that_owes_an_answer_and_is_silent(
+    loop: EventLoop, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipclib.connection.UNRESPONSIVE_AFTER", 0.05)
+    told: list[str] = []
+
+    class Client(clock.ConnectionToServer):  # type: ignore[misc]
+        def may_have_become_unresponsive(self) -> None:
+            told.append("unresponsive")
+
+        def did_become_responsive(self) -> None:
+            told.append("responsive")
+
+    here, there = LocalSocket.pair()
+    client = Client(here)
+    service = clock_service.handlers(clock)(there, 1)
+    answer: Promise[int] = client.async_held(3)
+    assert loop.spin_until(lambda: bool(told), timeout=GUARD)
+    elapsed: list[bool] = []
+    Timer.create_single_shot(150, lambda: elapsed.append(True)).start()
+    assert loop.spin_until(lambda: bool(elapsed), timeout=GUARD)
+    assert told == ["unresponsive"], "once"
+    service.promises.pop(3).resolve(3)
+    assert answer.await_(GUARD) == 3
+    assert told == ["unresponsive", "responsive"]
+    client.shutdown()
+    service.shutdown()
+
+
+def test_with_nothing_under_way_a_connection_has_no_timer(loop: EventLoop, clock: Any) -> None:
+    here, there = LocalSocket.pair()
+    client, service = clock.ConnectionToServer(here, limits=QUICK), clock_service.handlers(clock)(there, 1)
+    client.add(1, 2)
+    timers: Callable[[], int] = lambda: len(thread_data.current().timers)  # noqa: E731
+    assert timers() == 1
+    assert loop.spin_until(lambda: timers() == 0, timeout=GUARD)
+    client.shutdown()
+    service.shutdown()
+
+
+def one_way_frame(clock: Any, number: int) -> bytes:
+    """log(number, "") as LibIPC writes it."""
+    message = clock.ClockServer.Log
+    payload = struct.pack("=iI", number, 0)
+    return struct.pack("=IIi", len(payload) + 8, message._magic, message._id) + payload
