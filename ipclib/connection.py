@@ -699,6 +699,7 @@ class Connection(Proxy):
     # What must not stand still
 
     def _watch(self) -> None:
+        """Something begins that must not stand still."""
         if self._watchdog is None:
             patience = self._limits.frame_timeout
             self._watchdog = Watchdog(
@@ -706,7 +707,8 @@ class Connection(Proxy):
                 Watch(patience, self._frame_progress, self._on_late_frame),
                 Watch(patience, self._drain_progress, self._on_stuck_outbox),
             )
-        self._watchdog.wake()
+        if not self._watchdog.is_awake:
+            self._watchdog.wake()
 
     def _answers_progress(self) -> int | None:
         return self._protocol.bytes_received if self._protocol.open_calls else None

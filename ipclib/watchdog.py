@@ -53,7 +53,7 @@ class Watch:
 class Watchdog:
     """The watches of one connection."""
 
-    __slots__ = ("_timer", "_watches")
+    __slots__ = ("_timer", "_watches", "is_awake")
 
     def __init__(self, *watches: Watch) -> None:
         shortest = min(watch.patience for watch in watches)
@@ -62,21 +62,20 @@ class Watchdog:
             watch.begin(interval)
         self._watches = watches
         self._timer = Timer.create_repeating(interval * 1000, self._look)
-
-    @property
-    def is_awake(self) -> bool:
+        self.is_awake = False
         """Whether the timer runs."""
-        return self._timer.is_active
 
     def wake(self) -> None:
         """Something is under way."""
+        self.is_awake = True
         self._timer.start()
 
     def stop(self) -> None:
         """Watch no more."""
+        self.is_awake = False
         self._timer.stop()
 
     def _look(self) -> None:
         under_way = [watch.look() for watch in self._watches]
         if not any(under_way):
-            self._timer.stop()
+            self.stop()
