@@ -23,7 +23,8 @@ class AnonymousBuffer:
     """Memory that several processes can map: what one writes, the others see.
 
     `AnonymousBuffer()` is an invalid one, which stands for none. A valid one owns its descriptor until
-    close(), the end of a `with`, or the last reference.
+    close(), the end of a `with`, or the last reference. Who has it can write it at any time, so copy first
+    what is to be checked and then believed.
     """
 
     __slots__ = ("_fd", "_mapping", "_size")
@@ -51,9 +52,10 @@ class AnonymousBuffer:
 
         Reading memory behind the end of its file kills a process (SIGBUS, mmap(2)), so the file is first
         sealed against shrinking, then measured. One that cannot be sealed is copied, at most `max_copied`
-        bytes: what the other process writes later is not seen.
+        bytes: what the other process writes later is not seen. Copying from a file whose filesystem does not
+        answer (FUSE, a dead NFS server) waits as every read of it does.
         """
-        if _is_sealed(fd):
+        if _stays(fd):
             _measure(fd, size)
             return cls._own(fd, size)
         if size > max_copied:
@@ -94,11 +96,12 @@ class AnonymousBuffer:
 
     @property
     def data(self) -> memoryview:
-        """The memory itself, mapped at the first use; writable unless the one who passed it forbade that.
-        It can be used after close(). UsageError when the buffer is invalid."""
+        """The memory itself, mapped at the first use; writable unless the one who passed it forbade that, by
+        a seal or by a descriptor that only reads. It can be used after close(). UsageError when the buffer is
+        invalid, OSError when the system has no room for the mapping."""
         fd = self.fd
         if not self._size:
-            return memoryview(b"")
+            return memoryview(bytearray())
         if self._mapping is None:
             self._mapping = _map(fd, self._size)
         return memoryview(self._mapping)
@@ -126,8 +129,22 @@ class AnonymousBuffer:
         return f"AnonymousBuffer({self._size} bytes)" if self.is_valid else "AnonymousBuffer(invalid)"
 
 
+def _stays(fd: int) -> bool:
+    """Whether what is mapped of the file stays there, which is seen to where the file allows it."""
+    return _has_small_pages(fd) and _is_sealed(fd)
+
+
+def _has_small_pages(fd: int) -> bool:
+    """Huge pages are few: one that the other process gives back (fallocate(2), FALLOC_FL_PUNCH_HOLE) may not
+    be had again, and then reading it is a SIGBUS, sealed or not. Their block size tells them."""
+    try:
+        return os.fstatvfs(fd).f_bsize == mmap.PAGESIZE
+    except OSError:
+        return False
+
+
 def _is_sealed(fd: int) -> bool:
-    """Whether the file can no longer shrink, which is seen to where the file allows it (memfd_create(2))."""
+    """Whether the file can no longer shrink; it is sealed where that can be done (memfd_create(2))."""
     try:
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     except OSError:
@@ -149,25 +166,28 @@ def _measure(fd: int, size: int) -> None:
         raise BufferRefused(f"descriptor {fd} is of no use: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
         raise BufferRefused("the descriptor is not of memory, nor of a file")
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+        raise BufferRefused("the descriptor can only be written")
     if not 0 <= size <= min(status.st_size, LARGEST_BUFFER):
         raise BufferRefused(f"a buffer of {size} bytes in memory of {status.st_size}")
 
 
 def _map(fd: int, size: int) -> mmap.mmap:
     try:
-        return mmap.mmap(fd, size, access=mmap.ACCESS_WRITE)
+        return mmap.mmap(fd, size)
     except PermissionError:
-        return mmap.mmap(fd, size, access=mmap.ACCESS_READ)
+        # Before Linux 6.7, memory sealed against writing cannot be mapped as shared even to be read. Private
+        # pages that are never written are the file's own.
+        return mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
 
 
 def _copy(fd: int, target: memoryview) -> None:
     at = 0
     while at < len(target):
         try:
-            piece = os.pread(fd, min(_COPIED_AT_ONCE, len(target) - at), at)
+            copied = os.preadv(fd, [target[at : at + _COPIED_AT_ONCE]], at)
         except OSError as error:
             raise BufferRefused(f"the memory cannot be read: {error.strerror}") from error
-        if not piece:
+        if not copied:
             raise BufferRefused(f"the memory shrank to {at} bytes while it was copied")
-        target[at : at + len(piece)] = piece
-        at += len(piece)
+        at += copied

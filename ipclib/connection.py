@@ -358,6 +358,7 @@ class Connection(Proxy):
         frame, files = self._protocol.one_way(message, values)
         if not self._is_open or not self._peer_reads:
             self._dropped_posts += 1
+            _close_all(files)
             return
         self._send_bounded(frame, files)
 

@@ -1,8 +1,15 @@
-"""LibGfx's values in messages: points, sizes, rectangles, colours, and bitmaps in shared memory."""
+"""LibGfx's values in messages: points, sizes, rectangles, colours, and bitmaps in shared memory.
+
+Knows no codec. What numpy and Pillow bring is imported when it is first asked for.
+"""
 
 from __future__ import annotations
 
 import enum
+import os
+from importlib import import_module
+from types import ModuleType, TracebackType
+from typing import IO, Any, Self, TypeAlias
 
 import attrs
 
@@ -11,6 +18,9 @@ from corelib import AnonymousBuffer
 BYTES_PER_PIXEL = 4
 LARGEST_BITMAP = 0x7FFFFFFF
 """Bytes: what LibGfx itself can count."""
+
+ImageFile: TypeAlias = str | os.PathLike[str] | IO[bytes]
+"""Where an image is kept: a path, or a file opened in binary."""
 
 
 @attrs.frozen
@@ -90,11 +100,20 @@ class Color:
 
 
 class BitmapFormat(enum.IntEnum):
-    """The order of a pixel's four bytes in memory."""
+    """The order of a pixel's four bytes in memory. Colours are not multiplied by their alpha, as in LibGfx;
+    x is a byte that means nothing."""
 
     BGRx8888 = 1
     BGRA8888 = 2
     RGBA8888 = 3
+
+
+_PILLOW_MODES = {
+    BitmapFormat.BGRx8888: ("RGB", "BGRX"),
+    BitmapFormat.BGRA8888: ("RGBA", "BGRA"),
+    BitmapFormat.RGBA8888: ("RGBA", "RGBA"),
+}
+"""An image's mode in Pillow, and the name of its layout in memory."""
 
 
 class ShareableBitmap:
@@ -102,6 +121,10 @@ class ShareableBitmap:
 
     Width and height are logical: a bitmap of scale 2 has twice as many pixels each way. `buffer` may be
     longer than the pixels need. ValueError when it is shorter, or when there can be no such bitmap.
+
+    Nothing copies the pixels between two processes: what one writes to `pixels` or `to_numpy()`, the
+    other sees. Both may write, unless the buffer's memory was sealed against it; then the receiver's
+    views are read-only. Views stay usable after close(), and give the memory back when the last one goes.
     """
 
     __slots__ = ("buffer", "format", "height", "scale", "width")
@@ -125,29 +148,97 @@ class ShareableBitmap:
     @classmethod
     def create(
         cls, width: int, height: int, scale: int = 1, format: BitmapFormat = BitmapFormat.BGRA8888
-    ) -> ShareableBitmap:
+    ) -> Self:
         """A bitmap of zeros. ValueError when there can be no such bitmap."""
         return cls(AnonymousBuffer.create(bitmap_size(width, height, scale)), width, height, scale, format)
 
+    @classmethod
+    def from_image(cls, image: Any, format: BitmapFormat = BitmapFormat.BGRA8888) -> Self:
+        """The pixels of a Pillow image of any mode, copied. ValueError when it is larger than a bitmap."""
+        width, height = image.size
+        bitmap = cls.create(width, height, format=format)
+        mode, layout = _PILLOW_MODES[bitmap.format]
+        bitmap.pixels[:] = image.convert(mode).tobytes("raw", layout)
+        return bitmap
+
+    @classmethod
+    def load_png(cls, file: ImageFile, format: BitmapFormat = BitmapFormat.BGRA8888) -> Self:
+        """The pixels of a PNG file. OSError when it is none or cannot be read, ValueError when it is larger
+        than a bitmap, ModuleNotFoundError without Pillow."""
+        with _optional("PIL.Image", "pillow").open(file, formats=["PNG"]) as image:
+            return cls.from_image(image, format)
+
     @property
     def is_valid(self) -> bool:
-        """False for a bitmap that stands for none."""
+        """False for a bitmap that stands for none, and for a closed one."""
         return self.buffer.is_valid
+
+    @property
+    def physical_width(self) -> int:
+        """Pixels in a row, scale included."""
+        return self.width * self.scale
+
+    @property
+    def physical_height(self) -> int:
+        """Rows of pixels, scale included."""
+        return self.height * self.scale
 
     @property
     def pitch(self) -> int:
         """Bytes from one row of pixels to the next."""
-        return self.width * self.scale * BYTES_PER_PIXEL
+        return self.physical_width * BYTES_PER_PIXEL
 
     @property
     def pixels(self) -> memoryview:
         """The pixels, row by row, as shared memory. corelib.UsageError when the bitmap is invalid."""
-        return self.buffer.data[: self.pitch * self.height * self.scale]
+        return self.buffer.data[: self.pitch * self.physical_height]
+
+    def to_numpy(self) -> Any:
+        """The pixels as a numpy array that shares their memory: rows, columns, and four uint8 in the order
+        of `format`. `.view("<u4")[..., 0]` of it has one number a pixel. corelib.UsageError when the bitmap
+        is invalid, ModuleNotFoundError without numpy."""
+        numpy = _optional("numpy", "numpy")
+        shape = (self.physical_height, self.physical_width, BYTES_PER_PIXEL)
+        return numpy.ndarray(shape, numpy.uint8, self.pixels)
+
+    def to_image(self) -> Any:
+        """A copy of the pixels as a Pillow image: RGB for BGRx8888, else RGBA. corelib.UsageError when the
+        bitmap is invalid, ModuleNotFoundError without Pillow."""
+        pillow = _optional("PIL.Image", "pillow")
+        mode, layout = _PILLOW_MODES[self.format]
+        size = (self.physical_width, self.physical_height)
+        return pillow.frombytes(mode, size, self.pixels, "raw", layout)
+
+    def save_png(self, file: ImageFile) -> None:
+        """Write the pixels to a PNG file. Raises what to_image() does, and OSError."""
+        self.to_image().save(file, "PNG")
+
+    def close(self) -> None:
+        """Give the memory up, as AnonymousBuffer.close() does."""
+        self.buffer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         if not self.is_valid:
             return "ShareableBitmap(invalid)"
         return f"ShareableBitmap({self.width}x{self.height}, scale {self.scale}, {self.format.name})"
+
+
+def _optional(module: str, extra: str) -> ModuleType:
+    """A module that ipclib does without until somebody asks for what only it can do."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"this needs {module}: pip install 'corelib-ipc[{extra}]'", name=module
+        ) from error
 
 
 def bitmap_size(width: int, height: int, scale: int) -> int:

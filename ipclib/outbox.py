@@ -58,7 +58,11 @@ class Outbox:
             pieces, files = frames.popleft()
             if not files and frames:
                 pieces = self._with_followers(pieces)
-            sent = self._send(socket, pieces, files)
+            try:
+                sent = self._send(socket, pieces, files)
+            except OSError:
+                frames.appendleft((pieces, files))  # So that clear() closes its descriptors too.
+                raise
             self.size -= sent
             self.sent += sent
             rest = _behind(pieces, sent)

@@ -80,15 +80,22 @@ def test_the_language_s_examples_compile_and_run(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("Point(x=1, y=2)\n", "")
 
 
-def _programs() -> dict[str, str]:
-    """Those of the event loop's essay, each with what it prints."""
-    files = {name: text for _language, name, text in _blocks(ROOT / "docs" / "event-loop.md")}
-    return {name.removesuffix(".py"): text for name, text in files.items() if name.endswith(".py")}
+_ESSAYS = ("event-loop.md", "security.md")
 
 
-@pytest.mark.parametrize("name", _programs())
-def test_the_event_loop_s_examples_print_what_they_say(name: str) -> None:
-    said = {name: text for _language, name, text in _blocks(ROOT / "docs" / "event-loop.md")}
+def _programs() -> list[tuple[str, str]]:
+    """The documents whose programs each print what stands behind them, and these programs."""
+    return [
+        (essay, name.removesuffix(".py"))
+        for essay in _ESSAYS
+        for _language, name, _text in _blocks(ROOT / "docs" / essay)
+        if name.endswith(".py")
+    ]
+
+
+@pytest.mark.parametrize(("essay", "name"), _programs())
+def test_a_document_s_programs_print_what_they_say(essay: str, name: str) -> None:
+    said = {name: text for _language, name, text in _blocks(ROOT / "docs" / essay)}
     done = subprocess.run(
         [sys.executable, "-c", said[f"{name}.py"]],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "demos": {"attrs", "corelib", "ipclib", "demos"},
 }
 # The lower storey of ipclib. Shared memory alone is made of a corelib class.
-SANS_IO = ("errors.py", "file.py", "gfx.py", "limits.py", "protocol", "values")
+SANS_IO = ("errors.py", "file.py", "gfx.py", "limits.py", "protocol", "rate.py", "values")
 OF_SHARED_MEMORY = {"corelib.AnonymousBuffer", "corelib.BufferRefused"}
 
 

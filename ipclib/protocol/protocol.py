@@ -334,6 +334,11 @@ class Protocol:
             for file in files:
                 file.close()
         self.inbox.clear()
+        for line in self._bare_replies.values():
+            for place in line:
+                for file in place.frame[1] if place.frame else ():
+                    file.close()
+        self._bare_replies.clear()
 
     def _end(self, event: Event) -> None:
         self.ended = True
@@ -346,7 +351,7 @@ class Protocol:
         if message is None:
             self._receive_stranger(key, buffer, start, end)
             return
-        if self._reads_trailer(buffer, start, end):
+        if self._has_trailer(message, buffer, start, end):
             payload_end = end - 12
             serial, signature, _tag = TRAILER.unpack_from(buffer, payload_end)
             if signature != message._signature:
@@ -357,6 +362,12 @@ class Protocol:
         else:
             values = self._values(message, buffer, start + 12, end)
             self._file_bare(message, values)
+
+    def _has_trailer(self, message: type[Message], buffer: Buffer, start: int, end: int) -> bool:
+        """As all of the peer's frames have or have not; but bare requests have bare answers."""
+        if not self._trailers and message._kind is Kind.RESPONSE:
+            return False
+        return self._reads_trailer(buffer, start, end)
 
     def _reads_trailer(self, buffer: Buffer, start: int, end: int) -> bool:
         """Whether the frame has a trailer, as all of its peer's have or have not."""
@@ -386,10 +397,12 @@ class Protocol:
             )
         return values
 
-    def _taken_files(self) -> Files:
+    def _taken_files(self, message: type[Message]) -> Files:
         files = self._frame.files
         if not files:
             return []
+        for file in files:
+            file.brought_by = message._name
         self._frame.files = []
         return files
 
@@ -401,7 +414,7 @@ class Protocol:
         elif (serial == 0) is not (kind is Kind.ONE_WAY):
             raise ProtocolViolation(f"{message._name}: serial {serial}")
         else:
-            self.inbox.append((kind, message, serial, values, self._taken_files()))
+            self.inbox.append((kind, message, serial, values, self._taken_files(message)))
 
     def _file_bare(self, message: type[Message], values: tuple[Any, ...]) -> None:
         """Put a message that came without a trailer where it belongs."""
@@ -413,7 +426,7 @@ class Protocol:
         if kind is Kind.REQUEST:
             reply_to = BareReply()
             self._bare_replies.setdefault(message._key, deque()).append(reply_to)
-        self.inbox.append((kind, message, reply_to, values, self._taken_files()))
+        self.inbox.append((kind, message, reply_to, values, self._taken_files(message)))
 
     def _settle(self, call: Call, message: type[Message], values: tuple[Any, ...]) -> None:
         if call.message._response is not message:
@@ -421,7 +434,7 @@ class Protocol:
         if call.abandoned:
             self._frame.release()
         else:
-            self.inbox.append((Kind.RESPONSE, message, call, values, self._taken_files()))
+            self.inbox.append((Kind.RESPONSE, message, call, values, self._taken_files(message)))
 
     def _answered(self, serial: int) -> Call:
         call = self.open_calls.pop(serial, None)

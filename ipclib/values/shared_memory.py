@@ -4,12 +4,11 @@ cost, and that sending shares a buffer where it moves a File.
 
 from __future__ import annotations
 
-import os
 from struct import Struct
 
 from corelib import AnonymousBuffer
 from ipclib.errors import ProtocolViolation
-from ipclib.file import File
+from ipclib.file import Duplicate
 from ipclib.gfx import BitmapFormat, ShareableBitmap, bitmap_size
 from ipclib.values.codecs import BOOLEANS, Buffer, Codec, Files, Frame
 
@@ -26,7 +25,7 @@ class AnonymousBufferCodec(Codec[AnonymousBuffer]):
             raise TypeError("a corelib.AnonymousBuffer is needed; AnonymousBuffer() stands for none")
         if not value.is_valid:
             return b"\0"
-        files.append(File(os.dup(value.fd)))
+        files.append(Duplicate(value.fd))
         return b"\1" + _SIZE.pack(value.size)
 
     def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[AnonymousBuffer, int]:
@@ -48,15 +47,16 @@ class ShareableBitmapCodec(Codec[ShareableBitmap]):
             raise TypeError("an ipclib.gfx.ShareableBitmap is needed; ShareableBitmap() stands for none")
         if not value.is_valid:
             return b"\0"
-        files.append(File(os.dup(value.buffer.fd)))
+        files.append(Duplicate(value.buffer.fd))
         return b"\1" + _GEOMETRY.pack(value.width, value.height, value.scale, value.format)
 
     def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[ShareableBitmap, int]:
         if not BOOLEANS[data[at]]:
             return ShareableBitmap(), at + 1
-        width, height, scale, format = _GEOMETRY.unpack_from(data, at + 1)
+        width, height, scale, number = _GEOMETRY.unpack_from(data, at + 1)
+        format = BitmapFormat(number)
         buffer = _received(bitmap_size(width, height, scale), frame)
-        return ShareableBitmap(buffer, width, height, scale, BitmapFormat(format)), at + 17
+        return ShareableBitmap(buffer, width, height, scale, format), at + 17
 
     def python_types(self) -> frozenset[type]:
         return frozenset((ShareableBitmap,))

@@ -144,3 +144,77 @@ def test_what_is_no_memory_is_refused(tmp_path: Path) -> None:
         os.close(fd)
     with pytest.raises(BufferRefused, match="of no use"):
         AnonymousBuffer.create_from_fd(reading, 1)
+
+
+def test_memory_is_sealed_before_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    fd = _memory(b"0123456789", os.MFD_ALLOW_SEALING)
+    fstat = os.fstat
+    seals: list[int] = []
+
+    def note_seals(measured: int) -> os.stat_result:
+        if measured == fd:
+            seals.append(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+        return fstat(measured)
+
+    monkeypatch.setattr(os, "fstat", note_seals)
+    with AnonymousBuffer.create_from_fd(fd, 10):
+        assert seals == [fcntl.F_SEAL_SHRINK]
+
+
+def test_a_descriptor_that_only_reads_shows_what_is_written_later() -> None:
+    fd = _memory(b"0123456789", os.MFD_ALLOW_SEALING)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    reading = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
+    with AnonymousBuffer.create_from_fd(reading, 10) as buffer:
+        view = buffer.data
+        assert view.readonly
+        os.pwrite(fd, b"new", 0)
+        assert bytes(view) == b"new3456789"
+    os.close(fd)
+
+
+def test_a_descriptor_that_only_writes_is_refused() -> None:
+    fd = _memory(b"0123456789", os.MFD_ALLOW_SEALING)
+    writing = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY)
+    with pytest.raises(BufferRefused, match="only be written"):
+        AnonymousBuffer.create_from_fd(writing, 10)
+    os.close(writing)
+    os.close(fd)
+
+
+def test_huge_pages_are_copied_for_they_can_be_lost_though_sealed() -> None:
+    size = 2 << 20
+    try:
+        fd = os.memfd_create("huge", os.MFD_HUGETLB | os.MFD_ALLOW_SEALING | os.MFD_HUGE_2MB)
+        os.ftruncate(fd, size)
+    except OSError:
+        pytest.skip("this kernel has no huge pages of 2 MiB")
+    with pytest.raises(BufferRefused, match="at most 4096 are copied"):
+        AnonymousBuffer.create_from_fd(fd, size, max_copied=4096)
+    with AnonymousBuffer.create_from_fd(fd, size) as buffer:
+        assert not _is_open(fd)
+        assert not any(buffer.data[:4096])
+
+
+def test_a_copy_of_memory_that_shrinks_meanwhile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    fd = _memory(bytes(3 << 20))
+    preadv = os.preadv
+
+    def shrink_and_read(fd: int, buffers: list[memoryview], at: int) -> int:
+        os.ftruncate(fd, 3 << 19)
+        return preadv(fd, buffers, at)
+
+    monkeypatch.setattr(os, "preadv", shrink_and_read)
+    with pytest.raises(BufferRefused, match="shrank to 1572864 bytes while it was copied"):
+        AnonymousBuffer.create_from_fd(fd, 3 << 20)
+    os.close(fd)
+
+
+def test_what_a_peer_can_still_write_is_seen_and_what_was_copied_is_not() -> None:
+    for flags, seen in ((os.MFD_ALLOW_SEALING, b"after"), (0, b"start")):
+        fd = _memory(b"start", flags)
+        theirs = os.dup(fd)
+        with AnonymousBuffer.create_from_fd(fd, 5) as buffer:
+            os.pwrite(theirs, b"after", 0)
+            assert bytes(buffer.data) == seen
+        os.close(theirs)

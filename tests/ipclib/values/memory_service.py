@@ -1,0 +1,49 @@
+"""The service of Memory.ipc, in a process of its own: `python memory_service.py SOCKET`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import ipcc
+from corelib import EventLoop
+from ipclib import AnonymousBuffer, MultiServer, gfx
+
+INTERFACE = Path(__file__).parent / "Memory.ipc"
+
+
+def handlers(memory: Any) -> Any:
+    """A ConnectionFromClient that serves every message of MemoryServer."""
+
+    class Memory(memory.ConnectionFromClient):  # type: ignore[misc]
+        def read(self, buffer: AnonymousBuffer, times: int) -> int:
+            return sum(len(bytes(buffer.data)) for _ in range(times))
+
+        def inode(self, buffer: AnonymousBuffer) -> tuple[int, int]:
+            return os.fstat(buffer.fd).st_ino, buffer.size
+
+        def mark(self, buffer: AnonymousBuffer, first: int, last: int) -> None:
+            buffer.data[0] = first
+            buffer.data[-1] = last
+
+        def paint(self, bitmap: gfx.ShareableBitmap, value: int) -> bytes:
+            before = bytes(bitmap.pixels)
+            bitmap.pixels[:] = bytes([value]) * len(before)
+            return before
+
+    return Memory
+
+
+def main() -> int:
+    with EventLoop() as loop:
+        server = MultiServer(handlers(ipcc.load(INTERFACE)), sys.argv[1])
+        print("ready", flush=True)
+        code = loop.exec()
+        server.close()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
