@@ -10,6 +10,7 @@ import resource
 import attrs
 
 from ipclib.rate import Rate
+from ipclib.values.codecs import MAX_NUMBERS
 
 _MIB = 1024 * 1024
 
@@ -27,7 +28,9 @@ class Limits:
     """Of a frame, without its size field; both ways."""
     max_fds_per_message: int = 64
     max_elements: int = 262_144
-    """Of all containers of one message; vectors of fixed-width numbers do not count."""
+    """Of all containers of one message; those of fixed-width numbers do not count."""
+    max_numbers: int = MAX_NUMBERS
+    """Fixed-width numbers in all containers of one message. Each takes up to 36 bytes in Python."""
     max_connections: int = attrs.field(factory=_default_max_connections)
     max_send_queue: int = 16 * _MIB
     """What may wait for a peer that does not read; one message always fits an empty queue."""

@@ -385,6 +385,7 @@ class Protocol:
         frame = self._frame
         frame.end = end
         frame.elements = self.limits.max_elements
+        frame.numbers = self.limits.max_numbers
         try:
             values, at = message._decode(buffer, at, frame)
         except DECODE_ERRORS as error:
@@ -410,7 +411,7 @@ class Protocol:
         """Put a message that came with a trailer where it belongs."""
         kind = message._kind
         if kind is Kind.RESPONSE:
-            self._settle(self._answered(serial), message, values)
+            self._settle(self._open_call(serial), message, values)
         elif (serial == 0) is not (kind is Kind.ONE_WAY):
             raise ProtocolViolation(f"{message._name}: serial {serial}")
         else:
@@ -431,23 +432,27 @@ class Protocol:
     def _settle(self, call: Call, message: type[Message], values: tuple[Any, ...]) -> None:
         if call.message._response is not message:
             raise ProtocolViolation(f"{message._name} answers a call of {call.message._name}")
+        self._answered(call)
         if call.abandoned:
             self._frame.release()
         else:
             self.inbox.append((Kind.RESPONSE, message, call, values, self._taken_files(message)))
 
-    def _answered(self, serial: int) -> Call:
-        call = self.open_calls.pop(serial, None)
+    def _open_call(self, serial: int) -> Call:
+        call = self.open_calls.get(serial)
         if call is None:
             raise ProtocolViolation(f"an answer to serial {serial}, which is not open")
-        if call.abandoned:
-            self._abandoned -= 1
         return call
 
+    def _answered(self, call: Call) -> None:
+        del self.open_calls[call.serial]
+        if call.abandoned:
+            self._abandoned -= 1
+
     def _oldest_open(self, message: type[Message]) -> Call:
-        for serial, call in self.open_calls.items():
+        for call in self.open_calls.values():
             if call.message._response is message:
-                return self._answered(serial)
+                return call
         raise ProtocolViolation(f"{message._name}: an answer, and no call of it is open")
 
     # Frames that are none of our messages
@@ -479,7 +484,8 @@ class Protocol:
             raise ProtocolViolation(f"error frame: {error}") from error
         if at + 9 + length != end:
             raise ProtocolViolation("error frame: its text does not end with it")
-        call = self._answered(serial)
+        call = self._open_call(serial)
+        self._answered(call)
         if not call.abandoned:
             failure = RemoteError.of(call.message._name, kind, text)
             self.inbox.append((Kind.FAILURE, call.message, call, (failure,), []))
@@ -503,9 +509,10 @@ class Protocol:
             raise ProtocolViolation(f"description frame: {error}") from error
         if at + 8 + length != end:
             raise ProtocolViolation("description frame: its text does not end with it")
-        call = self._answered(serial)
+        call = self._open_call(serial)
         if call.message is not Describe:
             raise ProtocolViolation(f"a description answers a call of {call.message._name}")
+        self._answered(call)
         if not call.abandoned:
             self.inbox.append((Kind.RESPONSE, Describe, call, (text,), []))
 

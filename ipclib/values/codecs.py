@@ -23,6 +23,8 @@ from ipclib.errors import ProtocolViolation
 from ipclib.file import File
 
 T = TypeVar("T")
+
+MAX_NUMBERS = 4 * 1024 * 1024
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -51,11 +53,12 @@ class Frame:
     this message, at most `max_copied`; `depth` the structs that contain themselves, around the current one.
     """
 
-    __slots__ = ("copied", "depth", "elements", "end", "fds", "files", "max_copied")
+    __slots__ = ("copied", "depth", "elements", "end", "fds", "files", "max_copied", "numbers")
 
     def __init__(self, max_copied: int = _MAX_COPIED) -> None:
         self.end = 0
         self.elements = 0
+        self.numbers = MAX_NUMBERS
         self.depth = 0
         self.copied = 0
         self.max_copied = max_copied
@@ -86,6 +89,12 @@ class Frame:
         self.elements -= elements
         if self.elements < 0:
             raise ProtocolViolation("more elements than max_elements allows")
+
+    def spend_numbers(self, count: int) -> None:
+        """Count fixed-width numbers likewise."""
+        self.numbers -= count
+        if self.numbers < 0:
+            raise ProtocolViolation("more numbers than max_numbers allows")
 
     def release(self) -> None:
         """Close what the message took."""
@@ -278,7 +287,8 @@ class Vector(Codec[list[T]]):
 
 
 class NumberVector(Codec[list[T]]):
-    """A list of fixed-width numbers, packed in one go; its elements cost no more than their bytes."""
+    """A list of fixed-width numbers, packed in one go. They do not count as elements, for they cost no time;
+    but each takes up to 36 bytes in Python, so that they have a bound of their own."""
 
     smallest = 4
 
@@ -302,7 +312,11 @@ class NumberVector(Codec[list[T]]):
         size = count * self._element.smallest
         if size > frame.end - at:
             raise ProtocolViolation(f"a count of {count} where {frame.end - at} bytes follow")
-        return list(struct.unpack_from(f"={count}{self._element.format}", data, at)), at + size
+        frame.spend_numbers(count)
+        # No tuple in between, as struct would make.
+        numbers = PackedArray(self._element.format)
+        numbers.frombytes(memoryview(data)[at : at + size])
+        return numbers.tolist(), at + size
 
     def python_types(self) -> frozenset[type]:
         return frozenset((list,))

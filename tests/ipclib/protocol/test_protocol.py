@@ -293,3 +293,11 @@ def test_what_came_before_a_violation_stays_in_order(clock: Any, ends: Ends) -> 
     posted, _files = ends.client.one_way(log, (1, "first"))
     ends.service.receive(_bytes(posted) + _bytes(frame) + struct.pack("=I", 3))
     assert [event[0] for event in ends.service.inbox] == [Kind.ONE_WAY, Kind.REQUEST, Kind.VIOLATION]
+
+
+def test_a_call_that_is_answered_wrongly_is_still_open_to_be_failed(clock: Any, ends: Ends) -> None:
+    call, _reply = ends.ask(clock.ClockServer.Held, 1)
+    response = clock.ClockServer.Nothing._response
+    ends.client.receive(_bytes(trailed_frame(response._key, b"", call.serial, response._signature)))
+    assert ends.client.inbox[-1][0] is Kind.VIOLATION
+    assert ends.client.open_calls == {call.serial: call}

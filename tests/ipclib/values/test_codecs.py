@@ -145,6 +145,18 @@ def test_nested_elements_count_against_one_budget_and_numbers_do_not() -> None:
     assert c.vector(c.u16).decode(numbers, 0, _frame(numbers, 0))[0] == list(range(1000))
 
 
+def test_numbers_have_a_budget_of_their_own() -> None:
+    codec = c.vector(c.vector(c.u16))
+    wire = codec.encode([[1] * 600, [2] * 400], [])
+    frame = _frame(wire)
+    frame.numbers = 1000
+    assert codec.decode(wire, 0, frame)[0] == [[1] * 600, [2] * 400]
+    frame = _frame(wire)
+    frame.numbers = 999
+    with pytest.raises(ProtocolViolation, match="max_numbers"):
+        codec.decode(wire, 0, frame)
+
+
 def test_a_repeated_key_is_refused() -> None:
     wire = struct.pack("=Iiiii", 2, 7, 1, 7, 2)
     with pytest.raises(ProtocolViolation, match="repeated"):
