@@ -17,7 +17,7 @@ _LONGEST_PATH = 107
 def socket_path(path: str) -> str:
     """`path` with `%sid` replaced by $IPC_SESSION_ID if that is set, else by the user's id. SocketPathError
     when the variable is no plain file name, or the path is longer than the 107 bytes that a socket's may
-    have."""
+    have, or holds a NUL."""
     if _SESSION_ID in path:
         path = path.replace(_SESSION_ID, _session_id())
     size = len(os.fsencode(path))
@@ -25,6 +25,8 @@ def socket_path(path: str) -> str:
         raise SocketPathError(
             f"a socket's path has 1 to {_LONGEST_PATH} bytes, this has {size}: shorten {path!r}"
         )
+    if "\0" in path:
+        raise SocketPathError(f"a socket's path is a file's and holds no NUL: take it out of {path!r}")
     return path
 
 

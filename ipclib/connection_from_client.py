@@ -1,15 +1,19 @@
-"""A service's end of one client's connection.
+"""A service's end of one client's connection, and who may be a client.
 
-Knows nothing of how clients are accepted; that is multi_server.py's business.
+Knows nothing of how clients get here; that is multi_server.py's and single_server.py's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection
+from typing import Protocol, TypeVar
 
 from corelib import LocalSocket
 from ipclib.connection import Connection
 from ipclib.limits import Limits
+
+C_co = TypeVar("C_co", bound="ConnectionFromClient", covariant=True)
 
 
 class ConnectionFromClient(Connection):
@@ -44,3 +48,14 @@ class ConnectionFromClient(Connection):
         if self._when_closed is not None:
             self._when_closed()
         super()._closed()
+
+
+class ConnectionFactory(Protocol[C_co]):
+    """What makes a client's connection: a ConnectionFromClient subclass, or a function around one."""
+
+    def __call__(self, socket: LocalSocket, client_id: int, *, limits: Limits | None) -> C_co: ...
+
+
+def admitted_uids(allowed: Collection[int] | None) -> frozenset[int]:
+    """Whose processes may be clients: root's and this user's, unless others are said."""
+    return frozenset({0, os.geteuid()} if allowed is None else allowed)

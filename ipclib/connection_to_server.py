@@ -1,39 +1,179 @@
-"""A client's end of a connection: finds the service, and waits rather than overrun it.
+"""A client's end of a connection: gets to its service or starts one of its own, and waits rather than
+overrun it.
 
-Knows nothing of how messages travel.
+Knows nothing of how messages travel, nor of how a service is looked for.
 """
 
 from __future__ import annotations
 
-import errno
+import logging
 import os
-import time
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from typing import Self
 
-from corelib import EventLoop, LocalSocket, WaitMode, session
+import attrs
+
+from corelib import LocalSocket, Process, Timer
+from corelib.process import Argument
+from ipclib import activation
 from ipclib.connection import Connection
 from ipclib.errors import ServiceUnavailable
 from ipclib.limits import Limits
+from ipclib.service_search import ServiceSearch, find_service
 
-_RETRY_NS = 20_000_000
-_NOT_THERE_YET = (errno.ENOENT, errno.ECONNREFUSED)
-# connect(2) fails with EAGAIN where the service's queue of clients is full, and would otherwise wait.
-_PATIENCE_IN_A_QUEUE = 5.0
+logger = logging.getLogger("ipclib")
 
 
 class ConnectionToServer(Connection):
     """The base of generated client ends."""
 
+    _search: ServiceSearch | None = None
+    """What finds the service again; None where its end is the connection's."""
+    _server: Process | None = None
+    _end_of_grace: Timer | None = None
+
     @classmethod
     def connect(
-        cls, path: str, *, patience: float = 0.0, limits: Limits | None = None, trailers: bool = True
+        cls,
+        path: str,
+        *,
+        patience: float = 0.0,
+        reconnect: bool = False,
+        limits: Limits | None = None,
+        trailers: bool = True,
     ) -> Self:
         """Connect to the service at a socket path, in which %sid is the session.
 
         While nobody listens there it is tried again for `patience` seconds, pumping the loop.
         Raises ServiceUnavailable when they are over.
+
+        With `reconnect` a service that ends later is looked for until it is there again. Open calls fail
+        with PeerDisconnected, as do all while it is away; posts are counted and dropped; then did_reconnect()
+        is called. The connection ends, with die(), by shutdown(), or when the service breaks the rules.
         """
-        return cls(_found_socket(session.socket_path(path), patience), limits=limits, trailers=trailers)
+        connection = cls(find_service(path, patience), limits=limits, trailers=trailers)
+        if reconnect:
+            connection._look_out(path)
+        return connection
+
+    @classmethod
+    def spawn(
+        cls,
+        arguments: Sequence[Argument],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        grace: float | None = 5.0,
+        limits: Limits | None = None,
+        trailers: bool = True,
+    ) -> Self:
+        """Start a service for this connection alone, a worker: a program and its arguments, which finds the
+        other end of a socket pair by take_over_accepted_client(). It gets fds 0 to 2 and that socket, and no
+        others; `env` in place of our environment.
+
+        Each ends with the other. A worker that ends, or crashes, ends the connection, as every peer does.
+        When the connection ends, by shutdown() or by our own end, the worker sees the end of the stream; one
+        that still runs `grace` seconds later is killed (None: never).
+
+        Raises ServiceUnavailable when the program cannot be started; corelib's UsageError for arguments that
+        are none.
+        """
+        ours, theirs = LocalSocket.pair()
+        with ExitStack() as on_failure:
+            on_failure.callback(ours.close)
+            with closing(theirs):
+                inherited = os.environ if env is None else env
+                environment = activation.handing_over(inherited, cls._calls.__name__, theirs.fileno())
+                server = _started(arguments, environment, cwd, theirs)
+            on_failure.callback(server.kill)
+            connection = cls(ours, limits=limits, trailers=trailers)
+            connection._own(server, grace)
+            on_failure.pop_all()
+        return connection
+
+    @property
+    def server(self) -> Process | None:
+        """The worker that spawn() started: its pid, its exit code, and `exited`, the promise of that. None
+        where connect() found a service."""
+        return self._server
+
+    def did_reconnect(self) -> None:
+        """Called after a service that was lost is found again. Override it to tell the new one what the old
+        one knew."""
+
+    def shutdown(self) -> None:
+        """Close the connection after sending what the socket still takes, and look for no other service.
+
+        Open calls fail with PeerDisconnected, and die() is called. Harmless when closed already.
+        """
+        search, self._search = self._search, None
+        if search is not None:
+            search.stop()
+            if not self._is_open:
+                self._closed()
+        super().shutdown()
+
+    def did_misbehave(self, reason: str) -> None:
+        """Drop a service that breaks the rules: logged once, and the connection is closed at once and for
+        good."""
+        if self._is_open:
+            self._search = None
+        super().did_misbehave(reason)
+
+    # A service that comes back
+
+    def _look_out(self, path: str) -> None:
+        self._search = ServiceSearch(path, self._found_again)
+        if not self._is_open:  # Lost while the constructor made a call.
+            self._search.start()
+
+    def _found_again(self, socket: LocalSocket) -> None:
+        self._attach(socket)
+        self._tell("did_reconnect")
+
+    def _closed(self) -> None:
+        if self._search is not None:
+            self._search.start()
+            return
+        self._let_go_of_server()
+        super()._closed()
+
+    # A service of our own
+
+    def _own(self, server: Process, grace: float | None) -> None:
+        self._server = server
+        # The kernel knows who made the pair of sockets: we did.
+        self._peer = attrs.evolve(self._peer, pid=server.pid)
+        if grace is not None:
+            self._end_of_grace = Timer.create_single_shot(grace * 1000, self._kill_server)
+        server.exited.when_resolved(self._server_exited)
+        if not self._is_open:
+            self._let_go_of_server()
+
+    def _server_exited(self, code: int) -> None:
+        """What it sent before is still handled; then the stream ends, even if a child of its own holds the
+        other end."""
+        if self._end_of_grace is not None:
+            self._end_of_grace.stop()
+        if code:
+            logger.warning("%s: the worker %s", type(self).__qualname__, _described(code))
+        if self._is_open:
+            with socket.fromfd(self._socket.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as same:
+                same.shutdown(socket.SHUT_RD)
+
+    def _let_go_of_server(self) -> None:
+        """It was told by the end of the stream; see that it heeds that."""
+        if self._end_of_grace is not None and self._server is not None and self._server.is_running:
+            self._end_of_grace.start()
+
+    def _kill_server(self) -> None:
+        if self._server is not None and self._server.kill():
+            logger.warning("%s: killed the worker, which outlived its grace", type(self).__qualname__)
+
+    # Posting too much
 
     def _on_full_outbox(self) -> None:
         """LibIPC's way to rate-limit its clients: who posts too much waits, and the loop goes on."""
@@ -42,31 +182,23 @@ class ConnectionToServer(Connection):
             self._loop.pump()
 
 
-def _found_socket(path: str, patience: float) -> LocalSocket:
-    started = time.monotonic_ns()
-    while True:
-        try:
-            return LocalSocket.connect(path)
-        except OSError as error:
-            patience_ns = int(_patience_with(error, patience) * 1e9)
-            now = time.monotonic_ns()
-            if now - started >= patience_ns:
-                raise _unavailable(path, error) from error
-        EventLoop.current().pump(WaitMode.WAIT_FOR_EVENTS, min(started + patience_ns, now + _RETRY_NS))
+def _started(
+    arguments: Sequence[Argument],
+    environment: Mapping[str, str],
+    cwd: str | os.PathLike[str] | None,
+    inherited: LocalSocket,
+) -> Process:
+    try:
+        return Process.spawn(arguments, env=environment, cwd=cwd, inherit_fds=[inherited])
+    except OSError as error:
+        place = "" if cwd is None else f" in {cwd!r}"
+        raise ServiceUnavailable(f"{arguments[0]!r} cannot be started{place}: {error.strerror}") from error
 
 
-def _patience_with(error: OSError, patience: float) -> float:
-    """How long to try in the face of an error, in seconds."""
-    if error.errno == errno.EAGAIN:
-        return max(patience, _PATIENCE_IN_A_QUEUE)
-    return patience if error.errno in _NOT_THERE_YET else 0.0
-
-
-def _unavailable(path: str, error: OSError) -> ServiceUnavailable:
-    if error.errno in _NOT_THERE_YET:
-        return ServiceUnavailable(
-            f"nobody listens at {path}; start the service, or wait for it with patience=SECONDS"
-        )
-    if error.errno == errno.EAGAIN:
-        return ServiceUnavailable(f"the service at {path} has accepted nobody for a while; it may be hanging")
-    return ServiceUnavailable(f"cannot connect to {path}: {os.strerror(error.errno or errno.EIO)}")
+def _described(code: int) -> str:
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

@@ -17,7 +17,15 @@ class PeerDisconnected(IPCError):
 
 
 class ServiceUnavailable(IPCError, ConnectionError):
-    """Nobody listens at the socket path, or not within the patience given."""
+    """Nobody listens at the socket path, or not within the patience given; or the worker does not start."""
+
+
+class TakeoverError(IPCError):
+    """What this process was started with is not the socket that it was to take over; the text says why."""
+
+
+class NothingToTakeOver(TakeoverError):
+    """This process was started without any socket: by hand, perhaps. A service may then make its own."""
 
 
 class CallTimeout(IPCError, TimeoutError):

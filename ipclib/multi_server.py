@@ -6,39 +6,35 @@ Owns the listening socket, the set of clients and the check of who they are.
 from __future__ import annotations
 
 import logging
-import os
+import socket
 import time
 from collections.abc import Callable, Collection
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Self, TypeVar
 
 from corelib import EventLoop, LocalServer, LocalSocket, WaitMode
-from ipclib.connection_from_client import ConnectionFromClient
+from corelib.turn.interrupts import calls_user_code
+from ipclib import activation
+from ipclib.connection_from_client import ConnectionFactory, ConnectionFromClient, admitted_uids
 from ipclib.limits import Limits
 
 logger = logging.getLogger("ipclib")
 
 C = TypeVar("C", bound=ConnectionFromClient)
-C_co = TypeVar("C_co", bound=ConnectionFromClient, covariant=True)
-
-
-class ConnectionFactory(Protocol[C_co]):
-    """What makes a client's connection: a ConnectionFromClient subclass, or a function around one."""
-
-    def __call__(self, socket: LocalSocket, client_id: int, *, limits: Limits | None) -> C_co: ...
 
 
 class MultiServer(Generic[C]):
-    """Serves many clients at one socket path."""
+    """Serves many clients at one socket."""
 
     def __init__(
         self,
         factory: ConnectionFactory[C],
-        path: str,
+        where: str | socket.socket,
         *,
         limits: Limits | None = None,
         allowed_uids: Collection[int] | None = None,
     ) -> None:
-        """Listen at a path, in which %sid is the session; a session's folders are made.
+        """Listen at a path, in which %sid is the session; a session's folders are made. Or take over a
+        socket that listens already, and leave its path to whoever made it.
 
         Only processes of `allowed_uids` may connect: by default root's and this user's. Raises
         corelib's errors when the path cannot be used, or a live server has it.
@@ -46,19 +42,43 @@ class MultiServer(Generic[C]):
         self.on_new_client: Callable[[C], None] | None = None
         self._factory = factory
         self._limits = limits or Limits()
-        self._allowed_uids = (
-            frozenset(allowed_uids) if allowed_uids is not None else frozenset({0, os.geteuid()})
-        )
+        self._allowed_uids = admitted_uids(allowed_uids)
         self._clients: dict[int, C] = {}
         self._next_client_id = 1
+        self._refused = 0
         self._refusal_logged_at = float("-inf")
         self._server = LocalServer(self._on_accept)
-        self._server.listen(path)
+        if isinstance(where, socket.socket):
+            self._server.take_over(where)
+        else:
+            self._server.listen(where)
+
+    @classmethod
+    def take_over(
+        cls,
+        factory: ConnectionFactory[C],
+        name: str | None = None,
+        *,
+        limits: Limits | None = None,
+        allowed_uids: Collection[int] | None = None,
+    ) -> Self:
+        """Serve at the listening socket that this process was started with: systemd's socket activation, or
+        SerenityOS's SystemServer.
+
+        `name` tells one of several: systemd's FileDescriptorName=, SystemServer's path. Raises TakeoverError
+        for what is not such a socket, and its NothingToTakeOver where this process was started without any.
+        """
+        return cls(factory, activation.take_listening(name), limits=limits, allowed_uids=allowed_uids)
 
     @property
     def clients(self) -> list[C]:
         """The connected clients, as of now."""
         return list(self._clients.values())
+
+    @property
+    def refused(self) -> int:
+        """How many clients were turned away: another user's, or over Limits.max_connections."""
+        return self._refused
 
     def close(self, drain: float = 0.0) -> None:
         """Stop listening and disconnect everybody.
@@ -73,6 +93,7 @@ class MultiServer(Generic[C]):
         for client in self.clients:
             client.shutdown()
 
+    @calls_user_code
     def _on_accept(self, socket: LocalSocket) -> None:
         if not self._admits(socket):
             socket.close()
@@ -80,27 +101,38 @@ class MultiServer(Generic[C]):
         client_id = self._next_client_id
         self._next_client_id += 1
         client = self._factory(socket, client_id, limits=self._limits)
+        if not client.is_open:  # It came and went while its constructor made a call.
+            return
         self._clients[client_id] = client
         client._when_closed = lambda: self._forget(client_id)
         if self.on_new_client is not None:
-            self.on_new_client(client)
+            self._introduce(client, self.on_new_client)
+
+    @calls_user_code
+    def _introduce(self, client: C, on_new_client: Callable[[C], None]) -> None:
+        try:
+            on_new_client(client)
+        except BaseException:
+            client.shutdown()  # Nobody can be relied on to know it.
+            raise
 
     def _admits(self, socket: LocalSocket) -> bool:
         uid = socket.peer_credentials().uid
         if uid not in self._allowed_uids:
-            self._log_refusal(f"a client of uid {uid}")
+            self._refuse(f"a client of uid {uid}")
             return False
         if len(self._clients) >= self._limits.max_connections:
-            self._log_refusal(f"a client over max_connections ({self._limits.max_connections})")
+            self._refuse(f"a client over max_connections ({self._limits.max_connections})")
             return False
         return True
 
-    def _log_refusal(self, whom: str) -> None:
-        """Once a second at most, so that a flood of connects is no flood of log."""
+    def _refuse(self, whom: str) -> None:
+        """Count it, and log it once a second at most: a flood of connects is no flood of log."""
+        self._refused += 1
         now = time.monotonic()
         if now - self._refusal_logged_at >= 1.0:
             self._refusal_logged_at = now
-            logger.warning("refused %s", whom)
+            logger.warning("refused %s (%d refused so far)", whom, self._refused)
 
     def _forget(self, client_id: int) -> None:
         self._clients.pop(client_id, None)

@@ -1,43 +1,35 @@
-"""Owns a listening Unix socket and its place in the file system: who may reach it, and whose leftovers may
-go. Knows no loop.
+"""Owns listening Unix sockets: one's place in the file system, who may reach it, and whose leftovers may go;
+or none of that, where another process made it. Knows no loop.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import stat
 import weakref
 
 from corelib import session
-from corelib.errors import AddressInUse, SocketPathError
+from corelib.errors import AddressInUse, SocketPathError, UsageError
 from corelib.sockets.local_socket import LocalSocket
 from corelib.sockets.path_lock import PathLock
 
 # The kernel cuts it to net.core.somaxconn.
 _BACKLOG = 4096
+# Of connect(2), from a server that is there: so many clients wait that there is no room for another; it
+# serves no streams but datagrams.
+_LIVES_ON = frozenset({errno.EAGAIN, errno.EPROTOTYPE})
 
 
-class ListeningSocket:
-    """Listens at a path from its making to close(), to its last reference or to the interpreter's orderly
-    end; non-blocking."""
+class UnixListener:
+    """What both kinds have in common; non-blocking."""
 
-    __slots__ = ("__weakref__", "_lock", "_socket", "_stop", "path")
+    __slots__ = ("__weakref__", "_socket", "path")
 
-    def __init__(self, path: str) -> None:
-        """`%sid` and the folders are as in session.py. AddressInUse when a server lives there, which is left
-        alone; SocketPathError for a path or folder that will not do."""
-        session.prepare_folder(path)
-        self.path = session.socket_path(path)
-        self._lock = PathLock(self.path)
-        try:
-            _clear_the_way(self.path)
-            self._socket = _bind(self.path)
-        except BaseException:
-            self._lock.release()
-            raise
-        self._stop = weakref.finalize(self, _remove, self.path, os.lstat(self.path), self._socket, self._lock)
+    path: str
+    _socket: socket.socket
 
     def fileno(self) -> int:
         """Readable when a client waits; -1 after close()."""
@@ -52,18 +44,72 @@ class ListeningSocket:
             return None
 
     def close(self) -> None:
+        """Stop listening; twice is fine."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Close our copies of the fds without a word: in a forked child, whose parent listens on."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return repr(self.path)
+
+
+class ListeningSocket(UnixListener):
+    """Listens at a path from its making to close(), to its last reference or to the interpreter's orderly
+    end."""
+
+    __slots__ = ("_lock", "_stop")
+
+    def __init__(self, path: str) -> None:
+        """`%sid` and the folders are as in session.py. AddressInUse when a server lives there, which is left
+        alone; SocketPathError for a path or folder that will not do."""
+        self.path = session.socket_path(path)
+        session.prepare_folder(path)
+        self._lock = PathLock(self.path)
+        try:
+            _clear_the_way(self.path)
+            self._socket = _bind(self.path)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._stop = weakref.finalize(self, _remove, self.path, os.lstat(self.path), self._socket, self._lock)
+
+    def close(self) -> None:
         """Stop listening, and remove the socket from the path if it is still ours; twice is fine. Who waits
         is refused."""
         self._stop()
 
     def abandon(self) -> None:
-        """Close our copies of the fds without a word: in a forked child, whose parent listens on."""
         if self._stop.detach() is not None:
             self._socket.close()
             self._lock.abandon()
 
-    def __str__(self) -> str:
-        return repr(self.path)
+
+class InheritedSocket(UnixListener):
+    """Listens where the process that made the socket put it. The path and what is left there are that
+    process's business, and so are the clients that wait when this one stops."""
+
+    __slots__ = ()
+
+    def __init__(self, listening: socket.socket) -> None:
+        """Take over a listening socket. UsageError, and it stays the caller's, when it is no Unix stream
+        socket that listens."""
+        if listening.family != socket.AF_UNIX or listening.type != socket.SOCK_STREAM:
+            raise UsageError(f"no clients come to {listening!r}: it is no Unix stream socket")
+        if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise UsageError(f"no clients come to {listening!r}: it does not listen")
+        # The name of an abstract socket is bytes.
+        self.path = os.fsdecode(listening.getsockname())
+        self._socket = socket.socket(fileno=listening.detach())
+        self._socket.setblocking(False)
+        self._socket.set_inheritable(False)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def abandon(self) -> None:
+        self._socket.close()
 
 
 def _remove(path: str, ours: os.stat_result, listening: socket.socket, lock: PathLock) -> None:
@@ -85,7 +131,12 @@ def _clear_the_way(path: str) -> None:
         raise SocketPathError(f"{path!r} is in the way, and no socket: remove it, or choose another path")
     if _somebody_listens(path):
         raise AddressInUse(f"{path!r} is served already: stop that server, or choose another path")
-    os.unlink(path)
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise SocketPathError(
+            f"the socket that another server left at {path!r} cannot be removed: {error.strerror}"
+        ) from error
 
 
 def _somebody_listens(path: str) -> bool:
@@ -94,8 +145,12 @@ def _somebody_listens(path: str) -> bool:
             probe.connect(path)
         except ConnectionRefusedError:
             return False
-        except BlockingIOError:
-            return True  # So many clients wait that there is no room for another.
+        except OSError as error:
+            if error.errno in _LIVES_ON:
+                return True
+            raise SocketPathError(
+                f"{path!r} is in the way, and whose socket it is cannot be told: {error.strerror}"
+            ) from error
     return True
 
 

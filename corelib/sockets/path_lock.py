@@ -5,6 +5,7 @@ Knows files, no sockets.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -22,8 +23,14 @@ class PathLock:
         """AddressInUse when another server holds it; SocketPathError when it cannot be made."""
         self._path = f"{path}.lock"
         self._fd = self._acquire(path)
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            self.release()
+            raise SocketPathError(
+                f"the lock file {self._path!r} cannot be written: {error.strerror}"
+            ) from error
 
     def release(self) -> None:
         """Remove the file and let go of it."""
@@ -54,11 +61,12 @@ class PathLock:
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise SocketPathError(
-                f"the lock file {self._path!r} cannot be opened: {error.strerror}"
-            ) from error
+            # O_NOFOLLOW's error speaks of "too many levels" of links.
+            reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+            raise SocketPathError(f"the lock file {self._path!r} cannot be opened: {reason}") from error
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        # A second link would make us write into a file that has another place, and another use.
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink > 1:
             os.close(fd)
             raise SocketPathError(f"{self._path!r} is in the way, and no lock file of ours: have it removed")
         return fd

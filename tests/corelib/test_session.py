@@ -44,6 +44,12 @@ def test_the_longest_path() -> None:
             session.socket_path(path)
 
 
+def test_no_path_holds_a_nul() -> None:
+    for path in ("\0abstract", "/tmp/clock\0"):
+        with pytest.raises(SocketPathError, match="NUL"):
+            session.socket_path(path)
+
+
 def test_folders_are_made_with_their_modes_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:

@@ -12,7 +12,11 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("interface", "module"), [("demos/config/ConfigServer.ipc", "demos/config/config_ipc.py")]
+    ("interface", "module"),
+    [
+        ("demos/config/ConfigServer.ipc", "demos/config/config_ipc.py"),
+        ("demos/decoder/Decoder.ipc", "demos/decoder/decoder_ipc.py"),
+    ],
 )
 def test_generated_module_is_fresh(interface: str, module: str) -> None:
     command = [sys.executable, "-m", "ipcc", interface]

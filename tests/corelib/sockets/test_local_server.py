@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -186,6 +188,63 @@ def test_closing_leaves_anothers_socket(loop: EventLoop, path: str) -> None:
 def test_the_longest_path(loop: EventLoop, tmp_path: Path) -> None:
     with pytest.raises(SocketPathError, match="107 bytes"):
         LocalServer().listen(str(tmp_path / ("x" * 107)))
+
+
+def test_a_socket_of_another_process_is_taken_over_and_left_at_its_path(loop: EventLoop, path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as made_elsewhere:
+        made_elsewhere.bind(path)
+        made_elsewhere.listen()
+        for _ in range(2):
+            server = LocalServer()
+            server.take_over(made_elsewhere.dup())
+            assert server.path == path
+            connect_and_accept(loop, server)
+            with pytest.raises(UsageError, match="listens at"):
+                server.take_over(made_elsewhere)
+            server.close()
+            assert os.listdir(os.path.dirname(path)) == ["clock"]
+        LocalSocket.connect(path).close()
+
+
+def test_what_does_not_listen_is_not_taken_over(loop: EventLoop, path: str) -> None:
+    with (
+        socket.socket(socket.AF_INET) as inet,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as packets,
+        socket.socket(socket.AF_UNIX) as idle,
+    ):
+        for each, reason in ((inet, "no Unix stream"), (packets, "no Unix stream"), (idle, "not listen")):
+            server = LocalServer()
+            with pytest.raises(UsageError, match=reason):
+                server.take_over(each)
+            assert each.fileno() >= 0, "it stays its owner's"
+            assert server.path is None
+
+
+def test_a_forked_child_leaves_what_was_taken_over(
+    loop: EventLoop, path: str, forked: Callable[[Callable[[], object]], object]
+) -> None:
+    with socket.socket(socket.AF_UNIX) as made_elsewhere:
+        made_elsewhere.bind(path)
+        made_elsewhere.listen()
+        server = LocalServer()
+        server.take_over(made_elsewhere.dup())
+        assert forked(server.close) == 0
+        connect_and_accept(loop, server)
+        server.close()
+
+
+def test_the_disk_is_full(loop: EventLoop, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        with pytest.raises(SocketPathError, match="cannot be written: No space"):
+            LocalServer().listen(path)
+    assert os.listdir(os.path.dirname(path)) == []
+    server = LocalServer()
+    server.listen(path)
+    server.close()
 
 
 def test_clients_wait_while_nobody_accepts(loop: EventLoop, path: str) -> None:

@@ -1,0 +1,71 @@
+"""The worker: gives up the rights that it does not need, then decodes what its one client sends.
+
+Knows the client as the other end of a socket, nothing else of it.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+from corelib import EventLoop
+from demos.decoder.decoder_ipc import ConnectionFromClient
+from demos.decoder.pictures import decoded
+from ipclib import AnonymousBuffer, HandlerError
+from ipclib.gfx import ShareableBitmap
+from ipclib.single_server import take_over_accepted_client
+
+_MIB = 1024 * 1024
+_MEMORY = 192 * _MIB
+_LARGEST_BITMAP = 16 * _MIB
+_CPU_SECONDS = 2
+_DESCRIPTORS = 16
+_OPAQUE = 255
+
+
+class Decoder(ConnectionFromClient):
+    """Serves the app that started this process."""
+
+    def decode(self, file: AnonymousBuffer) -> ShareableBitmap | None:
+        try:
+            with file:
+                picture = decoded(bytes(file.data))
+            return None if picture is None else _bitmap(*picture)
+        except (MemoryError, OSError):
+            raise HandlerError("the picture takes more memory than a decoder gets") from None
+
+
+def _bitmap(width: int, height: int, grey: bytes) -> ShareableBitmap:
+    bitmap = ShareableBitmap.create(width, height)
+    pixels = bitmap.pixels
+    for channel in range(3):
+        pixels[channel::4] = grey
+    pixels[3::4] = bytes([_OPAQUE]) * len(grey)
+    return bitmap
+
+
+def drop_rights() -> None:
+    """Bound what a decoder that was taken in by its input can do; a process cannot raise these again."""
+    bounds = {
+        resource.RLIMIT_AS: _MEMORY,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: _LARGEST_BITMAP,  # Of files, and of the shared memory that it makes.
+        resource.RLIMIT_NOFILE: _DESCRIPTORS,
+        resource.RLIMIT_NPROC: 0,  # No new processes and threads, unless it is root's.
+    }
+    for bound, value in bounds.items():
+        resource.setrlimit(bound, (value, value))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = int(usage.ru_utime + usage.ru_stime) + _CPU_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU, which tells the cause; then SIGKILL.
+
+
+def main() -> int:
+    with EventLoop() as loop:
+        take_over_accepted_client(Decoder)
+        drop_rights()
+        return loop.exec()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
