@@ -280,17 +280,19 @@ class _Emitter:
         parameters = f"{self._signature(message.inputs, 'self', accepted=True)}, {waiting}"
         self._method(message.python, parameters, self._result(message), message)
         arguments = f"{endpoint.python}.{message.class_name}, {_values(message)}, timeout, wait"
-        self._write(2, f"return self._call({arguments})")
+        self._write(2, f"return self._link.call({arguments})")
 
     def _async_call(self, endpoint: Endpoint, message: Message) -> None:
         parameters = self._signature(message.inputs, "self", accepted=True)
         self._method(message.async_python, parameters, f"_ipc.Promise[{self._result(message)}]", message)
-        self._write(2, f"return self._call_async({endpoint.python}.{message.class_name}, {_values(message)})")
+        self._write(
+            2, f"return self._link.call_async({endpoint.python}.{message.class_name}, {_values(message)})"
+        )
 
     def _post(self, endpoint: Endpoint, message: Message) -> None:
         parameters = self._signature(message.inputs, "self", accepted=True)
         self._method(message.async_python, parameters, "None", message)
-        self._write(2, f"self._post({endpoint.python}.{message.class_name}, {_values(message)})")
+        self._write(2, f"self._link.post({endpoint.python}.{message.class_name}, {_values(message)})")
 
     def _stub(self, endpoint: Endpoint) -> None:
         head = f"class {endpoint.stub}(_ipc.Stub):"

@@ -7,7 +7,7 @@ registered, for types of a program's own; outbox, connection and its two ends, m
 
 from corelib import AnonymousBuffer, PeerCredentials, Promise
 from ipclib import gfx
-from ipclib.connection import Connection, Counters, Wait
+from ipclib.connection import Connection, Counters
 from ipclib.connection_from_client import ConnectionFromClient
 from ipclib.connection_to_server import ConnectionToServer
 from ipclib.errors import (
@@ -18,18 +18,22 @@ from ipclib.errors import (
     HandlerError,
     IPCError,
     MessageTooLarge,
+    NothingToTakeOver,
     PeerDisconnected,
     ProtocolViolation,
     RemoteError,
     SchemaMismatch,
     ServiceUnavailable,
+    TakeoverError,
     UnknownMessage,
     WrongThread,
 )
 from ipclib.file import File
 from ipclib.limits import Limits
+from ipclib.link import Wait
 from ipclib.multi_server import MultiServer
 from ipclib.rate import Rate
+from ipclib.single_server import take_over_accepted_client
 from ipclib.values.annotations import (
     double,
     float_,
@@ -75,6 +79,7 @@ __all__ = [
     "Limits",
     "MessageTooLarge",
     "MultiServer",
+    "NothingToTakeOver",
     "OpenMode",
     "Origin",
     "PeerCredentials",
@@ -87,6 +92,7 @@ __all__ = [
     "RemoteError",
     "SchemaMismatch",
     "ServiceUnavailable",
+    "TakeoverError",
     "UnixDateTime",
     "UnknownMessage",
     "Wait",
@@ -101,6 +107,7 @@ __all__ = [
     "i64",
     "ipc_type",
     "size_t",
+    "take_over_accepted_client",
     "u8",
     "u16",
     "u32",

@@ -6,7 +6,7 @@ Knows nothing of how clients get here; that is multi_server.py's and single_serv
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Protocol, TypeVar
 
 from corelib import LocalSocket
@@ -17,37 +17,17 @@ C_co = TypeVar("C_co", bound="ConnectionFromClient", covariant=True)
 
 
 class ConnectionFromClient(Connection):
-    """The base of generated service ends: one object for each client."""
+    """The base of generated service ends: one object for each client. A client that does not read is
+    dropped, not waited for."""
 
     def __init__(
         self, socket: LocalSocket, client_id: int = 0, *, limits: Limits | None = None, trailers: bool = True
     ) -> None:
         """Serve the client at the other end of a connected socket."""
         super().__init__(socket, limits=limits, trailers=trailers)
-        self._client_id = client_id
-        self._when_closed: Callable[[], None] | None = None
-
-    @property
-    def client_id(self) -> int:
+        self._link.waits_for_slow_peer = False
+        self.client_id = client_id
         """A number that the server gave this client and gives no other."""
-        return self._client_id
-
-    def _on_full_outbox(self) -> None:
-        """A service never waits for a client that does not read."""
-        self._flush()
-        if self._outbox.size > self._limits.max_send_queue:
-            self.did_misbehave(f"it does not read: {self._outbox.size} bytes wait for it (max_send_queue)")
-
-    def _on_stuck_outbox(self) -> None:
-        """Nor does it keep what nobody fetches."""
-        self.did_misbehave(
-            f"it reads nothing of the {self._outbox.size} bytes that wait for it (frame_timeout)"
-        )
-
-    def _closed(self) -> None:
-        if self._when_closed is not None:
-            self._when_closed()
-        super()._closed()
 
 
 class ConnectionFactory(Protocol[C_co]):

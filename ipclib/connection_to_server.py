@@ -6,25 +6,21 @@ Knows nothing of how messages travel, nor of how a service is looked for.
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import Self
 
 import attrs
 
-from corelib import LocalSocket, Process, Timer
+from corelib import LocalSocket, Process
 from corelib.process import Argument
 from ipclib import activation
 from ipclib.connection import Connection
 from ipclib.errors import ServiceUnavailable
 from ipclib.limits import Limits
 from ipclib.service_search import ServiceSearch, find_service
-
-logger = logging.getLogger("ipclib")
+from ipclib.worker import Worker
 
 
 class ConnectionToServer(Connection):
@@ -32,8 +28,7 @@ class ConnectionToServer(Connection):
 
     _search: ServiceSearch | None = None
     """What finds the service again; None where its end is the connection's."""
-    _server: Process | None = None
-    _end_of_grace: Timer | None = None
+    _worker: Worker | None = None
 
     @classmethod
     def connect(
@@ -86,11 +81,11 @@ class ConnectionToServer(Connection):
             on_failure.callback(ours.close)
             with closing(theirs):
                 inherited = os.environ if env is None else env
-                environment = activation.handing_over(inherited, cls._calls.__name__, theirs.fileno())
+                environment = activation.handing_over(inherited, cls._ends.calls.__name__, theirs.fileno())
                 server = _started(arguments, environment, cwd, theirs)
             on_failure.callback(server.kill)
             connection = cls(ours, limits=limits, trailers=trailers)
-            connection._own(server, grace)
+            connection._own(Worker(server, grace, cls.__qualname__))
             on_failure.pop_all()
         return connection
 
@@ -98,7 +93,7 @@ class ConnectionToServer(Connection):
     def server(self) -> Process | None:
         """The worker that spawn() started: its pid, its exit code, and `exited`, the promise of that. None
         where connect() found a service."""
-        return self._server
+        return None if self._worker is None else self._worker.process
 
     def did_reconnect(self) -> None:
         """Called after a service that was lost is found again. Override it to tell the new one what the old
@@ -109,77 +104,57 @@ class ConnectionToServer(Connection):
 
         Open calls fail with PeerDisconnected, and die() is called. Harmless when closed already.
         """
-        search, self._search = self._search, None
-        if search is not None:
-            search.stop()
-            if not self._is_open:
-                self._closed()
+        if self._stop_search() and not self.is_open:
+            self._link.die()
         super().shutdown()
 
     def did_misbehave(self, reason: str) -> None:
         """Drop a service that breaks the rules: logged once, and the connection is closed at once and for
         good."""
-        if self._is_open:
-            self._search = None
+        if self.is_open:
+            self._stop_search()
         super().did_misbehave(reason)
 
     # A service that comes back
 
     def _look_out(self, path: str) -> None:
         self._search = ServiceSearch(path, self._found_again)
-        if not self._is_open:  # Lost while the constructor made a call.
+        self._link.when_closed = self._search.start
+        if not self.is_open:  # Lost while the constructor made a call.
             self._search.start()
 
     def _found_again(self, socket: LocalSocket) -> None:
-        self._attach(socket)
-        self._tell("did_reconnect")
+        assert self._search is not None
+        self._link = self._link.renewed(socket)
+        self._link.when_closed = self._search.start
+        self._link.tell("did_reconnect")
 
-    def _closed(self) -> None:
-        if self._search is not None:
-            self._search.start()
-            return
-        self._let_go_of_server()
-        super()._closed()
+    def _stop_search(self) -> bool:
+        search, self._search = self._search, None
+        if search is None:
+            return False
+        search.stop()
+        self._link.when_closed = self._link.die
+        return True
 
     # A service of our own
 
-    def _own(self, server: Process, grace: float | None) -> None:
-        self._server = server
+    def _own(self, worker: Worker) -> None:
+        self._worker = worker
         # The kernel knows who made the pair of sockets: we did.
-        self._peer = attrs.evolve(self._peer, pid=server.pid)
-        if grace is not None:
-            self._end_of_grace = Timer.create_single_shot(grace * 1000, self._kill_server)
-        server.exited.when_resolved(self._server_exited)
-        if not self._is_open:
-            self._let_go_of_server()
+        self._link.peer = attrs.evolve(self._link.peer, pid=worker.process.pid)
+        self._link.when_closed = self._lose_worker
+        worker.process.exited.when_resolved(self._on_worker_exit)
+        if not self.is_open:
+            worker.let_go()
 
-    def _server_exited(self, code: int) -> None:
-        """What it sent before is still handled; then the stream ends, even if a child of its own holds the
-        other end."""
-        if self._end_of_grace is not None:
-            self._end_of_grace.stop()
-        if code:
-            logger.warning("%s: the worker %s", type(self).__qualname__, _described(code))
-        if self._is_open:
-            with socket.fromfd(self._socket.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as same:
-                same.shutdown(socket.SHUT_RD)
+    def _on_worker_exit(self, _code: int) -> None:
+        self._link.end_input()
 
-    def _let_go_of_server(self) -> None:
-        """It was told by the end of the stream; see that it heeds that."""
-        if self._end_of_grace is not None and self._server is not None and self._server.is_running:
-            self._end_of_grace.start()
-
-    def _kill_server(self) -> None:
-        if self._server is not None and self._server.kill():
-            logger.warning("%s: killed the worker, which outlived its grace", type(self).__qualname__)
-
-    # Posting too much
-
-    def _on_full_outbox(self) -> None:
-        """LibIPC's way to rate-limit its clients: who posts too much waits, and the loop goes on."""
-        while self._outbox.size > self._limits.max_send_queue and self._is_open:
-            self._flush()
-            self._loop.pump()
+    def _lose_worker(self) -> None:
+        assert self._worker is not None
+        self._worker.let_go()
+        self._link.die()
 
 
 def _started(
@@ -193,12 +168,3 @@ def _started(
     except OSError as error:
         place = "" if cwd is None else f" in {cwd!r}"
         raise ServiceUnavailable(f"{arguments[0]!r} cannot be started{place}: {error.strerror}") from error
-
-
-def _described(code: int) -> str:
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"

@@ -5,11 +5,13 @@ Owns nothing: it is the one list of what generated code may use.
 
 from corelib import AnonymousBuffer, Promise
 from ipclib import gfx
-from ipclib.connection import Answer, Proxy, Stub, Unhandled, Wait
+from ipclib.connection import Proxy, Stub
 from ipclib.connection_from_client import ConnectionFromClient
 from ipclib.connection_to_server import ConnectionToServer
 from ipclib.file import File
+from ipclib.link import Wait
 from ipclib.protocol.message import Endpoint, OneWay, Request, Response
+from ipclib.serving import Answer, Unhandled
 from ipclib.values.codecs import (
     BOOLEANS,
     Buffer,

@@ -9,6 +9,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Generic, Self, TypeVar
 
 from corelib import EventLoop, LocalServer, LocalSocket, WaitMode
@@ -88,7 +89,7 @@ class MultiServer(Generic[C]):
         """
         self._server.close()
         deadline = time.monotonic_ns() + int(drain * 1e9)
-        while any(client._is_busy for client in self.clients) and time.monotonic_ns() < deadline:
+        while any(client._link.is_busy for client in self.clients) and time.monotonic_ns() < deadline:
             EventLoop.current().pump(WaitMode.WAIT_FOR_EVENTS, deadline)
         for client in self.clients:
             client.shutdown()
@@ -104,7 +105,7 @@ class MultiServer(Generic[C]):
         if not client.is_open:  # It came and went while its constructor made a call.
             return
         self._clients[client_id] = client
-        client._when_closed = lambda: self._forget(client_id)
+        client._link.when_closed = partial(self._forget, client_id, client._link.when_closed)
         if self.on_new_client is not None:
             self._introduce(client, self.on_new_client)
 
@@ -134,5 +135,6 @@ class MultiServer(Generic[C]):
             self._refusal_logged_at = now
             logger.warning("refused %s (%d refused so far)", whom, self._refused)
 
-    def _forget(self, client_id: int) -> None:
+    def _forget(self, client_id: int, die: Callable[[], None]) -> None:
         self._clients.pop(client_id, None)
+        die()

@@ -5,7 +5,8 @@ Owns the take-over and the process's end with its client; how the socket is foun
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import TypeVar
 
 from corelib import EventLoop, LocalSocket
@@ -40,7 +41,13 @@ def take_over_accepted_client(
         socket.close()
         raise TakeoverError(f"the client is a process of uid {uid}, which is not one of allowed_uids")
     client = factory(socket, _ONLY_CLIENT, limits=limits)
-    client._when_closed = loop.quit
-    if not client.is_open:
+    if client.is_open:
+        client._link.when_closed = partial(_end, client._link.when_closed, loop)
+    else:
         loop.quit()
     return client
+
+
+def _end(die: Callable[[], None], loop: EventLoop) -> None:
+    loop.quit()
+    die()

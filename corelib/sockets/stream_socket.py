@@ -70,6 +70,10 @@ class StreamSocket:
         """Tell the peer that nothing more comes; it reads what was sent, then the end of file."""
         self._socket.shutdown(socket.SHUT_WR)
 
+    def shutdown_read(self) -> None:
+        """Take nothing more from the peer: what it sent before is read, then the end of file."""
+        self._socket.shutdown(socket.SHUT_RD)
+
     def send(self, data: Buffer) -> int:
         """Hand bytes to the kernel; how many it took, 0 when its buffer is full."""
         try:

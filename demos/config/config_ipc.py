@@ -1286,49 +1286,49 @@ class ConfigServerProxy(_ipc.Proxy):
         self, domains: list[str], *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> None:
         """Name the domains that this client may touch: once, and before it touches any."""
-        return self._call(ConfigServer.PledgeDomains, (domains,), timeout, wait)
+        return self._link.call(ConfigServer.PledgeDomains, (domains,), timeout, wait)
 
     def async_pledge_domains(self, domains: list[str]) -> _ipc.Promise[None]:
         """Name the domains that this client may touch: once, and before it touches any."""
-        return self._call_async(ConfigServer.PledgeDomains, (domains,))
+        return self._link.call_async(ConfigServer.PledgeDomains, (domains,))
 
     def monitor_domain(
         self, domain: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> None:
         """Ask to be told of what other clients change in a domain."""
-        return self._call(ConfigServer.MonitorDomain, (domain,), timeout, wait)
+        return self._link.call(ConfigServer.MonitorDomain, (domain,), timeout, wait)
 
     def async_monitor_domain(self, domain: str) -> _ipc.Promise[None]:
         """Ask to be told of what other clients change in a domain."""
-        return self._call_async(ConfigServer.MonitorDomain, (domain,))
+        return self._link.call_async(ConfigServer.MonitorDomain, (domain,))
 
     def list_domains(self, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> list[str]:
         """Name the domains that have settings. Needs no pledge: it tells no setting."""
-        return self._call(ConfigServer.ListDomains, (), timeout, wait)
+        return self._link.call(ConfigServer.ListDomains, (), timeout, wait)
 
     def async_list_domains(self) -> _ipc.Promise[list[str]]:
         """Name the domains that have settings. Needs no pledge: it tells no setting."""
-        return self._call_async(ConfigServer.ListDomains, ())
+        return self._link.call_async(ConfigServer.ListDomains, ())
 
     def list_config_groups(
         self, domain: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> list[str]:
         """Name the groups of a domain, in the order of its file."""
-        return self._call(ConfigServer.ListConfigGroups, (domain,), timeout, wait)
+        return self._link.call(ConfigServer.ListConfigGroups, (domain,), timeout, wait)
 
     def async_list_config_groups(self, domain: str) -> _ipc.Promise[list[str]]:
         """Name the groups of a domain, in the order of its file."""
-        return self._call_async(ConfigServer.ListConfigGroups, (domain,))
+        return self._link.call_async(ConfigServer.ListConfigGroups, (domain,))
 
     def list_config_keys(
         self, domain: str, group: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> list[str]:
         """Name the keys of a group, in the order of its file."""
-        return self._call(ConfigServer.ListConfigKeys, (domain, group), timeout, wait)
+        return self._link.call(ConfigServer.ListConfigKeys, (domain, group), timeout, wait)
 
     def async_list_config_keys(self, domain: str, group: str) -> _ipc.Promise[list[str]]:
         """Name the keys of a group, in the order of its file."""
-        return self._call_async(ConfigServer.ListConfigKeys, (domain, group))
+        return self._link.call_async(ConfigServer.ListConfigKeys, (domain, group))
 
     def read_string_value(
         self,
@@ -1340,11 +1340,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> str | None:
         """Nothing if there is no such setting."""
-        return self._call(ConfigServer.ReadStringValue, (domain, group, key), timeout, wait)
+        return self._link.call(ConfigServer.ReadStringValue, (domain, group, key), timeout, wait)
 
     def async_read_string_value(self, domain: str, group: str, key: str) -> _ipc.Promise[str | None]:
         """Nothing if there is no such setting."""
-        return self._call_async(ConfigServer.ReadStringValue, (domain, group, key))
+        return self._link.call_async(ConfigServer.ReadStringValue, (domain, group, key))
 
     def read_i32_value(
         self,
@@ -1356,11 +1356,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> int | None:
         """Nothing if there is no such setting, or it is not an i32."""
-        return self._call(ConfigServer.ReadI32Value, (domain, group, key), timeout, wait)
+        return self._link.call(ConfigServer.ReadI32Value, (domain, group, key), timeout, wait)
 
     def async_read_i32_value(self, domain: str, group: str, key: str) -> _ipc.Promise[int | None]:
         """Nothing if there is no such setting, or it is not an i32."""
-        return self._call_async(ConfigServer.ReadI32Value, (domain, group, key))
+        return self._link.call_async(ConfigServer.ReadI32Value, (domain, group, key))
 
     def read_u32_value(
         self,
@@ -1372,11 +1372,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> int | None:
         """Nothing if there is no such setting, or it is not a u32."""
-        return self._call(ConfigServer.ReadU32Value, (domain, group, key), timeout, wait)
+        return self._link.call(ConfigServer.ReadU32Value, (domain, group, key), timeout, wait)
 
     def async_read_u32_value(self, domain: str, group: str, key: str) -> _ipc.Promise[int | None]:
         """Nothing if there is no such setting, or it is not a u32."""
-        return self._call_async(ConfigServer.ReadU32Value, (domain, group, key))
+        return self._link.call_async(ConfigServer.ReadU32Value, (domain, group, key))
 
     def read_bool_value(
         self,
@@ -1388,11 +1388,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> bool | None:
         """Nothing if there is no such setting, or it is neither true nor false."""
-        return self._call(ConfigServer.ReadBoolValue, (domain, group, key), timeout, wait)
+        return self._link.call(ConfigServer.ReadBoolValue, (domain, group, key), timeout, wait)
 
     def async_read_bool_value(self, domain: str, group: str, key: str) -> _ipc.Promise[bool | None]:
         """Nothing if there is no such setting, or it is neither true nor false."""
-        return self._call_async(ConfigServer.ReadBoolValue, (domain, group, key))
+        return self._link.call_async(ConfigServer.ReadBoolValue, (domain, group, key))
 
     def write_string_value(
         self,
@@ -1405,11 +1405,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> None:
         """write_string_value(String domain, String group, String key, String value) => ()"""
-        return self._call(ConfigServer.WriteStringValue, (domain, group, key, value), timeout, wait)
+        return self._link.call(ConfigServer.WriteStringValue, (domain, group, key, value), timeout, wait)
 
     def async_write_string_value(self, domain: str, group: str, key: str, value: str) -> _ipc.Promise[None]:
         """write_string_value(String domain, String group, String key, String value) => ()"""
-        return self._call_async(ConfigServer.WriteStringValue, (domain, group, key, value))
+        return self._link.call_async(ConfigServer.WriteStringValue, (domain, group, key, value))
 
     def write_i32_value(
         self,
@@ -1422,11 +1422,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> None:
         """write_i32_value(String domain, String group, String key, i32 value) => ()"""
-        return self._call(ConfigServer.WriteI32Value, (domain, group, key, value), timeout, wait)
+        return self._link.call(ConfigServer.WriteI32Value, (domain, group, key, value), timeout, wait)
 
     def async_write_i32_value(self, domain: str, group: str, key: str, value: int) -> _ipc.Promise[None]:
         """write_i32_value(String domain, String group, String key, i32 value) => ()"""
-        return self._call_async(ConfigServer.WriteI32Value, (domain, group, key, value))
+        return self._link.call_async(ConfigServer.WriteI32Value, (domain, group, key, value))
 
     def write_u32_value(
         self,
@@ -1439,11 +1439,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> None:
         """write_u32_value(String domain, String group, String key, u32 value) => ()"""
-        return self._call(ConfigServer.WriteU32Value, (domain, group, key, value), timeout, wait)
+        return self._link.call(ConfigServer.WriteU32Value, (domain, group, key, value), timeout, wait)
 
     def async_write_u32_value(self, domain: str, group: str, key: str, value: int) -> _ipc.Promise[None]:
         """write_u32_value(String domain, String group, String key, u32 value) => ()"""
-        return self._call_async(ConfigServer.WriteU32Value, (domain, group, key, value))
+        return self._link.call_async(ConfigServer.WriteU32Value, (domain, group, key, value))
 
     def write_bool_value(
         self,
@@ -1456,11 +1456,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> None:
         """write_bool_value(String domain, String group, String key, bool value) => ()"""
-        return self._call(ConfigServer.WriteBoolValue, (domain, group, key, value), timeout, wait)
+        return self._link.call(ConfigServer.WriteBoolValue, (domain, group, key, value), timeout, wait)
 
     def async_write_bool_value(self, domain: str, group: str, key: str, value: bool) -> _ipc.Promise[None]:
         """write_bool_value(String domain, String group, String key, bool value) => ()"""
-        return self._call_async(ConfigServer.WriteBoolValue, (domain, group, key, value))
+        return self._link.call_async(ConfigServer.WriteBoolValue, (domain, group, key, value))
 
     def remove_key_entry(
         self,
@@ -1472,31 +1472,31 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> None:
         """remove_key_entry(String domain, String group, String key) => ()"""
-        return self._call(ConfigServer.RemoveKeyEntry, (domain, group, key), timeout, wait)
+        return self._link.call(ConfigServer.RemoveKeyEntry, (domain, group, key), timeout, wait)
 
     def async_remove_key_entry(self, domain: str, group: str, key: str) -> _ipc.Promise[None]:
         """remove_key_entry(String domain, String group, String key) => ()"""
-        return self._call_async(ConfigServer.RemoveKeyEntry, (domain, group, key))
+        return self._link.call_async(ConfigServer.RemoveKeyEntry, (domain, group, key))
 
     def remove_group_entry(
         self, domain: str, group: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> None:
         """remove_group_entry(String domain, String group) => ()"""
-        return self._call(ConfigServer.RemoveGroupEntry, (domain, group), timeout, wait)
+        return self._link.call(ConfigServer.RemoveGroupEntry, (domain, group), timeout, wait)
 
     def async_remove_group_entry(self, domain: str, group: str) -> _ipc.Promise[None]:
         """remove_group_entry(String domain, String group) => ()"""
-        return self._call_async(ConfigServer.RemoveGroupEntry, (domain, group))
+        return self._link.call_async(ConfigServer.RemoveGroupEntry, (domain, group))
 
     def add_group_entry(
         self, domain: str, group: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> None:
         """add_group_entry(String domain, String group) => ()"""
-        return self._call(ConfigServer.AddGroupEntry, (domain, group), timeout, wait)
+        return self._link.call(ConfigServer.AddGroupEntry, (domain, group), timeout, wait)
 
     def async_add_group_entry(self, domain: str, group: str) -> _ipc.Promise[None]:
         """add_group_entry(String domain, String group) => ()"""
-        return self._call_async(ConfigServer.AddGroupEntry, (domain, group))
+        return self._link.call_async(ConfigServer.AddGroupEntry, (domain, group))
 
 
 class ConfigClientProxy(_ipc.Proxy):
@@ -1504,31 +1504,31 @@ class ConfigClientProxy(_ipc.Proxy):
 
     def async_notify_changed_string_value(self, domain: str, group: str, key: str, value: str) -> None:
         """notify_changed_string_value(String domain, String group, String key, String value) =|"""
-        self._post(ConfigClient.NotifyChangedStringValue, (domain, group, key, value))
+        self._link.post(ConfigClient.NotifyChangedStringValue, (domain, group, key, value))
 
     def async_notify_changed_i32_value(self, domain: str, group: str, key: str, value: int) -> None:
         """notify_changed_i32_value(String domain, String group, String key, i32 value) =|"""
-        self._post(ConfigClient.NotifyChangedI32Value, (domain, group, key, value))
+        self._link.post(ConfigClient.NotifyChangedI32Value, (domain, group, key, value))
 
     def async_notify_changed_u32_value(self, domain: str, group: str, key: str, value: int) -> None:
         """notify_changed_u32_value(String domain, String group, String key, u32 value) =|"""
-        self._post(ConfigClient.NotifyChangedU32Value, (domain, group, key, value))
+        self._link.post(ConfigClient.NotifyChangedU32Value, (domain, group, key, value))
 
     def async_notify_changed_bool_value(self, domain: str, group: str, key: str, value: bool) -> None:
         """notify_changed_bool_value(String domain, String group, String key, bool value) =|"""
-        self._post(ConfigClient.NotifyChangedBoolValue, (domain, group, key, value))
+        self._link.post(ConfigClient.NotifyChangedBoolValue, (domain, group, key, value))
 
     def async_notify_removed_key(self, domain: str, group: str, key: str) -> None:
         """notify_removed_key(String domain, String group, String key) =|"""
-        self._post(ConfigClient.NotifyRemovedKey, (domain, group, key))
+        self._link.post(ConfigClient.NotifyRemovedKey, (domain, group, key))
 
     def async_notify_removed_group(self, domain: str, group: str) -> None:
         """notify_removed_group(String domain, String group) =|"""
-        self._post(ConfigClient.NotifyRemovedGroup, (domain, group))
+        self._link.post(ConfigClient.NotifyRemovedGroup, (domain, group))
 
     def async_notify_added_group(self, domain: str, group: str) -> None:
         """notify_added_group(String domain, String group) =|"""
-        self._post(ConfigClient.NotifyAddedGroup, (domain, group))
+        self._link.post(ConfigClient.NotifyAddedGroup, (domain, group))
 
 
 class ConfigServerStub(_ipc.Stub):

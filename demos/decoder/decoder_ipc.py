@@ -91,11 +91,11 @@ class DecoderServerProxy(_ipc.Proxy):
         self, file: _ipc.AnonymousBuffer, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> _ipc.gfx.ShareableBitmap | None:
         """Nothing if the file is no picture. A picture that takes too much memory is an error."""
-        return self._call(DecoderServer.Decode, (file,), timeout, wait)
+        return self._link.call(DecoderServer.Decode, (file,), timeout, wait)
 
     def async_decode(self, file: _ipc.AnonymousBuffer) -> _ipc.Promise[_ipc.gfx.ShareableBitmap | None]:
         """Nothing if the file is no picture. A picture that takes too much memory is an error."""
-        return self._call_async(DecoderServer.Decode, (file,))
+        return self._link.call_async(DecoderServer.Decode, (file,))
 
 
 class DecoderServerStub(_ipc.Stub):

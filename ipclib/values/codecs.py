@@ -314,7 +314,7 @@ class NumberVector(Codec[list[T]]):
             raise ProtocolViolation(f"a count of {count} where {frame.end - at} bytes follow")
         frame.spend_numbers(count)
         # No tuple in between, as struct would make.
-        numbers = PackedArray(self._element.format)
+        numbers: PackedArray[Any] = PackedArray(self._element.format)
         numbers.frombytes(memoryview(data)[at : at + size])
         return numbers.tolist(), at + size
 

@@ -434,37 +434,37 @@ class ClockServerProxy(_ipc.Proxy):
 
     def add(self, a: int, b: int, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> int:
         """Add two numbers."""
-        return self._call(ClockServer.Add, (a, b), timeout, wait)
+        return self._link.call(ClockServer.Add, (a, b), timeout, wait)
 
     def async_add(self, a: int, b: int) -> _ipc.Promise[int]:
         """Add two numbers."""
-        return self._call_async(ClockServer.Add, (a, b))
+        return self._link.call_async(ClockServer.Add, (a, b))
 
     def echo_string(self, text: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> str:
         """echo_string(String text) => (String text)"""
-        return self._call(ClockServer.EchoString, (text,), timeout, wait)
+        return self._link.call(ClockServer.EchoString, (text,), timeout, wait)
 
     def async_echo_string(self, text: str) -> _ipc.Promise[str]:
         """echo_string(String text) => (String text)"""
-        return self._call_async(ClockServer.EchoString, (text,))
+        return self._link.call_async(ClockServer.EchoString, (text,))
 
     def echo_bytes(
         self, data: _ipc.Octets, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> bytes:
         """echo_bytes(ByteBuffer data) => (ByteBuffer data)"""
-        return self._call(ClockServer.EchoBytes, (data,), timeout, wait)
+        return self._link.call(ClockServer.EchoBytes, (data,), timeout, wait)
 
     def async_echo_bytes(self, data: _ipc.Octets) -> _ipc.Promise[bytes]:
         """echo_bytes(ByteBuffer data) => (ByteBuffer data)"""
-        return self._call_async(ClockServer.EchoBytes, (data,))
+        return self._link.call_async(ClockServer.EchoBytes, (data,))
 
     def async_log(self, id: int, text: str) -> None:
         """log(i32 id, String text) =|"""
-        self._post(ClockServer.Log, (id, text))
+        self._link.post(ClockServer.Log, (id, text))
 
     def async_watch(self, every_ms: int, at_once: bool) -> None:
         """watch(u32 every_ms, bool at_once) =|"""
-        self._post(ClockServer.Watch, (every_ms, at_once))
+        self._link.post(ClockServer.Watch, (every_ms, at_once))
 
     def list(
         self,
@@ -475,13 +475,13 @@ class ClockServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> ClockServer.ListResponse:
         """list(Vector<String> names, Optional<i32> limit) => (HashMap<String, i32> found, bool more)"""
-        return self._call(ClockServer.List, (names, limit), timeout, wait)
+        return self._link.call(ClockServer.List, (names, limit), timeout, wait)
 
     def async_list(
         self, names: _builtins.list[str], limit: int | None
     ) -> _ipc.Promise[ClockServer.ListResponse]:
         """list(Vector<String> names, Optional<i32> limit) => (HashMap<String, i32> found, bool more)"""
-        return self._call_async(ClockServer.List, (names, limit))
+        return self._link.call_async(ClockServer.List, (names, limit))
 
     def concat(
         self,
@@ -493,21 +493,21 @@ class ClockServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> bytes:
         """concat([File] first, ByteString separator, IPC::File second) => (ByteBuffer data)"""
-        return self._call(ClockServer.Concat, (first, separator, second), timeout, wait)
+        return self._link.call(ClockServer.Concat, (first, separator, second), timeout, wait)
 
     def async_concat(
         self, first: _ipc.File, separator: _ipc.Octets, second: _ipc.File
     ) -> _ipc.Promise[bytes]:
         """concat([File] first, ByteString separator, IPC::File second) => (ByteBuffer data)"""
-        return self._call_async(ClockServer.Concat, (first, separator, second))
+        return self._link.call_async(ClockServer.Concat, (first, separator, second))
 
     def ping(self, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> None:
         """ping() => ()"""
-        return self._call(ClockServer.Ping, (), timeout, wait)
+        return self._link.call(ClockServer.Ping, (), timeout, wait)
 
     def async_ping(self) -> _ipc.Promise[None]:
         """ping() => ()"""
-        return self._call_async(ClockServer.Ping, ())
+        return self._link.call_async(ClockServer.Ping, ())
 
 
 class ClockClientProxy(_ipc.Proxy):
@@ -515,15 +515,15 @@ class ClockClientProxy(_ipc.Proxy):
 
     def async_tick(self, now: float) -> None:
         """tick(double now) =|"""
-        self._post(ClockClient.Tick, (now,))
+        self._link.post(ClockClient.Tick, (now,))
 
     def ask(self, question: int, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> int:
         """ask(i32 question) => (i32 answer)"""
-        return self._call(ClockClient.Ask, (question,), timeout, wait)
+        return self._link.call(ClockClient.Ask, (question,), timeout, wait)
 
     def async_ask(self, question: int) -> _ipc.Promise[int]:
         """ask(i32 question) => (i32 answer)"""
-        return self._call_async(ClockClient.Ask, (question,))
+        return self._link.call_async(ClockClient.Ask, (question,))
 
 
 class ClockServerStub(_ipc.Stub):

@@ -31,7 +31,7 @@ def main() -> int:
             if text == "leave a child":
                 if os.fork():
                     os._exit(0)
-                select.select([self._socket], [], [])  # Until the client has closed its end.
+                select.select([self._link._socket], [], [])  # Until the client has closed its end.
                 os._exit(0)
             if text == "environment":
                 raise HandlerError(str([name for name in os.environ if "SOCKET" in name or "LISTEN" in name]))

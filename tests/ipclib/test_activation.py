@@ -98,7 +98,7 @@ def test_an_accepted_client_is_served(
         starter.system_server(connection=starter.there)
     service = take_over_accepted_client(handlers)
     assert _told() == set()
-    assert not os.get_inheritable(service._socket.fileno())
+    assert not os.get_inheritable(service._link._socket.fileno())
     client = clock.ConnectionToServer(LocalSocket.adopt(starter.here.dup()))
     assert client.add(2, 3) == 5
     client.shutdown()

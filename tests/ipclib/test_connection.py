@@ -213,7 +213,7 @@ def test_nesting_is_bounded_and_nothing_is_sent_beyond(loop: EventLoop, clock: A
 
     pair.client.ascend = ascend
     assert pair.client.descend(9) == 1
-    assert pair.client._protocol.open_calls == {}
+    assert pair.client._link.protocol.open_calls == {}
     assert "2 blocking calls wait on this thread already (max_nesting)" in str(deepest[0])
     assert len(deepest) == 1
     pair.close()
@@ -333,11 +333,11 @@ def test_a_service_serves_no_further_request_of_a_client_that_reads_no_answers(
         try:
             sent += raw.send(request[sent % len(request) :])
         except BlockingIOError:
-            if service._is_throttled:
+            if service._link.is_throttled:
                 break
             loop.pump()
-    assert service._is_throttled
-    assert service._outbox.size <= (1 << 20) + 2 * len(request)
+    assert service._link.is_throttled
+    assert service._link.outbox.size <= (1 << 20) + 2 * len(request)
 
     def read_slowly() -> None:
         with contextlib.suppress(BlockingIOError):
@@ -345,7 +345,7 @@ def test_a_service_serves_no_further_request_of_a_client_that_reads_no_answers(
 
     reader = Timer.create_repeating(0, read_slowly)
     reader.start()
-    assert loop.spin_until(lambda: not service._outbox and not service._is_throttled, 30)
+    assert loop.spin_until(lambda: not service._link.outbox and not service._link.is_throttled, 30)
     reader.stop()
     assert service.is_open
     raw.close()
@@ -355,16 +355,16 @@ def test_a_client_that_posts_faster_than_it_is_read_waits(loop: EventLoop, clock
     pair = Pair(clock, Limits(max_send_queue=100_000))
     for number in range(20_000):
         pair.client.async_log(number, "x" * 20)
-        assert pair.client._outbox.size <= 100_100
+        assert pair.client._link.outbox.size <= 100_100
     assert pair.client.logged() == list(range(20_000))
     pair.close()
 
 
 def test_flush_waits_until_all_has_left(loop: EventLoop, pair: Pair) -> None:
     pair.client.async_echo_bytes(bytes(10 << 20))
-    assert pair.client._outbox
+    assert pair.client._link.outbox
     assert pair.client.flush(30)
-    assert not pair.client._outbox
+    assert not pair.client._link.outbox
 
 
 def test_flush_and_counters_tell_that_the_peer_no_longer_reads(loop: EventLoop, clock: Any) -> None:
@@ -383,7 +383,7 @@ def test_flush_and_counters_tell_that_the_peer_no_longer_reads(loop: EventLoop, 
 def test_flush_gives_up_in_time(loop: EventLoop, clock: Any) -> None:
     raw, service = _raw_peer(clock)
     clock_client = clock.ConnectionToServer(LocalSocket.adopt(raw))
-    service._readable.set_enabled(False)
+    service._link._readable.set_enabled(False)
     clock_client.async_echo_bytes(bytes(1 << 20))
     assert not clock_client.flush(0.05)
 
@@ -456,10 +456,30 @@ def test_a_timer_started_by_a_handler_goes_on(loop: EventLoop, pair: Pair) -> No
 
 def test_a_request_whose_caller_gave_up_is_not_served(loop: EventLoop, pair: Pair) -> None:
     assert pair.client.add(1, 1) == 2
-    pair.service._readable.set_enabled(False)
+    pair.service._link._readable.set_enabled(False)
     with pytest.raises(CallTimeout):
         pair.client.held(7, timeout=0.01)
-    pair.service._readable.set_enabled(True)
+    pair.service._link._readable.set_enabled(True)
     assert pair.client.add(2, 2) == 4
     assert pair.service.promises == {}
-    assert pair.client._protocol.open_calls == {}
+    assert pair.client._link.protocol.open_calls == {}
+
+
+def test_private_names_are_free_for_subclasses(loop: EventLoop, clock: Any) -> None:
+    taken = ("_socket", "_protocol", "_loop", "_limits", "_peer", "_outbox", "_thread", "_owner", "_timer")
+
+    class Client(clock.ConnectionToServer):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            for name in taken:
+                setattr(self, name, None)
+
+        def _call(self) -> None: ...
+
+        _send = _read = _flush = _close = _dispatch = _serve = _answer = _write = _post = _call
+
+    here, there = LocalSocket.pair()
+    client, service = Client(here), clock_service.handlers(clock)(there, 1)
+    assert client.add(1, 2) == 3
+    client.shutdown()
+    service.shutdown()

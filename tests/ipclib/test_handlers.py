@@ -175,7 +175,7 @@ def test_cancelling_a_call_cancels_its_handler(ends: Ends, caplog: pytest.LogCap
     assert EventLoop.current().spin_until(lambda: bool(ends.ended), timeout=GUARD)
     assert (ends.cancelled, ends.ended) == ([1], [1])
     assert ends.client.quick(3) == 3, "its late answer is swallowed"
-    assert not ends.client._protocol.open_calls
+    assert not ends.client._link.protocol.open_calls
     assert not caplog.records
 
 
@@ -238,7 +238,7 @@ def test_every_serial_has_one_answer_also_after_cancels(ends: Ends, work: Any) -
         ends.gates[number].resolve(number)
     assert [call.await_(GUARD) for call in calls[1::2]] == list(range(1, 50, 2))
     ends.client.nothing()
-    assert not ends.client._protocol.open_calls
+    assert not ends.client._link.protocol.open_calls
 
 
 def test_bare_answers_of_a_message_keep_the_order_of_its_requests(loop: EventLoop, work: Any) -> None:

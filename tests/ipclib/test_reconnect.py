@@ -288,12 +288,7 @@ def test_what_waiting_may_not_mend_is_logged_once(
     client.shutdown()
 
 
-_KNOWN = pytest.mark.xfail(reason="an answer goes to whoever is connected")
-
-
-@pytest.mark.parametrize(
-    "way", [pytest.param("returned", marks=_KNOWN), "promised", pytest.param("coroutine", marks=_KNOWN)]
-)
+@pytest.mark.parametrize("way", ["returned", "promised", "coroutine"])
 def test_an_answer_to_the_lost_service_is_not_given_to_the_next(
     loop: EventLoop, clock: Any, app: Any, tmp_path: Path, way: str
 ) -> None:

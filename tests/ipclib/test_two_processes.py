@@ -438,7 +438,7 @@ def test_an_orderly_exit_sends_what_was_posted(processes: Any, app: Any, loop: E
 client.async_sleep(300)
 for number in range(2000):
     client.async_log(number, "x" * 1000)
-assert client._outbox
+assert client._link.outbox
 loop.close()
 """
     leaving = _app_process(path, body)

@@ -119,7 +119,7 @@ def test_an_idle_client_is_no_late_frame(loop: EventLoop, clock: Any) -> None:
 def test_a_client_that_reads_nothing(loop: EventLoop, clock: Any, caplog: pytest.LogCaptureFixture) -> None:
     raw, service = raw_client(clock, QUICK)
     with raw:
-        while not service._outbox:
+        while not service._link.outbox:
             service.async_tick(1)
         assert loop.spin_until(lambda: service.died == 1, timeout=GUARD)
     assert "reads nothing" in caplog.text
@@ -128,7 +128,7 @@ def test_a_client_that_reads_nothing(loop: EventLoop, clock: Any, caplog: pytest
 def test_a_service_that_reads_nothing_is_waited_for(loop: EventLoop, clock: Any) -> None:
     here, there = LocalSocket.pair()
     client = clock.ConnectionToServer(here, limits=QUICK)
-    while not client._outbox:
+    while not client._link.outbox:
         client.async_log(1, "x" * 1000)
     elapsed: list[bool] = []
     Timer.create_single_shot(200, lambda: elapsed.append(True)).start()
@@ -141,7 +141,7 @@ def test_a_service_that_reads_nothing_is_waited_for(loop: EventLoop, clock: Any)
 def test_a_peer_that_owes_an_answer_and_is_silent(
     loop: EventLoop, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipclib.connection.UNRESPONSIVE_AFTER", 0.05)
+    monkeypatch.setattr("ipclib.link.UNRESPONSIVE_AFTER", 0.05)
     told: list[str] = []
 
     class Client(clock.ConnectionToServer):  # type: ignore[misc]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ def load() -> Any:
 def read(file: File) -> bytes:
     """All that is in a file, which stays open."""
     return os.pread(file.fileno(), 1 << 20, 0)
+
+
+def consume(file: File) -> bytes:
+    """All that is in a file, which is closed."""
+    with file:
+        return read(file)
 
 
 def make(content: bytes) -> File:
@@ -52,15 +59,21 @@ def shown_message(name: str, values: tuple[Any, ...]) -> str:
     return text if len(text) < 4096 else f"{name}: {hashlib.sha256(text.encode()).hexdigest()}"
 
 
+def _telling(name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The same handler, which first prints what it got."""
+
+    def told(self: Any, *values: Any) -> Any:
+        print(shown_message(name, values), flush=True)
+        return handler(self, *values)
+
+    return told
+
+
 def handlers(gold: Any) -> Any:
     """A ConnectionFromClient that serves every message of GoldServer."""
 
     class Gold(gold.ConnectionFromClient):  # type: ignore[misc]
         logged = 0
-
-        def _invoke(self, handler: str, values: tuple[Any, ...]) -> Any:
-            print(shown_message(handler, values), flush=True)
-            return super()._invoke(handler, values)
 
         def add(self, a: int, b: int) -> int:
             return a + b
@@ -74,20 +87,19 @@ def handlers(gold: Any) -> Any:
             return buffer
 
         def read_file(self, file: File) -> bytes:
-            with file:
-                return read(file)
+            return consume(file)
 
         def make_file(self, data: bytes) -> File:
             return make(data)
 
         def maybe_read_file(self, file: File | None) -> bytes | None:
-            return None if file is None else self.read_file(file)
+            return None if file is None else consume(file)
 
         def maybe_make_file(self, data: bytes | None) -> File | None:
             return None if data is None else make(data)
 
         def concat_files(self, first: File, separator: bytes, second: File) -> bytes:
-            return self.read_file(first) + separator + self.read_file(second)
+            return consume(first) + separator + consume(second)
 
         def no_arguments(self) -> int:
             return 42
@@ -119,6 +131,10 @@ def handlers(gold: Any) -> Any:
         handler = getattr(message, "_handler", "")
         if handler.startswith("echo_") or handler == "two_results":
             setattr(Gold, handler, echo)
+    for message in gold.GoldServer._messages:
+        handler = getattr(message, "_handler", "")
+        if handler:
+            setattr(Gold, handler, _telling(handler, getattr(Gold, handler)))
     return Gold
 
 
