@@ -11,9 +11,8 @@ import sys
 from corelib import EventLoop
 from demos.decoder.decoder_ipc import ConnectionFromClient
 from demos.decoder.pictures import decoded
-from ipclib import AnonymousBuffer, HandlerError
+from ipclib import AnonymousBuffer, HandlerError, take_over_accepted_client
 from ipclib.gfx import ShareableBitmap
-from ipclib.single_server import take_over_accepted_client
 
 _MIB = 1024 * 1024
 _MEMORY = 192 * _MIB

@@ -12,8 +12,7 @@ import clock_service
 
 import ipcc
 from corelib import EventLoop
-from ipclib import HandlerError
-from ipclib.single_server import take_over_accepted_client
+from ipclib import HandlerError, take_over_accepted_client
 
 
 def main() -> int:

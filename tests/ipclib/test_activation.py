@@ -15,9 +15,7 @@ import clock_service
 import pytest
 
 from corelib import EventLoop, LocalSocket
-from ipclib import MultiServer, activation
-from ipclib.errors import NothingToTakeOver, TakeoverError
-from ipclib.single_server import take_over_accepted_client
+from ipclib import MultiServer, NothingToTakeOver, TakeoverError, activation, take_over_accepted_client
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent

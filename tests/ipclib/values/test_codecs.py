@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from typing import Any
@@ -195,3 +196,13 @@ def test_an_encode_error_leaves_the_files_to_the_caller(clock: Any) -> None:
         with pytest.raises(EncodeError, match="fail = 1: a bool is needed"):
             clock.ClockServer.TakeFiles._payload(([file], 1))
         assert os.fstat(file.fileno())
+
+
+def test_a_map_whose_keys_collide_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec = c.hash_map(c.i64, c.i8)
+    wire = codec.encode(dict.fromkeys(range(5000), 0), [])
+    assert len(codec.decode(wire, 0, _frame(wire, 10_000))[0]) == 5000
+    spent = itertools.count(0, 60_000_000)
+    monkeypatch.setattr(c, "thread_time_ns", lambda: next(spent))
+    with pytest.raises(ProtocolViolation, match="collide"):
+        codec.decode(wire, 0, _frame(wire, 10_000))

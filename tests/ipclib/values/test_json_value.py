@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import tracemalloc
 from typing import Any
 
@@ -149,3 +150,9 @@ def test_many_values_are_refused_with_little_memory(piece: bytes) -> None:
         assert tracemalloc.get_traced_memory()[1] < 4 * len(wire)
     finally:
         tracemalloc.stop()
+
+
+def test_a_length_beyond_the_message_is_refused_before_the_text_is_read() -> None:
+    wire = struct.pack("=I", 1 << 31) + b"[" * 10
+    with pytest.raises(ProtocolViolation, match="beyond its message"):
+        json_value.decode(wire, 0, framed(wire))
