@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import struct
@@ -299,6 +300,7 @@ def test_a_connection_without_trailers_talks_to_one_with(loop: EventLoop, clock:
 def test_descriptors_over_the_limit_close_the_connection_and_leave_none_open(
     loop: EventLoop, clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    gc.collect()  # What other tests left.
     before = len(os.listdir("/proc/self/fd"))
     raw, service = _raw_peer(clock)
     null = os.open("/dev/null", os.O_RDONLY)
@@ -395,6 +397,7 @@ def test_a_blocked_call_notices_that_the_peer_left(loop: EventLoop, pair: Pair) 
 
 
 def test_files_of_a_handler_that_raises_are_closed(loop: EventLoop, pair: Pair) -> None:
+    gc.collect()  # What other tests left.
     before = len(os.listdir("/proc/self/fd"))
     fd = os.memfd_create("x")
     with pytest.raises(RemoteError):

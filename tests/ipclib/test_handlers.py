@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import struct
@@ -144,6 +145,7 @@ def test_what_it_raises_is_told_as_of_any_handler(ends: Ends, caplog: pytest.Log
 def test_files_are_closed_for_one_that_raises(ends: Ends, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"12345")
     assert ends.client.keep(File(os.open(tmp_path / "file", os.O_RDONLY)), False) == 5
+    gc.collect()  # What other tests left.
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(RemoteError, match="with a file"):
         ends.client.keep(File(os.open(tmp_path / "file", os.O_RDONLY)), True)

@@ -145,7 +145,7 @@ def _compiled(types: list[str], folder: Any) -> ModuleType:
 
 
 def _ends(module: Any) -> tuple[Protocol, Protocol]:
-    server, client = module.RandomServer, module.ConnectionToServer._serves
+    server, client = module.RandomServer, module.ConnectionToServer._ends.serves
     return (
         Protocol(server, client, incoming_table(server, client), Limits()),
         Protocol(client, server, incoming_table(client, server), Limits()),
