@@ -218,6 +218,8 @@ class String(Codec[str]):
     def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[str, int]:
         (length,) = _U32.unpack_from(data, at)
         at += 4
+        if length > frame.end - at:
+            raise ProtocolViolation(f"a text of {length} bytes where {frame.end - at} follow")
         return str(data[at : at + length], "utf-8"), at + length
 
     def python_types(self) -> frozenset[type]:
@@ -235,6 +237,8 @@ class ByteString(Codec[bytes]):
     def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[bytes, int]:
         (length,) = _U32.unpack_from(data, at)
         at += 4
+        if length > frame.end - at:
+            raise ProtocolViolation(f"{length} bytes where {frame.end - at} follow")
         return bytes(data[at : at + length]), at + length
 
     def python_types(self) -> frozenset[type]:
