@@ -252,6 +252,8 @@ class _Emitter:
         if parameter.type.layout is Layout.CODED:
             self._write(3, f"{name}, _at = {self._codec(parameter.type)}.decode(_data, _at, _frame)")
             return ""
+        self._write(3, "if _n > _frame.end - _at:")
+        self._write(4, "raise _frame.cut_off(_n, _at)")
         if parameter.type.layout is Layout.TEXT:
             self._write(3, f'{name} = {self._builtins["str"]}(_data[_at : _at + _n], "utf-8")')
         else:

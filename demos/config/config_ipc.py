@@ -129,6 +129,8 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             return (domain,), _at + _n
 
@@ -210,6 +212,8 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             return (domain,), _at + _n
 
@@ -256,10 +260,14 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
@@ -321,14 +329,20 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -386,14 +400,20 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -451,14 +471,20 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -520,14 +546,20 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -588,18 +620,26 @@ endpoint ConfigServer
         ) -> tuple[tuple[str, str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             value = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key, value), _at + _n
 
@@ -654,14 +694,20 @@ endpoint ConfigServer
         ) -> tuple[tuple[str, str, str, int], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _i.unpack_from(_data, _at)
@@ -718,14 +764,20 @@ endpoint ConfigServer
         ) -> tuple[tuple[str, str, str, int], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _I.unpack_from(_data, _at)
@@ -782,14 +834,20 @@ endpoint ConfigServer
         ) -> tuple[tuple[str, str, str, bool], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _B.unpack_from(_data, _at)
@@ -842,14 +900,20 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -889,10 +953,14 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
@@ -932,10 +1000,14 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
@@ -1011,18 +1083,26 @@ endpoint ConfigClient
         ) -> tuple[tuple[str, str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             value = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key, value), _at + _n
 
@@ -1063,14 +1143,20 @@ endpoint ConfigClient
         ) -> tuple[tuple[str, str, str, int], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _i.unpack_from(_data, _at)
@@ -1113,14 +1199,20 @@ endpoint ConfigClient
         ) -> tuple[tuple[str, str, str, int], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _I.unpack_from(_data, _at)
@@ -1163,14 +1255,20 @@ endpoint ConfigClient
         ) -> tuple[tuple[str, str, str, bool], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _B.unpack_from(_data, _at)
@@ -1209,14 +1307,20 @@ endpoint ConfigClient
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -1242,10 +1346,14 @@ endpoint ConfigClient
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
@@ -1271,10 +1379,14 @@ endpoint ConfigClient
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 

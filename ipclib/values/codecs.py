@@ -88,6 +88,10 @@ class Frame:
         self.spend(count)
         return int(count)
 
+    def cut_off(self, length: int, at: int) -> ProtocolViolation:
+        """What to raise for a text or byte string that goes on behind the payload's end."""
+        return ProtocolViolation(f"a length of {length} bytes where {self.end - at} follow")
+
     def spend(self, elements: int) -> None:
         """Count elements against what the message may still have."""
         self.elements -= elements
@@ -219,7 +223,7 @@ class String(Codec[str]):
         (length,) = _U32.unpack_from(data, at)
         at += 4
         if length > frame.end - at:
-            raise ProtocolViolation(f"a text of {length} bytes where {frame.end - at} follow")
+            raise frame.cut_off(length, at)
         return str(data[at : at + length], "utf-8"), at + length
 
     def python_types(self) -> frozenset[type]:
@@ -238,7 +242,7 @@ class ByteString(Codec[bytes]):
         (length,) = _U32.unpack_from(data, at)
         at += 4
         if length > frame.end - at:
-            raise ProtocolViolation(f"{length} bytes where {frame.end - at} follow")
+            raise frame.cut_off(length, at)
         return bytes(data[at : at + length]), at + length
 
     def python_types(self) -> frozenset[type]:

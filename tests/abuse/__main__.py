@@ -3,7 +3,7 @@
     python -m tests.abuse [--quick] [--only TEXT]... [--list]
 
 Exit code 0 says that each attack ended as it must, with no call of the canary lost, and within the figures:
-250 ms for the canary's worst answer, 16 MiB of growth.
+250 ms for the canary's worst answer (2,000 where the largest messages are served), 16 MiB of growth.
 """
 
 from __future__ import annotations

@@ -126,8 +126,10 @@ def _colliding(count: int) -> bytes:
     return pack("=I", count) + b"".join(pack("=q?", number << 40, True) for number in range(count))
 
 
-@attack("frames that decode to far more")
+@attack("frames that decode to far more", worst_ms=2000.0)
 def dense(stage: Stage) -> Outcome:
+    """Within every limit, so that they are served. One message is decoded, handled and encoded in one go, and
+    the largest that the default limits admit takes most of a second: the canary waits for it."""
     outcome = Outcome()
     peaks, waits = [], []
     for what, bomb in _dense(_QUICK_LIMIT if stage.quick else LIMIT - 200):

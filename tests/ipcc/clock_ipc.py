@@ -114,6 +114,8 @@ endpoint ClockServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (text,), _at + _n
 
@@ -135,6 +137,8 @@ endpoint ClockServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (text,), _at + _n
 
@@ -158,6 +162,8 @@ endpoint ClockServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[bytes], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 
@@ -179,6 +185,8 @@ endpoint ClockServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[bytes], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 
@@ -201,6 +209,8 @@ endpoint ClockServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int, str], int]:
             id, _n = _iI.unpack_from(_data, _at)
             _at += 8
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (id, text), _at + _n
 
@@ -310,6 +320,8 @@ endpoint ClockServer
             first, _at = _ipc.file.decode(_data, _at, _frame)
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             separator = bytes(_data[_at : _at + _n])
             _at += _n
             second, _at = _ipc.file.decode(_data, _at, _frame)
@@ -333,6 +345,8 @@ endpoint ClockServer
         def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[bytes], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
+            if _n > _frame.end - _at:
+                raise _frame.cut_off(_n, _at)
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import ipcc
+from ipclib.values.codecs import Frame
 
 HERE = Path(__file__).parent
 
@@ -23,7 +24,9 @@ def round_trip(message: Any, *values: object) -> object:
     """The values through the message's own encoder and decoder."""
     payload = message._encode([], *values)
     data = payload if isinstance(payload, bytes) else b"".join(payload)
-    decoded, end = message._decode(memoryview(data), 0, None)
+    frame = Frame()
+    frame.end = len(data)
+    decoded, end = message._decode(memoryview(data), 0, frame)
     assert end == len(data)
     return decoded
 

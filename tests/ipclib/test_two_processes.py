@@ -284,6 +284,55 @@ def test_a_message_inserted_before_the_others_is_noticed_by_every_call(
     assert newer.logged() == []
 
 
+_PAINTER = """
+import sys, ipcc
+from corelib import EventLoop
+from ipclib import take_over_accepted_client
+painter = ipcc.load(sys.argv[1])
+class Painter(painter.ConnectionFromClient):
+    def paint(self, colour):
+        assert isinstance(colour, painter.Colour), colour
+        return colour.name
+    def favourite(self):
+        return list(painter.Colour)[-1]
+loop = EventLoop()
+take_over_accepted_client(Painter)
+sys.exit(loop.exec())
+"""
+
+
+def _painter_interface(path: Path, *colours: str) -> Path:
+    path.write_text(
+        f"enum Colour {{ {', '.join(colours)} }}\n"
+        "endpoint Painter { paint(Colour colour) => (String name)  favourite() => (Colour colour) }\n"
+    )
+    return path
+
+
+def test_an_enumerator_that_one_side_does_not_know_is_a_schema_mismatch_and_nothing_is_misread(
+    loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways round: the caller's enum has more, or the service's. The wire has numbers, no names."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    interfaces = [
+        _painter_interface(tmp_path / f"{'_'.join(colours)}.ipc", *colours)
+        for colours in (("RED", "BLUE"), ("RED", "BLUE", "GREEN"), ("RED", "BLUE = 7"))
+    ]
+    for theirs in interfaces:
+        for ours in interfaces:
+            module = ipcc.load(ours)
+            client = module.ConnectionToServer.spawn([sys.executable, "-c", _PAINTER, str(theirs)])
+            if ours == theirs:
+                assert client.paint(module.Colour.BLUE) == "BLUE"
+                assert client.favourite() is list(module.Colour)[-1]
+            else:
+                with pytest.raises(SchemaMismatch, match=r"Painter\.paint"):
+                    client.paint(module.Colour.BLUE)
+                with pytest.raises(SchemaMismatch, match=r"Painter\.favourite"):
+                    client.favourite()
+            client.shutdown()
+
+
 @pytest.mark.parametrize("size", [1 << 20, 40 << 20])
 def test_large_byte_strings_with_fifty_other_clients(
     service: Any, app: Any, processes: Any, size: int
