@@ -69,9 +69,15 @@ class EventLoop:
     """Called with each exception that a callback let out, and a text that names the callback. Logs by
     default."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, busy_poll_us: float | None = None) -> None:
+        """`busy_poll_us` is for how many microseconds at most a turn of this thread's loops polls before it
+        sleeps, while events come in quick succession: 0 (never) to 100. Without it the environment variable
+        CORELIB_BUSY_POLL_US counts, else it is 100. Where the thread may use less than two processors nothing
+        is polled. UsageError."""
         self.on_exception = thread_data.log_exception
         self._thread = thread_data.current_or_new()
+        if busy_poll_us is not None:
+            self._thread.poll_busily(busy_poll_us)
         self._thread.loops.append(self)
         self._queue = self._thread.queue
         self._exit_requested = False

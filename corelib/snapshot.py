@@ -12,6 +12,7 @@ from corelib.turn.instruments import source_of
 from corelib.turn.thread_data import ThreadData
 
 _NS_PER_MS = 1_000_000
+_NS_PER_US = 1_000
 
 
 @attrs.frozen
@@ -43,6 +44,12 @@ class Snapshot:
     """How many turns are on the stack, each but the first inside a callback of the one before."""
     executing: int
     """How many exec() and spin_until() are on the stack."""
+    polls: int
+    """How many waits began with busy polling."""
+    poll_hits: int
+    """How many of these found something before they would have slept."""
+    poll_us: float
+    """For how many microseconds the next wait polls before it sleeps."""
     timers: tuple[TimerState, ...]
     """In the order in which they come due."""
     notifiers: tuple[NotifierState, ...]
@@ -54,6 +61,7 @@ class Snapshot:
 
     def __str__(self) -> str:
         lines = [f"{self.thread}: {self.loops} loops, {self.executing} executing, {self.nesting} turns deep"]
+        lines.append(f"polled {self.polls} times, {self.poll_hits} in time; now for {self.poll_us:.0f} us")
         lines += _section("timers", [f"in {timer.due_in_ms:.1f} ms: {timer.source}" for timer in self.timers])
         lines += _section("notifiers", [f"fd {watched.fd}: {watched.source}" for watched in self.notifiers])
         lines += _section("pending", self.pending)
@@ -70,6 +78,9 @@ def take(thread: ThreadData) -> Snapshot:
         loops=len(thread.loops),
         nesting=thread.depth,
         executing=len(thread.executing),
+        polls=thread.busy_polling.polls,
+        poll_hits=thread.busy_polling.hits,
+        poll_us=thread.busy_polling.budget_ns / _NS_PER_US,
         timers=tuple(
             TimerState((deadline - now) / _NS_PER_MS, repr(timer), source_of(timer))
             for deadline, timer in thread.timers.armed()

@@ -15,7 +15,8 @@ from time import monotonic_ns
 from typing import Protocol
 
 from corelib.errors import EventLoopClosed, NoEventLoop, UsageError, WrongThread
-from corelib.turn import interrupts
+from corelib.turn import interrupts, processors
+from corelib.turn.busy_polling import BusyPolling, default_bound_us
 from corelib.turn.event_queue import Callback, EventQueue
 from corelib.turn.instruments import Instrument, Instruments, describe
 from corelib.turn.interrupts import calls_user_code, raise_pending
@@ -73,6 +74,7 @@ class ThreadData:
         "_polled_at",
         "_turns",
         "_turns_unpolled",
+        "busy_polling",
         "closed",
         "coroutine",
         "depth",
@@ -98,6 +100,7 @@ class ThreadData:
         self.queue = EventQueue(self.wakeup.wake)
         self.timers: TimerQueue[Due] = TimerQueue()
         self.poller = Poller(self.wakeup.fd)
+        self.poll_busily(default_bound_us())
         self.signals: SignalHandlers | None = None
         self.turn_end: deque[Callback] = deque()
         #: What has not ended, and the innermost coroutine on the stack.
@@ -139,6 +142,12 @@ class ThreadData:
                 f"this belongs to the event loop of thread {self.name!r}: use it there; from other threads, "
                 "loop.deferred_invoke(...) runs a callback there"
             )
+
+    def poll_busily(self, bound_us: float) -> None:
+        """For at most so many microseconds before a sleep, where it can be of use: on one processor it would
+        only keep the peer from running. UsageError."""
+        self.busy_polling = BusyPolling(bound_us)
+        self.busy_polling.allow(processors.usable() >= 2)
 
     def add_instrument(self, instrument: Instrument) -> None:
         """Tell an instrument of turns and callbacks. WrongThread."""
@@ -242,18 +251,26 @@ class ThreadData:
     def _sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
         queue = self.queue
         queue.sleeping = True
-        if queue.items or until_ns is not None or self.timers.heap:
+        busy = self.busy_polling
+        ready = _NOTHING_READY
+        if busy.budget_ns and not queue.items:
+            ready = busy.poll(self.poller.poll, MOST_READY)
+        if not ready:
+            asleep_at = monotonic_ns()
+            ready = self._sleep_soundly(until_ns)
+            if ready and busy.bound_ns:
+                busy.learn(monotonic_ns() - asleep_at)
+        queue.sleeping = False
+        return ready
+
+    def _sleep_soundly(self, until_ns: int | None) -> list[tuple[int, int]]:
+        if self.queue.items or until_ns is not None or self.timers.heap:
             seconds = self._time_to_sleep(until_ns)
         else:
             seconds = FOR_EVER
-        if self._audited:
-            ready = self.poller.poll(seconds, MOST_READY)
-        elif seconds is FOR_EVER or seconds > _QUIET:
-            ready = self.poller.poll(_QUIET, MOST_READY) or self._audit_and_sleep(until_ns)
-        else:
-            ready = self.poller.poll(seconds, MOST_READY)
-        queue.sleeping = False
-        return ready
+        if self._audited or (seconds is not FOR_EVER and seconds <= _QUIET):
+            return self.poller.poll(seconds, MOST_READY)
+        return self.poller.poll(_QUIET, MOST_READY) or self._audit_and_sleep(until_ns)
 
     def _look(self) -> list[tuple[int, int]]:
         ready = self.poller.poll(0.0, MOST_READY)
@@ -276,6 +293,7 @@ class ThreadData:
         if now - self._audited_at > _BUSY:
             self._audited_at = now
             self.poller.audit()
+            self.busy_polling.allow(processors.usable() >= 2)
 
     def _audit_and_sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
         self._audited = True

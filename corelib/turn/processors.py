@@ -1,0 +1,55 @@
+"""Owns how many processors a thread may use: its affinity, and the quotas of its process's control groups.
+Knows only what the kernel tells.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Iterator
+
+_OWN_GROUPS = "/proc/self/cgroup"
+_ALL_GROUPS = "/sys/fs/cgroup"
+
+
+def usable() -> float:
+    """For the calling thread, now; a quota may be a fraction."""
+    return min(len(os.sched_getaffinity(0)), _least_quota())
+
+
+@functools.cache
+def _least_quota() -> float:
+    groups = [line.split(":", 2) for line in _text(_OWN_GROUPS).splitlines()]
+    folders = [folder for _, controllers, path in groups for folder in _folders(controllers, path)]
+    return min(map(_quota, folders), default=math.inf)
+
+
+def _folders(controllers: str, path: str) -> Iterator[str]:
+    """Those of a group and of all that it is in, if processors can be its concern (cgroups(7)): the second
+    version of control groups names no controllers, the first has a tree for each. In a container the path may
+    be the host's, and the tree's root what is meant."""
+    if controllers and "cpu" not in controllers.split(","):
+        return
+    tree = f"{_ALL_GROUPS}/cpu" if controllers else _ALL_GROUPS
+    while path.strip("/"):
+        yield tree + path
+        path = os.path.dirname(path)
+    yield tree
+
+
+def _quota(folder: str) -> float:
+    """`quota period`, both in microseconds; the quota is no number where there is no limit."""
+    both = _text(f"{folder}/cpu.max") or (
+        f"{_text(f'{folder}/cpu.cfs_quota_us')} {_text(f'{folder}/cpu.cfs_period_us')}"
+    )
+    quota, _, period = both.partition(" ")
+    return int(quota) / int(period) if quota.isdigit() else math.inf
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
