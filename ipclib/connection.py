@@ -101,7 +101,7 @@ class Connection(Proxy):
         return Counters(
             messages_received=link.protocol.messages_received,
             messages_sent=link.outbox.frames,
-            bytes_received=link.protocol.bytes_received,
+            bytes_received=link.protocol.reader.received,
             bytes_sent=link.outbox.sent,
             fds_received=link.protocol.fds_received,
             fds_sent=link.outbox.fds_sent,

@@ -15,12 +15,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
+from threading import get_ident
 from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from corelib import DescriptorsTruncated, EventLoop, LocalSocket, Notifier, Promise, WaitMode
-from corelib.turn import interrupts
+from corelib import DescriptorsTruncated, LocalSocket, Notifier, Promise
+from corelib.turn import interrupts, thread_data
 from ipclib.errors import (
     CallTimeout,
     EncodeError,
@@ -36,7 +37,7 @@ from ipclib.outbox import Outbox
 from ipclib.protocol import protocol
 from ipclib.protocol.message import Endpoint, Kind, OneWay, Request
 from ipclib.protocol.protocol import Call, ReplyTo, Table
-from ipclib.serving import Serving
+from ipclib.serving import ANSWERED_ELSEWHERE, Serving
 from ipclib.values.codecs import Files, Payload
 from ipclib.watchdog import Watch, Watchdog
 
@@ -52,6 +53,10 @@ _LARGEST_READ = 1024 * 1024
 _FLUSH_AT_EXIT = 2.0
 # Messages of one peer that are dispatched in one go: a flood leaves room for others.
 _MOST_AT_ONCE = 64
+# Python 3.11 looks an enum's member up through a descriptor, which a call would feel.
+_REQUEST = Kind.REQUEST
+_RESPONSE = Kind.RESPONSE
+_ONE_WAY = Kind.ONE_WAY
 
 
 class Wait(enum.Enum):
@@ -61,6 +66,9 @@ class Wait(enum.Enum):
     """The loop is pumped: timers fire, other connections and this one's other messages are served."""
     BLOCK = enum.auto()
     """Nothing: only this socket is read and written; other messages are dispatched after the call."""
+
+
+_PUMP = Wait.PUMP
 
 
 @attrs.frozen
@@ -105,11 +113,21 @@ class PromisedCall(Call):
         self.promise.reject(error)
 
 
-class _Nesting(threading.local):
-    depth = 0
+class _Nesting:
+    """How many blocking calls are on a thread's stack."""
+
+    __slots__ = ("depth",)
+
+    def __init__(self) -> None:
+        self.depth = 0
 
 
-_nesting = _Nesting()
+class _NestingOfThread(threading.local):
+    def __init__(self) -> None:
+        self.nesting = _Nesting()
+
+
+_nesting_of_thread = _NestingOfThread()
 _unflushed: weakref.WeakSet[Link] = weakref.WeakSet()
 
 
@@ -122,12 +140,13 @@ class Link:
         "_ends",
         "_flush_is_due",
         "_is_unresponsive",
-        "_loop",
+        "_nesting",
         "_owner",
         "_peer_reads",
         "_readable",
         "_serving",
         "_socket",
+        "_thread",
         "_trailers",
         "_watchdog",
         "_writable",
@@ -139,7 +158,6 @@ class Link:
         "outbox",
         "peer",
         "protocol",
-        "thread",
         "waits_for_slow_peer",
         "when_closed",
     )
@@ -149,7 +167,8 @@ class Link:
     ) -> None:
         """Take over a connected socket."""
         self._owner = owner
-        self._loop = EventLoop.current()
+        self._thread = thread_data.current()
+        self._nesting = _nesting_of_thread.nesting
         self.limits = limits
         self._socket = socket
         self._ends = ends
@@ -158,10 +177,9 @@ class Link:
         self._peer_reads = True
         self._flush_is_due = False
         self._is_unresponsive = False
-        self._watchdog: Watchdog | None = None
+        self._watchdog = Watchdog(self._watches)
         self._readable = Notifier(socket, Notifier.Type.READ, self._on_readable, reentrant=True)
         self._writable: Notifier | None = None
-        self.thread = threading.get_ident()
         self.protocol = protocol.Protocol(ends.calls, ends.serves, ends.table, limits, trailers=trailers)
         self.outbox = Outbox()
         self.peer = socket.peer_credentials()
@@ -212,7 +230,7 @@ class Link:
         while self.outbox and self.is_open:
             if deadline is not None and time.monotonic_ns() >= deadline:
                 return False
-            self._loop.pump(WaitMode.WAIT_FOR_EVENTS, deadline)
+            self._thread.turn(True, deadline)
         return self.is_open and self._peer_reads
 
     # Calling
@@ -220,10 +238,11 @@ class Link:
     def call(
         self, message: type[Request[R]], values: tuple[object, ...], timeout: float | None, wait: Wait | None
     ) -> R:
-        self._check_usable(message._name)
-        if _nesting.depth >= self.limits.max_nesting:
+        if get_ident() != self._thread.ident or not self.is_open:
+            raise self._unusable(message._name)
+        if self._nesting.depth >= self.limits.max_nesting:
             raise RecursionError(
-                f"{message._name}: {_nesting.depth} blocking calls wait on this thread already "
+                f"{message._name}: {self._nesting.depth} blocking calls wait on this thread already "
                 f"(max_nesting); use async_{message._handler}()"
             )
         call, frame, files = self.protocol.request(message, values, Call)
@@ -232,7 +251,8 @@ class Link:
 
     def describe(self, timeout: float | None) -> str:
         """Ask the peer for its interface, and wait."""
-        self._check_usable("describe")
+        if get_ident() != self._thread.ident or not self.is_open:
+            raise self._unusable("describe")
         call, frame = self.protocol.describe(Call)
         text: str = self._wait_for_answer(call, frame, [], timeout, None)
         return text
@@ -240,18 +260,23 @@ class Link:
     def _wait_for_answer(
         self, call: Call, frame: Payload, files: Files, timeout: float | None, wait: Wait | None
     ) -> Any:
-        self._unthrottle()
-        self._watch()
-        self.outbox.put(frame, files)
-        self.flush()
-        _nesting.depth += 1
+        if self.is_throttled:
+            self._unthrottle()
+        if not self._watchdog.is_awake:
+            self._watchdog.wake()
+        self._send_now(frame, files)
+        self._nesting.depth += 1
         try:
-            if (wait or self._owner.wait) is Wait.PUMP:
-                self._pump_until_settled(call, timeout)
-            else:
+            if (wait or self._owner.wait) is not _PUMP:
                 self._block_until_settled(call, timeout)
+            elif timeout is not None:
+                self._pump_until(call, timeout)
+            else:
+                turn = self._thread.turn
+                while not call.settled:
+                    turn(True)
         finally:
-            _nesting.depth -= 1
+            self._nesting.depth -= 1
             if not call.settled:
                 self._abandon(call)
         if call.error is not None:
@@ -259,47 +284,45 @@ class Link:
         return call.value
 
     def call_async(self, message: type[Request[R]], values: tuple[object, ...]) -> Promise[R]:
-        self._check_thread(message._name)
+        if get_ident() != self._thread.ident:
+            raise self._unusable(message._name)
         if not self.is_open:
             return Promise.rejected(PeerDisconnected(f"{message._name}: the connection is closed"))
         call, frame, files = self.protocol.request(message, values, PromisedCall)
         promise: Promise[R] = call.promise
         promise.on_cancel = partial(self._abandon, call)
-        self._watch()
-        self._send_bounded(frame, files)
+        if not self._watchdog.is_awake:
+            self._watchdog.wake()
+        self._send(frame, files)
+        if self.outbox.size > self.limits.max_send_queue:
+            self._on_full_outbox()
         return promise
 
     def post(self, message: type[OneWay], values: tuple[object, ...]) -> None:
-        self._check_thread(message._name)
+        if get_ident() != self._thread.ident:
+            raise self._unusable(message._name)
         frame, files = self.protocol.one_way(message, values)
         if not self.is_open or not self._peer_reads:
             self.dropped_posts += 1
             for file in files:
                 file.close()
             return
-        self._send_bounded(frame, files)
+        self._send(frame, files)
+        if self.outbox.size > self.limits.max_send_queue:
+            self._on_full_outbox()
 
-    def _check_thread(self, name: str) -> None:
-        if threading.get_ident() != self.thread:
-            raise WrongThread(
+    def _unusable(self, name: str) -> IPCError:
+        if get_ident() != self._thread.ident:
+            return WrongThread(
                 f"{name}: this connection belongs to another thread; "
                 "hand the work over with its loop's deferred_invoke()"
             )
+        return PeerDisconnected(f"{name}: the connection is closed")
 
-    def _check_usable(self, name: str) -> None:
-        self._check_thread(name)
-        if not self.is_open:
-            raise PeerDisconnected(f"{name}: the connection is closed")
-
-    def _pump_until_settled(self, call: Call, timeout: float | None) -> None:
-        pump = self._loop.pump
-        if timeout is None:
-            while not call.settled:
-                pump()
-            return
+    def _pump_until(self, call: Call, timeout: float) -> None:
         deadline = time.monotonic_ns() + int(timeout * 1e9)
         while not call.settled:
-            pump(WaitMode.WAIT_FOR_EVENTS, deadline)
+            self._thread.turn(True, deadline)
             if not call.settled and time.monotonic_ns() >= deadline:
                 raise _timed_out(call, timeout)
 
@@ -317,7 +340,7 @@ class Link:
                 self._read()
         finally:
             if inbox:
-                self._loop.deferred_invoke(self._dispatch)
+                self._thread.queue.post(self._dispatch)
 
     def _settle_from_inbox(self, call: Call, looked_at: int) -> bool:
         """Take this call's answer out of the inbox, if it is behind the events that were looked at before."""
@@ -354,38 +377,46 @@ class Link:
         self.outbox.put(frame, files)
         if self._flush_is_due or self.corks:
             return
-        if self._loop.in_turn:
+        if self._thread.depth:
             self._flush_is_due = True
-            self._loop.at_turn_end(self.flush)
+            self._thread.turn_end.append(self.flush)
         else:
             self.flush()
             if interrupts.pending:
                 interrupts.raise_pending()
 
-    def _send_bounded(self, frame: Payload, files: Files) -> None:
-        self._send(frame, files)
-        if self.outbox.size > self.limits.max_send_queue:
-            self._on_full_outbox()
+    def _send_now(self, frame: Payload, files: Files) -> None:
+        """Send a frame, behind what waits already; what the socket does not take leaves when it can."""
+        self._flush_is_due = False
+        try:
+            if not self.outbox.send(frame, files, self._socket):
+                self._watch_writable()
+        except OSError as error:
+            self._on_send_error(error)
 
     def flush(self) -> None:
         """Hand the socket what waits to leave; what it does not take leaves when it can."""
         self._flush_is_due = False
-        if self.outbox and self.is_open and not self._send_out():
+        if self.outbox.size and self.is_open and not self._send_out():
             self._watch_writable()
 
     def _send_out(self) -> bool:
         """Hand the socket what it takes; False when it will take the rest later."""
         try:
             return self.outbox.write_to(self._socket)
-        except (BrokenPipeError, ConnectionResetError):
-            # The peer closed its end. What it sent before is still to be read, and the end of the
-            # stream behind it closes the connection.
-            self._peer_reads = False
-            self.outbox.clear()
-            self._unthrottle()
         except OSError as error:
+            self._on_send_error(error)
+            return True
+
+    def _on_send_error(self, error: OSError) -> None:
+        if not isinstance(error, (BrokenPipeError, ConnectionResetError)):
             self.close(f"cannot send: {error.strerror}")
-        return True
+            return
+        # The peer closed its end. What it sent before is still to be read, and the end of the stream
+        # behind it closes the connection.
+        self._peer_reads = False
+        self.outbox.clear()
+        self._unthrottle()
 
     def flush_without_loop(self, deadline: int | None) -> None:
         """Wait for the socket until all has left, or the deadline."""
@@ -397,7 +428,7 @@ class Link:
             self._writable = Notifier(self._socket, Notifier.Type.WRITE, self._on_writable, reentrant=True)
         self._writable.set_enabled(True)
         _unflushed.add(self)
-        self._watch()
+        self._watchdog.wake()
 
     def _on_writable(self) -> None:
         self.flush()
@@ -408,17 +439,11 @@ class Link:
         _unflushed.discard(self)
         self._unthrottle()
 
-    def _throttle(self) -> None:
-        """Serve no more requests of a peer that does not read its answers, unless we await one of its own."""
-        if not self.protocol.open_calls:
-            self.is_throttled = True
-            self._readable.set_enabled(False)
-
     def _unthrottle(self) -> None:
         if self.is_throttled:
             self.is_throttled = False
             self._readable.set_enabled(not self.protocol.ended)
-            self._loop.deferred_invoke(self._dispatch)
+            self._thread.queue.post(self._dispatch)
 
     def _on_full_outbox(self) -> None:
         """More was posted than may wait to leave. A service never waits for a client that does not read;
@@ -426,7 +451,7 @@ class Link:
         limit = self.limits.max_send_queue
         self.flush()
         while self.waits_for_slow_peer and self.outbox.size > limit and self.is_open:
-            self._loop.pump()
+            self._thread.turn(True)
             self.flush()
         if self.outbox.size > limit:
             self._owner.did_misbehave(
@@ -436,65 +461,74 @@ class Link:
     # Receiving
 
     def _on_readable(self) -> None:
-        if len(self.protocol.inbox) < _MOST_AT_ONCE:
-            self._read()
-        if self._is_unresponsive:
-            self._become_responsive()
-        self._dispatch()
+        try:
+            if len(self.protocol.inbox) < _MOST_AT_ONCE:
+                self._read()
+            if self._is_unresponsive:
+                self._become_responsive()
+            self._dispatch()
+        except Exception:
+            # The loop reports it. It would come again in each turn, for what brought it about may be unread.
+            self.close("something went wrong in serving it")
+            raise
 
     def _read(self) -> None:
         """Read the socket once, into the inbox."""
         if not self.is_open:
             return
+        protocol = self.protocol
+        limit = max(_READ_SIZE, min(protocol.reader.missing, _LARGEST_READ))
+        data: bytes | None
+        fds: Sequence[int] = ()
         try:
-            received = self._receive(min(max(_READ_SIZE, self.protocol.missing), _LARGEST_READ))
-        except DescriptorsTruncated as error:
-            self.protocol.receive_violation(str(error))
-        except OSError:
-            self.protocol.receive_end()
-        else:
-            if received is None:
-                return
-            data, fds = received
-            if data:
-                self.protocol.receive(data, fds)
+            if self._ends.receives_files:
+                received = self._socket.receive_with_fds(limit, self.limits.max_fds_per_message)
+                data, fds = received or (None, ())
             else:
-                self.protocol.receive_end()
-        if self.protocol.ended:
+                data = self._socket.receive(limit)  # The kernel closes a file that comes anyway.
+        except DescriptorsTruncated as error:
+            protocol.receive_violation(str(error))
+        except OSError:
+            protocol.receive_end()
+        else:
+            if data is None:
+                return
+            if data:
+                protocol.receive(data, fds)
+            else:
+                protocol.receive_end()
+        if protocol.ended:
             self._readable.set_enabled(False)
-        elif self.protocol.missing:
-            self._watch()
-
-    def _receive(self, limit: int) -> tuple[bytes, Sequence[int]] | None:
-        """Plain recv where no message can hold a file: the kernel then closes what comes anyway."""
-        if self._ends.receives_files:
-            return self._socket.receive_with_fds(limit, self.limits.max_fds_per_message)
-        data = self._socket.receive(limit)
-        return None if data is None else (data, ())
+        elif protocol.reader.missing:
+            self._watchdog.wake()
 
     def _dispatch(self) -> None:
         """Handle what is in the inbox, in order. A handler may pump the loop, so this nests."""
         inbox = self.protocol.inbox
         if len(inbox) > 1:
-            self._loop.deferred_invoke(self._dispatch)
+            self._thread.queue.post(self._dispatch)
         left = _MOST_AT_ONCE
         while inbox and left and not self.is_throttled:
             left -= 1
             self._dispatch_event(*inbox.popleft())
-        if self.outbox:
+        if self.outbox.size:
             self.flush()
 
     def _dispatch_event(
         self, kind: Kind, message: Any, to: Any, values: tuple[Any, ...], files: Files
     ) -> None:
-        if kind is Kind.REQUEST:
+        if kind is _REQUEST:
             if to in self.protocol.cancelled:
                 self._pass_over(message, to, files)
             else:
-                self._serving.serve(message, to, values, files)
-        elif kind is Kind.RESPONSE:
+                result = self._serving.serve(message, to, values, files)
+                if result is not ANSWERED_ELSEWHERE:
+                    # The last answer of a batch takes the others with it.
+                    others_follow = self.protocol.inbox or self.corks
+                    self._answer(message, to, result, self._send if others_follow else self._send_now)
+        elif kind is _RESPONSE:
             to.succeed(message._result(values))
-        elif kind is Kind.ONE_WAY:
+        elif kind is _ONE_WAY:
             self._serving.handle(message, values, files)
         elif kind is Kind.FAILURE:
             to.fail(values[0])
@@ -520,6 +554,15 @@ class Link:
 
     def answer(self, message: type[Request[Any]], reply_to: ReplyTo, result: object) -> None:
         """Send a request's result, or that it cannot be sent."""
+        self._answer(message, reply_to, result, self._send)
+
+    def _answer(
+        self,
+        message: type[Request[Any]],
+        reply_to: ReplyTo,
+        result: object,
+        send: Callable[[Payload, Files], None],
+    ) -> None:
         if not self.is_open:
             return
         try:
@@ -529,14 +572,21 @@ class Link:
             self.refuse(message, reply_to, ErrorKind.UNENCODABLE_ANSWER, str(error))
             return
         for frame, files in frames:
-            self._send_answer(frame, files)
+            send(frame, files)
+        if self.outbox.size > self.limits.max_send_queue:
+            self._on_unread_answers()
+
+    def _on_unread_answers(self) -> None:
+        """Serve no more requests of a peer that does not read its answers, unless we await one of its own."""
+        self.flush()
+        if self.outbox.size > self.limits.max_send_queue and not self.protocol.open_calls:
+            self.is_throttled = True
+            self._readable.set_enabled(False)
 
     def _send_answer(self, frame: Payload, files: Files) -> None:
         self._send(frame, files)
         if self.outbox.size > self.limits.max_send_queue:
-            self.flush()
-            if self.outbox.size > self.limits.max_send_queue:
-                self._throttle()
+            self._on_unread_answers()
 
     def refuse(self, message: type[Request[Any]], reply_to: ReplyTo, kind: ErrorKind, text: str) -> None:
         """Answer with an error; a bare LibIPC peer knows none, and is cut off rather than left waiting."""
@@ -553,23 +603,19 @@ class Link:
 
     # What must not stand still
 
-    def _watch(self) -> None:
-        """Something begins that must not stand still."""
-        if self._watchdog is None:
-            patience = self.limits.frame_timeout
-            self._watchdog = Watchdog(
-                Watch(UNRESPONSIVE_AFTER, self._answers_progress, self._become_unresponsive),
-                Watch(patience, self._frame_progress, self._on_late_frame),
-                Watch(patience, self._drain_progress, self._on_stuck_outbox),
-            )
-        if not self._watchdog.is_awake:
-            self._watchdog.wake()
+    def _watches(self) -> tuple[Watch, ...]:
+        patience = self.limits.frame_timeout
+        return (
+            Watch(UNRESPONSIVE_AFTER, self._answers_progress, self._become_unresponsive),
+            Watch(patience, self._frame_progress, self._on_late_frame),
+            Watch(patience, self._drain_progress, self._on_stuck_outbox),
+        )
 
     def _answers_progress(self) -> int | None:
-        return self.protocol.bytes_received if self.protocol.open_calls else None
+        return self.protocol.reader.received if self.protocol.open_calls else None
 
     def _frame_progress(self) -> int | None:
-        if self.is_throttled or not self.protocol.missing:
+        if self.is_throttled or not self.protocol.reader.missing:
             return None
         return self.protocol.messages_received
 
@@ -608,8 +654,7 @@ class Link:
         self._readable.close()
         if self._writable is not None:
             self._writable.close()
-        if self._watchdog is not None:
-            self._watchdog.stop()
+        self._watchdog.stop()
         self._socket.close()
         self.outbox.clear()
         self.protocol.release()
@@ -638,7 +683,7 @@ def _flush_at_exit() -> None:
     """Orderly exit sends what was posted, for a bounded time; the loop may be closed already."""
     deadline = _deadline(_FLUSH_AT_EXIT)
     for link in list(_unflushed):
-        if link.thread == threading.get_ident():
+        if link._thread.ident == get_ident():
             link.flush_without_loop(deadline)
 
 

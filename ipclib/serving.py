@@ -32,6 +32,13 @@ others are served meanwhile."""
 _LATER = (Promise, CoroutineType)
 
 
+class _AnsweredElsewhere:
+    """What serve() returns in place of a result."""
+
+
+ANSWERED_ELSEWHERE = _AnsweredElsewhere()
+
+
 class Unhandled(Exception):
     """Raised by a generated stub's method that no subclass overrides."""
 
@@ -87,28 +94,29 @@ class Serving:
             _close_all(files)
             logger.exception("%s: the handler raised", message._name)
         else:
-            if isinstance(result, _LATER):
+            if result is not None and isinstance(result, _LATER):
                 _promise_of(result).when_rejected(partial(_one_way_failed, message, files))
 
     def serve(
         self, message: type[Request[Any]], reply_to: ReplyTo, values: tuple[Any, ...], files: Files
-    ) -> None:
-        """A request."""
+    ) -> object:
+        """A request. The result to answer with; or ANSWERED_ELSEWHERE, where an error was its answer or the
+        answer comes later."""
         if self._buckets is not None and not self._admits(message):
             _close_all(files)
             self.refused += 1
             self._answering.refuse(message, reply_to, ErrorKind.REFUSED, "it comes too often (Limits.rate)")
-            return
+            return ANSWERED_ELSEWHERE
         try:
             result = self._invoke(message._handler, values)
         except Exception as error:
             _close_all(files)
             self._answer_raised(message, reply_to, error)
-            return
+            return ANSWERED_ELSEWHERE
         if isinstance(result, _LATER):
             self._answer_later(message, reply_to, _promise_of(result), files)
-        else:
-            self._answering.answer(message, reply_to, result)
+            return ANSWERED_ELSEWHERE
+        return result
 
     def cancel(self, serial: int) -> None:
         """The caller gave up. Who serves the call hears of it, and its end is answered all the same."""

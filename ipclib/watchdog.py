@@ -51,29 +51,39 @@ class Watch:
 
 
 class Watchdog:
-    """The watches of one connection."""
+    """The watches of one connection, made when there is something to watch."""
 
-    __slots__ = ("_timer", "_watches", "is_awake")
+    __slots__ = ("_make", "_timer", "_watches", "is_awake")
 
-    def __init__(self, *watches: Watch) -> None:
-        shortest = min(watch.patience for watch in watches)
-        interval = min(_LONGEST_INTERVAL, shortest / _LOOKS_IN_A_PATIENCE)
-        for watch in watches:
-            watch.begin(interval)
-        self._watches = watches
-        self._timer = Timer.create_repeating(interval * 1000, self._look)
+    def __init__(self, make: Callable[[], tuple[Watch, ...]]) -> None:
+        self._make = make
+        self._watches: tuple[Watch, ...] = ()
+        self._timer: Timer | None = None
         self.is_awake = False
         """Whether the timer runs."""
 
     def wake(self) -> None:
         """Something is under way."""
+        if self.is_awake:
+            return
         self.is_awake = True
+        if self._timer is None:
+            self._timer = self._new_timer()
         self._timer.start()
 
     def stop(self) -> None:
         """Watch no more."""
         self.is_awake = False
-        self._timer.stop()
+        if self._timer is not None:
+            self._timer.stop()
+
+    def _new_timer(self) -> Timer:
+        self._watches = self._make()
+        shortest = min(watch.patience for watch in self._watches)
+        interval = min(_LONGEST_INTERVAL, shortest / _LOOKS_IN_A_PATIENCE)
+        for watch in self._watches:
+            watch.begin(interval)
+        return Timer.create_repeating(interval * 1000, self._look)
 
     def _look(self) -> None:
         under_way = [watch.look() for watch in self._watches]

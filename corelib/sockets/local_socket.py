@@ -22,6 +22,7 @@ _CREDENTIALS = struct.Struct("=iII")  # struct ucred of unix(7): pid, uid, gid
 _CLOSE_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
 _TRUNCATED = int(socket.MSG_CTRUNC)
 _FD_SIZE = array.array("i").itemsize
+_ANCILLARY_HEADER = socket.CMSG_LEN(0)
 
 
 @attrs.frozen
@@ -93,7 +94,7 @@ class LocalSocket(StreamSocket):
         than `max_fds` came."""
         try:
             data, ancillary, flags, _ = self._recvmsg(
-                limit, socket.CMSG_LEN(max_fds * _FD_SIZE), _CLOSE_ON_EXEC
+                limit, _ANCILLARY_HEADER + max_fds * _FD_SIZE, _CLOSE_ON_EXEC
             )
         except BlockingIOError:
             return None

@@ -5,7 +5,7 @@ Owns the bytes of frames that are not whole yet. Knows no message and no call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from struct import Struct
 
 from ipclib.errors import ProtocolViolation
@@ -47,51 +47,56 @@ def _joined_if_small(size: int, pieces: tuple[bytes, ...]) -> Payload:
 class FrameReader:
     """Takes the stream's bytes as they come, gives whole frames."""
 
-    __slots__ = ("_limits", "_needed", "_partial", "received")
+    __slots__ = ("_largest", "_partial", "missing", "received")
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self._largest = limits.max_message_size
         self._partial = bytearray()
-        self._needed = 0
+        self.missing = 0
+        """Bytes still to come of the frame that has begun, as far as known; 0 at a boundary."""
         self.received = 0
         """Bytes of the stream so far: the offset behind the last byte received."""
 
-    @property
-    def missing(self) -> int:
-        """Bytes still to come of the frame that has begun, as far as known; 0 at a boundary."""
-        return self._needed - len(self._partial)
-
-    def feed(self, data: bytes) -> Iterator[tuple[Buffer, int, int]]:
-        """The frames that `data` completes, each as a buffer with the frame's start and end in it.
+    def feed(self, data: bytes, take: Callable[[int, Buffer, int, int], None]) -> None:
+        """Hand each frame that `data` completes to `take`: its key, a buffer, and its start and end in that.
 
         Raises ProtocolViolation on reading a size out of bounds, before anything is kept for it.
         """
         self.received += len(data)
         buffer: Buffer = data
-        if self._needed:
+        if self._partial:
             self._partial += data
-            if len(self._partial) < self._needed:
+            if len(data) < self.missing:
+                self.missing -= len(data)
                 return
             buffer = memoryview(self._partial).toreadonly()
             self._partial = bytearray()
-            self._needed = 0
+        self.missing = 0
         at = 0
         length = len(buffer)
-        while length - at >= 4:
-            (size,) = _SIZE.unpack_from(buffer, at)
-            if not _SMALLEST <= size <= self._limits.max_message_size:
-                raise ProtocolViolation(
-                    f"a frame of {size} bytes; allowed are 8 to {self._limits.max_message_size}"
-                )
+        while length - at >= 12:
+            size, key = HEADER.unpack_from(buffer, at)
+            if not _SMALLEST <= size <= self._largest:
+                raise self._out_of_bounds(size)
             end = at + 4 + size
             if end > length:
-                self._keep(buffer, at, 4 + size)
-                return
-            yield buffer, at, end
+                break
+            take(key, buffer, at, end)
             at = end
         if at < length:
-            self._keep(buffer, at, 4)
+            self._keep(buffer, at)
 
-    def _keep(self, buffer: Buffer, at: int, needed: int) -> None:
+    def _keep(self, buffer: Buffer, at: int) -> None:
+        """The beginning of a frame: of its size alone, until that is known."""
+        kept = len(buffer) - at
+        needed = 4
+        if kept >= 4:
+            (size,) = _SIZE.unpack_from(buffer, at)
+            if not _SMALLEST <= size <= self._largest:
+                raise self._out_of_bounds(size)
+            needed += size
         self._partial = bytearray(buffer[at:])
-        self._needed = needed
+        self.missing = needed - kept
+
+    def _out_of_bounds(self, size: int) -> ProtocolViolation:
+        return ProtocolViolation(f"a frame of {size} bytes; allowed are 8 to {self._largest}")

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from ipclib.errors import ErrorKind, MessageTooLarge, ProtocolViolation, RemoteError
 from ipclib.file import File
 from ipclib.limits import Limits
-from ipclib.protocol.framing import HEADER, TAG, TRAILER, FrameReader, bare_frame, trailed_frame
+from ipclib.protocol.framing import TAG, TRAILER, FrameReader, bare_frame, trailed_frame
 from ipclib.protocol.message import (
     Describe,
     Endpoint,
@@ -37,6 +37,9 @@ DESCRIBE_ID = -2
 DESCRIPTION_ID = -3
 MAX_ABANDONED = 1024
 
+# Python 3.11 looks an enum's member up through a descriptor, which a message would feel.
+_ONE_WAY = Kind.ONE_WAY
+_RESPONSE = Kind.RESPONSE
 _HIGHEST_SERIAL = 0xFFFFFFFF
 _U32 = Struct("=I")
 _FAILURE = Struct("=IBI")
@@ -106,14 +109,13 @@ class Protocol:
     __slots__ = (
         "_abandoned",
         "_bare_replies",
-        "_calls_magic",
+        "_calls",
         "_dropped_signatures",
         "_frame",
         "_peer_writes_trailers",
-        "_reader",
-        "_schemas",
+        "_reads_trailers_only",
         "_serial",
-        "_serves_magic",
+        "_serves",
         "_table",
         "_trailers",
         "cancelled",
@@ -124,6 +126,7 @@ class Protocol:
         "limits",
         "messages_received",
         "open_calls",
+        "reader",
     )
 
     def __init__(
@@ -136,6 +139,7 @@ class Protocol:
         trailers: bool = True,
     ) -> None:
         self.limits = limits
+        self.reader = FrameReader(limits)
         self.inbox: deque[Event] = deque()
         self.cancelled: set[int] = set()
         """Serials whose callers gave up while the inbox, in which their requests may be, was not empty."""
@@ -147,18 +151,18 @@ class Protocol:
         self.messages_received = 0
         """Frames, of whatever kind."""
         self.fds_received = 0
-        self._calls_magic = calls.MAGIC
-        self._serves_magic = serves.MAGIC
-        self._schemas = {calls.MAGIC: calls.SCHEMA, serves.MAGIC: serves.SCHEMA}
+        self._calls = calls
+        self._serves = serves
         self._table = table
         self._trailers = trailers
+        #: What the peer's first frame decided, and whether answers to us have trailers as well.
         self._peer_writes_trailers: bool | None = None
-        self._reader = FrameReader(limits)
+        self._reads_trailers_only = False
         self._frame = Frame(limits.max_message_size)
         self._serial = 0
         self._abandoned = 0
         self._bare_replies: dict[int, deque[BareReply]] = {}
-        self._dropped_signatures: set[int] = set()
+        self._dropped_signatures: frozenset[int] = frozenset()
 
     # What we send
 
@@ -167,7 +171,10 @@ class Protocol:
     ) -> tuple[CallT, Payload, Files]:
         """A request's frame, and the open call that its answer will settle."""
         payload, files = message._payload(values)
-        serial = self._next_serial()
+        serial = self._serial + 1
+        if serial > _HIGHEST_SERIAL or serial in self.open_calls:
+            serial = self._free_serial()
+        self._serial = serial
         frame = self._message_frame(message, payload, files, serial)
         call = call_class(message, serial)
         self.open_calls[serial] = call
@@ -190,7 +197,8 @@ class Protocol:
         payload, files = response._payload(response._outputs(result))
         if isinstance(reply_to, int):
             return [(self._message_frame(response, payload, files, reply_to), files)]
-        frame = self._sized(response, bare_frame(response._key, payload), files)
+        frame = bare_frame(response._key, payload)
+        self._check_size(response, frame, files)
         return self._in_bare_order(message, reply_to, (frame, files))
 
     def failure(self, magic: int, serial: int, kind: ErrorKind, text: str) -> Payload:
@@ -201,14 +209,14 @@ class Protocol:
     def describe(self, call_class: type[CallT]) -> tuple[CallT, Payload]:
         """The control frame that asks for the interface of the endpoint that is called, or of all that the
         peer has where none is; and the open call that the answer will settle."""
-        serial = self._next_serial()
+        serial = self._free_serial()
         call = call_class(Describe, serial)
         self.open_calls[serial] = call
-        return call, bare_frame(key_of(self._calls_magic, DESCRIBE_ID), _U32.pack(serial))
+        return call, bare_frame(key_of(self._calls.MAGIC, DESCRIBE_ID), _U32.pack(serial))
 
     def description(self, magic: int, serial: int) -> Payload:
         """The answer to such a request: one endpoint's interface, or for magic 0 all there are."""
-        schemas = self._schemas.values() if magic == 0 else (self._schemas[magic],)
+        schemas = self._schemas().values() if magic == 0 else (self._schemas()[magic],)
         raw = "\n".join(schema for schema in schemas if schema).encode()
         return bare_frame(key_of(magic, DESCRIPTION_ID), _DESCRIPTION.pack(serial, len(raw)) + raw)
 
@@ -228,20 +236,22 @@ class Protocol:
             raise ProtocolViolation(f"the peer owes the answers to {self._abandoned} abandoned calls")
         if not self._peer_writes_trailers:
             return None
-        return bare_frame(key_of(self._calls_magic, CANCEL_ID), _U32.pack(call.serial))
+        return bare_frame(key_of(self._calls.MAGIC, CANCEL_ID), _U32.pack(call.serial))
 
     def _message_frame(self, message: type[Message], payload: Payload, files: Files, serial: int) -> Payload:
         if self._trailers:
             frame = trailed_frame(message._key, payload, serial, message._signature)
         else:
             frame = bare_frame(message._key, payload)
-        return self._sized(message, frame, files)
+        if files or type(frame) is not bytes or len(frame) > self.limits.max_message_size:
+            self._check_size(message, frame, files)
+        return frame
 
-    def _sized(self, message: type[Message], frame: Payload, files: Files) -> Payload:
-        size = len(frame) if isinstance(frame, bytes) else sum(map(len, frame))
-        if size - 4 > self.limits.max_message_size:
+    def _check_size(self, message: type[Message], frame: Payload, files: Files) -> None:
+        size = (len(frame) if isinstance(frame, bytes) else sum(map(len, frame))) - 4
+        if size > self.limits.max_message_size:
             raise MessageTooLarge(
-                f"{message._name}: a message of {size - 4} bytes; "
+                f"{message._name}: a message of {size} bytes; "
                 f"max_message_size is {self.limits.max_message_size}"
             )
         if len(files) > self.limits.max_fds_per_message:
@@ -249,9 +259,8 @@ class Protocol:
                 f"{message._name}: {len(files)} files; "
                 f"max_fds_per_message is {self.limits.max_fds_per_message}"
             )
-        return frame
 
-    def _next_serial(self) -> int:
+    def _free_serial(self) -> int:
         serial = self._serial
         while True:
             serial = serial + 1 if serial < _HIGHEST_SERIAL else 1
@@ -277,17 +286,16 @@ class Protocol:
             for fd in fds:
                 File(fd).close()
             return
-        if not self.inbox:
+        if self.cancelled and not self.inbox:
             self.cancelled.clear()
+        frame = self._frame
         if fds:
-            arrived = self._reader.received + len(data)
-            self._frame.fds.extend((File(fd), arrived) for fd in fds)
+            arrived = self.reader.received + len(data)
+            frame.fds.extend((File(fd), arrived) for fd in fds)
             self.fds_received += len(fds)
         try:
-            for buffer, start, end in self._reader.feed(data):
-                self.messages_received += 1
-                self._receive_frame(buffer, start, end)
-            if self._frame.fds:
+            self.reader.feed(data, self._receive_frame)
+            if frame.fds:
                 self._check_pending_descriptors()
         except ProtocolViolation as violation:
             self._end((Kind.VIOLATION, None, None, (violation,), []))
@@ -305,23 +313,13 @@ class Protocol:
     def _check_pending_descriptors(self) -> None:
         """Those that are left belong to the frame that has begun, or to nobody."""
         pending = len(self._frame.fds)
-        if not self._reader.missing:
+        if not self.reader.missing:
             raise ProtocolViolation(f"{pending} descriptors that no message takes")
         if pending > self.limits.max_fds_per_message:
             raise ProtocolViolation(
                 f"{pending} descriptors for one message; max_fds_per_message is "
                 f"{self.limits.max_fds_per_message}"
             )
-
-    @property
-    def bytes_received(self) -> int:
-        """Of the stream so far."""
-        return self._reader.received
-
-    @property
-    def missing(self) -> int:
-        """Bytes still to come of a frame that has begun; 0 between frames."""
-        return self._reader.missing
 
     def release(self) -> None:
         """Close every descriptor that was received and not handed out; nothing more is received."""
@@ -345,23 +343,31 @@ class Protocol:
         self._frame.release()
         self.inbox.append(event)
 
-    def _receive_frame(self, buffer: Buffer, start: int, end: int) -> None:
-        _size, key = HEADER.unpack_from(buffer, start)
+    def _receive_frame(self, key: int, buffer: Buffer, start: int, end: int) -> None:
+        self.messages_received += 1
         message = self._table.get(key)
         if message is None:
             self._receive_stranger(key, buffer, start, end)
             return
-        if self._has_trailer(message, buffer, start, end):
-            payload_end = end - 12
-            serial, signature, _tag = TRAILER.unpack_from(buffer, payload_end)
-            if signature != message._signature:
-                self._receive_mismatch(message, serial, start - len(buffer), end - len(buffer))
-                return
-            values = self._values(message, buffer, start + 12, payload_end)
-            self._file(message, serial, values)
+        if not self._reads_trailers_only and not self._has_trailer(message, buffer, start, end):
+            self._file_bare(message, self._values(message, buffer, start + 12, end))
+            return
+        payload_end = end - 12
+        serial, signature, tag = TRAILER.unpack_from(buffer, payload_end)
+        if tag != TAG or payload_end < start + 12:
+            raise _trailer_missing()
+        if signature != message._signature:
+            self._receive_mismatch(message, serial, start - len(buffer), end - len(buffer))
+            return
+        values = self._values(message, buffer, start + 12, payload_end)
+        kind = message._kind
+        if kind is _RESPONSE:
+            self._settle(self._open_call(serial), message, values)
+        elif (serial == 0) is not (kind is _ONE_WAY):
+            raise ProtocolViolation(f"{message._name}: serial {serial}")
         else:
-            values = self._values(message, buffer, start + 12, end)
-            self._file_bare(message, values)
+            files = self._taken_files(message) if self._frame.files else []
+            self.inbox.append((kind, message, serial, values, files))
 
     def _has_trailer(self, message: type[Message], buffer: Buffer, start: int, end: int) -> bool:
         """As all of the peer's frames have or have not; but bare requests have bare answers."""
@@ -377,8 +383,9 @@ class Protocol:
         present = end - start >= 24 and TRAILER.unpack_from(buffer, end - 12)[2] == TAG
         if expected is None:
             self._peer_writes_trailers = present
+            self._reads_trailers_only = present and self._trailers
         elif not present:
-            raise ProtocolViolation("a frame without a trailer after frames that had one")
+            raise _trailer_missing()
         return present
 
     def _values(self, message: type[Message], buffer: Buffer, at: int, end: int) -> tuple[Any, ...]:
@@ -400,27 +407,15 @@ class Protocol:
 
     def _taken_files(self, message: type[Message]) -> Files:
         files = self._frame.files
-        if not files:
-            return []
         for file in files:
             file.brought_by = message._name
         self._frame.files = []
         return files
 
-    def _file(self, message: type[Message], serial: int, values: tuple[Any, ...]) -> None:
-        """Put a message that came with a trailer where it belongs."""
-        kind = message._kind
-        if kind is Kind.RESPONSE:
-            self._settle(self._open_call(serial), message, values)
-        elif (serial == 0) is not (kind is Kind.ONE_WAY):
-            raise ProtocolViolation(f"{message._name}: serial {serial}")
-        else:
-            self.inbox.append((kind, message, serial, values, self._taken_files(message)))
-
     def _file_bare(self, message: type[Message], values: tuple[Any, ...]) -> None:
         """Put a message that came without a trailer where it belongs."""
         kind = message._kind
-        if kind is Kind.RESPONSE:
+        if kind is _RESPONSE:
             self._settle(self._oldest_open(message), message, values)
             return
         reply_to = None
@@ -432,11 +427,13 @@ class Protocol:
     def _settle(self, call: Call, message: type[Message], values: tuple[Any, ...]) -> None:
         if call.message._response is not message:
             raise ProtocolViolation(f"{message._name} answers a call of {call.message._name}")
-        self._answered(call)
+        del self.open_calls[call.serial]
         if call.abandoned:
+            self._abandoned -= 1
             self._frame.release()
         else:
-            self.inbox.append((Kind.RESPONSE, message, call, values, self._taken_files(message)))
+            files = self._taken_files(message) if self._frame.files else []
+            self.inbox.append((_RESPONSE, message, call, values, files))
 
     def _open_call(self, serial: int) -> Call:
         call = self.open_calls.get(serial)
@@ -457,12 +454,15 @@ class Protocol:
 
     # Frames that are none of our messages
 
+    def _schemas(self) -> dict[int, str]:
+        return {endpoint.MAGIC: endpoint.SCHEMA for endpoint in (self._calls, self._serves)}
+
     def _receive_stranger(self, key: int, buffer: Buffer, start: int, end: int) -> None:
         magic, id = magic_and_id(key)
-        if id == DESCRIBE_ID and (magic == 0 or magic in self._schemas):
+        if id == DESCRIBE_ID and (magic == 0 or magic in self._schemas()):
             self._receive_describe(magic, buffer, start + 12, end)
             return
-        if magic not in self._schemas:
+        if magic not in self._schemas():
             raise ProtocolViolation(f"magic {magic} of no endpoint that we know")
         if id == FAILURE_ID:
             self._receive_failure(buffer, start + 12, end)
@@ -470,7 +470,7 @@ class Protocol:
             self._receive_cancel(buffer, start + 12, end)
         elif id == DESCRIPTION_ID:
             self._receive_description(buffer, start + 12, end)
-        elif id > 0 and magic == self._serves_magic:
+        elif id > 0 and magic == self._serves.MAGIC:
             self._receive_unknown(magic, id, buffer, start, end)
         else:
             raise ProtocolViolation(f"id {id} with magic {magic}")
@@ -540,7 +540,7 @@ class Protocol:
             return
         self.dropped += 1
         if message._key not in self._dropped_signatures:
-            self._dropped_signatures.add(message._key)
+            self._dropped_signatures |= {message._key}
             logger.warning("%s: dropped, its signature is not ours", message._name)
 
     def _discard_descriptors(self, start: int, end: int) -> None:
@@ -551,11 +551,15 @@ class Protocol:
         no bytes of later sendmsg calls with them (unix(7)). So they belong to the last frame that
         begins among the bytes that they came with.
         """
-        start += self._reader.received
-        end += self._reader.received
+        start += self.reader.received
+        end += self.reader.received
         fds = self._frame.fds
         while fds and start < fds[0][1] <= end:
-            fds.popleft()[0].close()
+            fds.pop(0)[0].close()
+
+
+def _trailer_missing() -> ProtocolViolation:
+    return ProtocolViolation("a frame without a trailer after frames that had one")
 
 
 def _only_serial(frame: str, buffer: Buffer, at: int, end: int) -> int:

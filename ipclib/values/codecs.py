@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import struct
 from array import array as PackedArray
-from collections import deque
 from collections.abc import Hashable
 from struct import Struct
 from time import thread_time_ns
@@ -66,7 +65,7 @@ class Frame:
         self.depth = 0
         self.copied = 0
         self.max_copied = max_copied
-        self.fds: deque[tuple[File, int]] = deque()
+        self.fds: list[tuple[File, int]] = []
         self.files: Files = []
 
     def take_file(self) -> File:
@@ -75,7 +74,7 @@ class Frame:
             raise ProtocolViolation("fewer descriptors came than the message needs")
         if not self.files:
             self.copied = 0
-        file, _arrived = self.fds.popleft()
+        file, _arrived = self.fds.pop(0)
         self.files.append(file)
         return file
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ def framed(data: bytes, files: Sequence[File] = (), elements: int = 100_000) -> 
     """A message of these bytes and descriptors."""
     frame = Frame()
     frame.end, frame.elements = len(data), elements
-    frame.fds = deque((file, 0) for file in files)
+    frame.fds = [(file, 0) for file in files]
     return frame
 
 

@@ -64,6 +64,36 @@ def test_both_ends_in_one_process_call_each_other(pair: Pair) -> None:
     assert pair.client.descend(1) == 1
 
 
+def test_what_goes_wrong_within_costs_the_connection_and_not_the_loop(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("broken")
+
+    reports: list[tuple[str, str]] = []
+    EventLoop.current().on_exception = lambda error, context: reports.append((str(error), context[:8]))
+    monkeypatch.setattr("ipclib.protocol.protocol.Protocol.receive", broken)
+    pair.client.async_log(1, "one")
+    assert EventLoop.current().spin_until(lambda: not pair.client.is_open, 10.0)
+    assert not pair.service.is_open
+    assert reports == [("broken", "notifier")]
+
+
+def test_answers_that_wait_for_a_batch_leave_before_a_handler_waits(pair: Pair) -> None:
+    """A client that has an answer may be whom the handler of its next request waits for."""
+    first = pair.client.async_add(1, 2)
+    second = pair.client.async_descend(1)
+    seen: list[bool] = []
+
+    def ascend(_depth: int) -> int:
+        seen.append(first.is_resolved)
+        return 0
+
+    pair.client.ascend = ascend
+    assert second.await_() == 1
+    assert seen == [True]
+
+
 def test_a_post_outside_a_turn_leaves_at_once(loop: EventLoop, clock: Any) -> None:
     raw, service = _raw_peer(clock)
     service.async_tick(7)

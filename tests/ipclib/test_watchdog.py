@@ -64,7 +64,7 @@ def test_what_ended_begins_anew() -> None:
 
 def test_the_timer_runs_only_while_something_is_under_way(loop: EventLoop) -> None:
     slow, quick = Thing(patience=100.0), Thing(patience=0.01)
-    watchdog = Watchdog(slow.watch, quick.watch)
+    watchdog = Watchdog(lambda: (slow.watch, quick.watch))
     assert len(thread_data.current().timers) == 0
     quick.progress = 1
     watchdog.wake()

@@ -8,7 +8,6 @@ import re
 import socket
 import struct
 import sys
-from collections import deque
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -186,7 +185,7 @@ def test_decodes_to_its_arguments(gold: Any, vector: dict[str, Any]) -> None:
     expected = [File(os.dup(file.fileno())) if _is_memory(vector) else file for file in sent]
     frame = Frame()
     frame.end, frame.elements = len(wire), 1000
-    frame.fds = deque((file, 0) for file in sent)
+    frame.fds = [(file, 0) for file in sent]
     values, at = message._decode(wire, 12, frame)
     assert at == len(wire)
     assert _seen(values) == _seen(_arguments(vector, expected, gold))
@@ -210,7 +209,7 @@ def test_any_cut_of_the_stream_gives_the_same_messages(gold: Any, cut: int) -> N
         protocol.receive(stream[at : at + cut])
     arrived = [(event[1]._id, _seen(event[3])) for event in protocol.inbox]
     assert arrived == [(vector["message_id"], _seen(_arguments(vector, [], gold))) for vector in _REQUESTS]
-    assert protocol.missing == 0
+    assert protocol.reader.missing == 0
 
 
 def test_a_byte_at_a_time_with_descriptors(gold: Any) -> None:
