@@ -477,7 +477,8 @@ class Link:
         if not self.is_open:
             return
         protocol = self.protocol
-        limit = max(_READ_SIZE, min(protocol.reader.missing, _LARGEST_READ))
+        missing = protocol.reader.missing
+        limit = _READ_SIZE if missing <= _READ_SIZE else min(missing, _LARGEST_READ)
         data: bytes | None
         fds: Sequence[int] = ()
         try:

@@ -193,7 +193,7 @@ class ThreadData:
             mark = self.queue.mark() if self.queue.items else 0
             if ready:
                 handled += self._activate(ready)
-            if now:
+            if now and self.timers.may_be_due(now):
                 handled += self._fire_timers(now)
             if mark:
                 handled += self._run_queue(mark)

@@ -58,6 +58,11 @@ class TimerQueue(Generic[T]):
             # In place: the turn may be looking at this very list. Sorted, it is a heap.
             self.heap[:] = sorted(armed)
 
+    def may_be_due(self, now_ns: int) -> bool:
+        """Whether pop_due() is worth its while: the first place is due, be it a cancelled one's."""
+        heap = self.heap
+        return bool(heap) and heap[0] >> _SEQUENCE_BITS <= now_ns
+
     def next_deadline(self) -> int | None:
         """The soonest deadline, None when nothing is armed."""
         heap, armed = self.heap, self._armed

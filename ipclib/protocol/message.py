@@ -14,7 +14,7 @@ from struct import Struct
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ipclib.errors import EncodeError
-from ipclib.values.codecs import ENCODE_ERRORS, Buffer, Codec, Files, Frame, Payload, explain
+from ipclib.values.codecs import Buffer, Codec, Files, Frame, Payload, explain
 
 R = TypeVar("R", covariant=True)
 
@@ -84,16 +84,8 @@ class Message:
         cls._arity = len(cls._parameters)
 
     @classmethod
-    def _payload(cls, values: tuple[object, ...]) -> tuple[Payload, Files]:
-        """The values as bytes, and the Files among them. Raises EncodeError naming the culprit."""
-        files: Files = []
-        try:
-            return cls._encode(files, *values), files
-        except ENCODE_ERRORS as error:
-            raise cls._refused(values, error) from error
-
-    @classmethod
     def _refused(cls, values: tuple[object, ...], error: Exception) -> EncodeError:
+        """What to raise when _encode() does not take the values: it names the culprit."""
         parameters = cls._parameters
         if len(values) != len(parameters):
             return EncodeError(
@@ -162,9 +154,7 @@ class Response(Message):
 
     @classmethod
     def _outputs(cls, result: object) -> tuple[object, ...]:
-        """What a handler returned, as the response's values: one output is never unpacked."""
-        if cls._arity == 1:
-            return (result,)
+        """What a handler returned, as the response's values, unless there is just one."""
         if cls._arity > 1:
             return cls._fields(result) if type(result) is cls else _tuple(cls, result)
         if result is not None:

@@ -27,7 +27,7 @@ from ipclib.protocol.message import (
     key_of,
     magic_and_id,
 )
-from ipclib.values.codecs import DECODE_ERRORS, Buffer, Files, Frame, Payload
+from ipclib.values.codecs import DECODE_ERRORS, ENCODE_ERRORS, Buffer, Files, Frame, Payload
 
 logger = logging.getLogger("ipclib")
 
@@ -170,20 +170,18 @@ class Protocol:
         self, message: type[Request[Any]], values: tuple[object, ...], call_class: type[CallT]
     ) -> tuple[CallT, Payload, Files]:
         """A request's frame, and the open call that its answer will settle."""
-        payload, files = message._payload(values)
         serial = self._serial + 1
         if serial > _HIGHEST_SERIAL or serial in self.open_calls:
             serial = self._free_serial()
+        frame, files = self._message_frame(message, values, serial, self._trailers)
         self._serial = serial
-        frame = self._message_frame(message, payload, files, serial)
         call = call_class(message, serial)
         self.open_calls[serial] = call
         return call, frame, files
 
     def one_way(self, message: type[OneWay], values: tuple[object, ...]) -> tuple[Payload, Files]:
         """The frame of a message without an answer."""
-        payload, files = message._payload(values)
-        return self._message_frame(message, payload, files, 0), files
+        return self._message_frame(message, values, 0, self._trailers)
 
     def answer(
         self, message: type[Request[Any]], reply_to: ReplyTo, result: object
@@ -194,12 +192,10 @@ class Protocol:
         the one that others waited for.
         """
         response = message._response
-        payload, files = response._payload(response._outputs(result))
+        values = (result,) if response._arity == 1 else response._outputs(result)
         if isinstance(reply_to, int):
-            return [(self._message_frame(response, payload, files, reply_to), files)]
-        frame = bare_frame(response._key, payload)
-        self._check_size(response, frame, files)
-        return self._in_bare_order(message, reply_to, (frame, files))
+            return [self._message_frame(response, values, reply_to, self._trailers)]
+        return self._in_bare_order(message, reply_to, self._message_frame(response, values, 0, False))
 
     def failure(self, magic: int, serial: int, kind: ErrorKind, text: str) -> Payload:
         """The control frame that answers a request with an error."""
@@ -238,14 +234,21 @@ class Protocol:
             return None
         return bare_frame(key_of(self._calls.MAGIC, CANCEL_ID), _U32.pack(call.serial))
 
-    def _message_frame(self, message: type[Message], payload: Payload, files: Files, serial: int) -> Payload:
-        if self._trailers:
+    def _message_frame(
+        self, message: type[Message], values: tuple[object, ...], serial: int, trailed: bool
+    ) -> tuple[Payload, Files]:
+        files: Files = []
+        try:
+            payload = message._encode(files, *values)
+        except ENCODE_ERRORS as error:
+            raise message._refused(values, error) from error
+        if trailed:
             frame = trailed_frame(message._key, payload, serial, message._signature)
         else:
             frame = bare_frame(message._key, payload)
         if files or type(frame) is not bytes or len(frame) > self.limits.max_message_size:
             self._check_size(message, frame, files)
-        return frame
+        return frame, files
 
     def _check_size(self, message: type[Message], frame: Payload, files: Files) -> None:
         size = (len(frame) if isinstance(frame, bytes) else sum(map(len, frame))) - 4

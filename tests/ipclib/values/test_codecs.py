@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipclib import EncodeError, File, ProtocolViolation
+from ipclib import EncodeError, File, Limits, ProtocolViolation
+from ipclib.protocol.protocol import Call, Protocol, incoming_table
 from ipclib.values import codecs as c
 from ipclib.values.codecs import Codec, Frame
 
@@ -174,27 +175,32 @@ def test_a_mutable_byte_string_is_copied_and_bytes_are_not() -> None:
     assert c.octets(memoryview(b"abcd")[::2]) == b"ac"
 
 
+def _sender(clock: Any) -> Protocol:
+    ends = (clock.ClockServer, clock.ClockClient)
+    return Protocol(*ends, incoming_table(*ends), Limits())
+
+
 def test_an_encode_error_names_message_parameter_and_value(clock: Any) -> None:
     with pytest.raises(
         EncodeError, match=r"ClockServer\.add: b = 2147483648: i32 takes an int from"
     ) as caught:
-        clock.ClockServer.Add._payload((1, 1 << 31))
+        _sender(clock).request(clock.ClockServer.Add, (1, 1 << 31), Call)
     assert (caught.value.message, caught.value.parameter, caught.value.value) == (
         "ClockServer.add",
         "b",
         1 << 31,
     )
     with pytest.raises(EncodeError, match=r"echo_names: names = .*a str is needed"):
-        clock.ClockServer.EchoNames._payload((["a", 7],))
+        _sender(clock).request(clock.ClockServer.EchoNames, (["a", 7],), Call)
 
 
 def test_an_encode_error_leaves_the_files_to_the_caller(clock: Any) -> None:
     with File(os.open("/dev/null", os.O_RDONLY)) as file:
         with pytest.raises(EncodeError, match="the same File twice"):
-            clock.ClockServer.TakeFiles._payload(([file, file], False))
+            _sender(clock).request(clock.ClockServer.TakeFiles, ([file, file], False), Call)
         assert os.fstat(file.fileno())
         with pytest.raises(EncodeError, match="fail = 1: a bool is needed"):
-            clock.ClockServer.TakeFiles._payload(([file], 1))
+            _sender(clock).request(clock.ClockServer.TakeFiles, ([file], 1), Call)
         assert os.fstat(file.fileno())
 
 
