@@ -67,6 +67,8 @@ class BusyPolling:
                 return ready
             if monotonic_ns() > end:
                 return ready
+            # The peer may wait for this very processor: then it runs now.
+            os.sched_yield()
 
     def learn(self, slept_ns: int) -> None:
         """A wait ended, for something had come, after sleeping for so long."""
