@@ -38,7 +38,7 @@ from ipclib.protocol import protocol
 from ipclib.protocol.message import Endpoint, Kind, OneWay, Request
 from ipclib.protocol.protocol import Call, ReplyTo, Table
 from ipclib.serving import ANSWERED_ELSEWHERE, Serving
-from ipclib.values.codecs import Files, Payload
+from ipclib.values.codecs import Buffer, Files, Payload
 from ipclib.watchdog import Watch, Watchdog
 
 logger = logging.getLogger("ipclib")
@@ -49,7 +49,6 @@ UNRESPONSIVE_AFTER = 3.0
 """Seconds without a byte from a peer that owes an answer (LibIPC's figure)."""
 
 _READ_SIZE = 64 * 1024
-_LARGEST_READ = 1024 * 1024
 _FLUSH_AT_EXIT = 2.0
 # Messages of one peer that are dispatched in one go: a flood leaves room for others.
 _MOST_AT_ONCE = 64
@@ -307,7 +306,9 @@ class Link:
             for file in files:
                 file.close()
             return
-        self._send(frame, files)
+        self.outbox.put(frame, files)
+        if not self._flush_is_due:
+            self._flush_in_time()
         if self.outbox.size > self.limits.max_send_queue:
             self._on_full_outbox()
 
@@ -345,10 +346,15 @@ class Link:
     def _settle_from_inbox(self, call: Call, looked_at: int) -> bool:
         """Take this call's answer out of the inbox, if it is behind the events that were looked at before."""
         inbox = self.protocol.inbox
-        for place, event in enumerate(islice(inbox, looked_at, None), looked_at):
-            if event[2] is call:
+        for place, (kind, message, to, values, _files) in enumerate(
+            islice(inbox, looked_at, None), looked_at
+        ):
+            if to is call:
                 del inbox[place]
-                self._dispatch_event(*event)
+                if kind is _RESPONSE:
+                    call.succeed(message._result(values))
+                else:
+                    call.fail(values[0])
                 break
         return call.settled
 
@@ -373,9 +379,13 @@ class Link:
     # Sending
 
     def _send(self, frame: Payload, files: Files) -> None:
-        """Queue a frame. It leaves at once outside a turn of the loop, else at the turn's end."""
         self.outbox.put(frame, files)
-        if self._flush_is_due or self.corks:
+        if not self._flush_is_due:
+            self._flush_in_time()
+
+    def _flush_in_time(self) -> None:
+        """At once outside a turn of the loop, else at the turn's end."""
+        if self.corks:
             return
         if self._thread.depth:
             self._flush_is_due = True
@@ -477,16 +487,17 @@ class Link:
         if not self.is_open:
             return
         protocol = self.protocol
-        missing = protocol.reader.missing
-        limit = _READ_SIZE if missing <= _READ_SIZE else min(missing, _LARGEST_READ)
-        data: bytes | None
+        room = protocol.reader.room() if protocol.reader.missing else None
+        data: Buffer | None
         fds: Sequence[int] = ()
         try:
             if self._ends.receives_files:
-                received = self._socket.receive_with_fds(limit, self.limits.max_fds_per_message)
-                data, fds = received or (None, ())
+                data, fds = self._receive_with_files(room)
+            elif room is not None:
+                count = self._socket.receive_into(room)
+                data = None if count is None else room[:count]
             else:
-                data = self._socket.receive(limit)  # The kernel closes a file that comes anyway.
+                data = self._socket.receive(_READ_SIZE)  # The kernel closes a file that comes anyway.
         except DescriptorsTruncated as error:
             protocol.receive_violation(str(error))
         except OSError:
@@ -503,6 +514,13 @@ class Link:
         elif protocol.reader.missing:
             self._watchdog.wake()
 
+    def _receive_with_files(self, room: memoryview | None) -> tuple[Buffer | None, Sequence[int]]:
+        most = self.limits.max_fds_per_message
+        if room is None:
+            return self._socket.receive_with_fds(_READ_SIZE, most) or (None, ())
+        received = self._socket.receive_into_with_fds(room, most)
+        return (room[: received[0]], received[1]) if received else (None, ())
+
     def _dispatch(self) -> None:
         """Handle what is in the inbox, in order. A handler may pump the loop, so this nests."""
         inbox = self.protocol.inbox
@@ -511,27 +529,32 @@ class Link:
         left = _MOST_AT_ONCE
         while inbox and left and not self.is_throttled:
             left -= 1
-            self._dispatch_event(*inbox.popleft())
+            kind, message, to, values, files = inbox.popleft()
+            if kind is _ONE_WAY:
+                self._serving.handle(message, values, files)
+            elif kind is _RESPONSE:
+                to.succeed(message._result(values))
+            elif kind is _REQUEST:
+                self._serve(message, to, values, files)
+            else:
+                self._dispatch_other(kind, message, to, values)
         if self.outbox.size:
             self.flush()
 
-    def _dispatch_event(
-        self, kind: Kind, message: Any, to: Any, values: tuple[Any, ...], files: Files
-    ) -> None:
-        if kind is _REQUEST:
-            if to in self.protocol.cancelled:
-                self._pass_over(message, to, files)
-            else:
-                result = self._serving.serve(message, to, values, files)
-                if result is not ANSWERED_ELSEWHERE:
-                    # The last answer of a batch takes the others with it.
-                    others_follow = self.protocol.inbox or self.corks
-                    self._answer(message, to, result, self._send if others_follow else self._send_now)
-        elif kind is _RESPONSE:
-            to.succeed(message._result(values))
-        elif kind is _ONE_WAY:
-            self._serving.handle(message, values, files)
-        elif kind is Kind.FAILURE:
+    def _serve(self, message: type[Request[Any]], to: ReplyTo, values: tuple[Any, ...], files: Files) -> None:
+        if to in self.protocol.cancelled:
+            for file in files:
+                file.close()
+            self.refuse(message, to, ErrorKind.CANCELLED, "the caller waits no longer")
+            return
+        result = self._serving.serve(message, to, values, files)
+        if result is not ANSWERED_ELSEWHERE:
+            # The last answer of a batch takes the others with it.
+            others_follow = self.protocol.inbox or self.corks
+            self._answer(message, to, result, self._send if others_follow else self._send_now)
+
+    def _dispatch_other(self, kind: Kind, message: Any, to: Any, values: tuple[Any, ...]) -> None:
+        if kind is Kind.FAILURE:
             to.fail(values[0])
         elif kind is Kind.REFUSAL:
             self._answer_failure(message, to, *values)
@@ -543,11 +566,6 @@ class Link:
             self._owner.did_misbehave(str(values[0]))
         else:
             self.close("the peer disconnected")
-
-    def _pass_over(self, message: type[Request[Any]], reply_to: ReplyTo, files: Files) -> None:
-        for file in files:
-            file.close()
-        self.refuse(message, reply_to, ErrorKind.CANCELLED, "the caller waits no longer")
 
     def drop(self) -> None:
         """Count a one-way message that is not handled."""

@@ -79,6 +79,7 @@ class Serving:
         """Whether a handler has not finished."""
         return bool(self._deferred)
 
+    @calls_user_code
     def handle(self, message: type[OneWay], values: tuple[Any, ...], files: Files) -> None:
         """A one-way message."""
         if self._buckets is not None and not self._admits(message):
@@ -86,7 +87,7 @@ class Serving:
             self._answering.drop()
             return
         try:
-            result = self._invoke(message._handler, values)
+            result = getattr(self._handlers, message._handler)(*values)
         except Unhandled:
             _close_all(files)
             logger.debug("%s: no handler", message._name)
@@ -97,6 +98,7 @@ class Serving:
             if result is not None and isinstance(result, _LATER):
                 _promise_of(result).when_rejected(partial(_one_way_failed, message, files))
 
+    @calls_user_code
     def serve(
         self, message: type[Request[Any]], reply_to: ReplyTo, values: tuple[Any, ...], files: Files
     ) -> object:
@@ -108,7 +110,7 @@ class Serving:
             self._answering.refuse(message, reply_to, ErrorKind.REFUSED, "it comes too often (Limits.rate)")
             return ANSWERED_ELSEWHERE
         try:
-            result = self._invoke(message._handler, values)
+            result = getattr(self._handlers, message._handler)(*values)
         except Exception as error:
             _close_all(files)
             self._answer_raised(message, reply_to, error)
@@ -129,16 +131,13 @@ class Serving:
         for promise in list(self._deferred.values()):
             promise.cancel()
 
+    @calls_user_code
     def tell(self, hook: str) -> None:
         """Call a hook of the connection."""
         try:
-            self._invoke(hook, ())
+            getattr(self._handlers, hook)()
         except Exception:
             logger.exception("%s.%s() raised", type(self._handlers).__qualname__, hook)
-
-    @calls_user_code
-    def _invoke(self, handler: str, values: tuple[Any, ...]) -> Any:
-        return getattr(self._handlers, handler)(*values)
 
     def _answer_later(
         self, message: type[Request[Any]], reply_to: ReplyTo, promise: Promise[Any], files: Files

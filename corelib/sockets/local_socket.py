@@ -98,19 +98,32 @@ class LocalSocket(StreamSocket):
             )
         except BlockingIOError:
             return None
-        fds = _fds_of(ancillary) if ancillary else []
-        if flags & _TRUNCATED:
-            for fd in fds:
-                os.close(fd)
-            raise DescriptorsTruncated(
-                f"the peer sent more than {max_fds} file descriptors at once, or this process has no room"
+        return data, _fds_of(ancillary, flags, max_fds)
+
+    def receive_into_with_fds(
+        self, buffer: bytearray | memoryview, max_fds: int
+    ) -> tuple[int, list[int]] | None:
+        """The same into the caller's memory: how many bytes, and the fds."""
+        try:
+            count, ancillary, flags, _ = self._socket.recvmsg_into(
+                [buffer], _ANCILLARY_HEADER + max_fds * _FD_SIZE, _CLOSE_ON_EXEC
             )
-        return data, fds
+        except BlockingIOError:
+            return None
+        return count, _fds_of(ancillary, flags, max_fds)
 
 
-def _fds_of(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
+def _fds_of(ancillary: Sequence[tuple[int, int, bytes]], flags: int, max_fds: int) -> list[int]:
+    if not ancillary and not flags & _TRUNCATED:
+        return []
     fds = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % _FD_SIZE])
+    if flags & _TRUNCATED:
+        for fd in fds:
+            os.close(fd)
+        raise DescriptorsTruncated(
+            f"the peer sent more than {max_fds} file descriptors at once, or this process has no room"
+        )
     return fds.tolist()

@@ -89,6 +89,13 @@ class StreamSocket:
         except BlockingIOError:
             return None
 
+    def receive_into(self, buffer: bytearray | memoryview) -> int | None:
+        """As receive(), into the caller's memory: how many bytes; None when nothing came, 0 at the end."""
+        try:
+            return self._socket.recv_into(buffer)
+        except BlockingIOError:
+            return None
+
     def wait(self, read: bool, write: bool, timeout: float | None) -> None:
         """Block this thread until the socket can be read or written as asked, or has an error, or `timeout`
         seconds have passed; nothing of the loop runs. A safe point for Ctrl-C: KeyboardInterrupt is raised

@@ -283,8 +283,9 @@ class Protocol:
 
     # What we receive
 
-    def receive(self, data: bytes, fds: Sequence[int] = ()) -> None:
-        """Take what one read of the socket gave, in order; whole messages go to the inbox."""
+    def receive(self, data: Buffer, fds: Sequence[int] = ()) -> None:
+        """Take what one read of the socket gave, in order; whole messages go to the inbox. `data` is bytes or
+        the part of the reader's room() that they were received into."""
         if self.ended:
             for fd in fds:
                 File(fd).close()
@@ -352,25 +353,41 @@ class Protocol:
         if message is None:
             self._receive_stranger(key, buffer, start, end)
             return
-        if not self._reads_trailers_only and not self._has_trailer(message, buffer, start, end):
-            self._file_bare(message, self._values(message, buffer, start + 12, end))
-            return
-        payload_end = end - 12
-        serial, signature, tag = TRAILER.unpack_from(buffer, payload_end)
-        if tag != TAG or payload_end < start + 12:
-            raise _trailer_missing()
-        if signature != message._signature:
-            self._receive_mismatch(message, serial, start - len(buffer), end - len(buffer))
-            return
-        values = self._values(message, buffer, start + 12, payload_end)
+        has_trailer = self._reads_trailers_only or self._has_trailer(message, buffer, start, end)
+        payload_end = end
+        if has_trailer:
+            payload_end -= 12
+            serial, signature, tag = TRAILER.unpack_from(buffer, payload_end)
+            if tag != TAG or payload_end < start + 12:
+                raise _trailer_missing()
+            if signature != message._signature:
+                self._receive_mismatch(message, serial, start - len(buffer), end - len(buffer))
+                return
+        frame = self._frame
+        frame.end = payload_end
+        frame.elements = self.limits.max_elements
+        frame.numbers = self.limits.max_numbers
+        try:
+            values, at = message._decode(buffer, start + 12, frame)
+        except DECODE_ERRORS as error:
+            raise ProtocolViolation(f"{message._name}: {error}") from error
+        except ProtocolViolation as violation:
+            raise ProtocolViolation(f"{message._name}: {violation}") from violation
+        if at != payload_end:
+            raise ProtocolViolation(
+                f"{message._name}: the parameters end {at - payload_end:+} bytes from the payload's end"
+            )
         kind = message._kind
-        if kind is _RESPONSE:
+        if not has_trailer:
+            self._file_bare(kind, message, values)
+        elif kind is _RESPONSE:
             self._settle(self._open_call(serial), message, values)
         elif (serial == 0) is not (kind is _ONE_WAY):
             raise ProtocolViolation(f"{message._name}: serial {serial}")
         else:
-            files = self._taken_files(message) if self._frame.files else []
-            self.inbox.append((kind, message, serial, values, files))
+            self.inbox.append(
+                (kind, message, serial, values, self._taken_files(message) if frame.files else [])
+            )
 
     def _has_trailer(self, message: type[Message], buffer: Buffer, start: int, end: int) -> bool:
         """As all of the peer's frames have or have not; but bare requests have bare answers."""
@@ -391,23 +408,6 @@ class Protocol:
             raise _trailer_missing()
         return present
 
-    def _values(self, message: type[Message], buffer: Buffer, at: int, end: int) -> tuple[Any, ...]:
-        frame = self._frame
-        frame.end = end
-        frame.elements = self.limits.max_elements
-        frame.numbers = self.limits.max_numbers
-        try:
-            values, at = message._decode(buffer, at, frame)
-        except DECODE_ERRORS as error:
-            raise ProtocolViolation(f"{message._name}: {error}") from error
-        except ProtocolViolation as violation:
-            raise ProtocolViolation(f"{message._name}: {violation}") from violation
-        if at != end:
-            raise ProtocolViolation(
-                f"{message._name}: the parameters end {at - end:+} bytes from the payload's end"
-            )
-        return values
-
     def _taken_files(self, message: type[Message]) -> Files:
         files = self._frame.files
         for file in files:
@@ -415,9 +415,8 @@ class Protocol:
         self._frame.files = []
         return files
 
-    def _file_bare(self, message: type[Message], values: tuple[Any, ...]) -> None:
+    def _file_bare(self, kind: Kind, message: type[Message], values: tuple[Any, ...]) -> None:
         """Put a message that came without a trailer where it belongs."""
-        kind = message._kind
         if kind is _RESPONSE:
             self._settle(self._oldest_open(message), message, values)
             return

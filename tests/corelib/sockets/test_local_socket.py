@@ -96,6 +96,32 @@ def test_receiving_with_fds_is_otherwise_as_receiving(pair: Pair) -> None:
     assert other.receive_with_fds(100, 4) == (b"", [])
 
 
+def test_receiving_into_memory(pair: Pair) -> None:
+    one, other = pair
+    memory = bytearray(8)
+    assert other.receive_into(memory) is None
+    assert other.receive_into_with_fds(memory, 4) is None
+    one.send(b"plain")
+    assert other.receive_into(memoryview(memory)[1:4]) == 3
+    assert memory == b"\0pla\0\0\0\0"
+    assert other.receive_into_with_fds(memory, 4) == (2, [])
+    assert memory == b"inla\0\0\0\0"
+    one.send_parts([b"more"], [0, 0])
+    received = other.receive_into_with_fds(memory, 2)
+    assert received is not None
+    assert (received[0], len(received[1])) == (4, 2)
+    for fd in received[1]:
+        os.close(fd)
+    before = open_fds()
+    one.send_parts([b"x"], [0] * 4)
+    with pytest.raises(DescriptorsTruncated, match="more than 1 "):
+        other.receive_into_with_fds(memory, 1)
+    assert open_fds() == before
+    one.close()
+    assert other.receive_into(memory) == 0
+    assert other.receive_into_with_fds(memory, 4) == (0, [])
+
+
 @pytest.mark.parametrize("limit", [0, 1, 2, 3])
 def test_more_fds_than_wanted_are_closed_and_told(pair: Pair, limit: int) -> None:
     one, other = pair

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ipclib import Limits, ProtocolViolation
 from ipclib.protocol.framing import TAG, FrameReader, bare_frame, trailed_frame
+from ipclib.values.codecs import Buffer
 
 _BODIES = st.lists(st.binary(min_size=8, max_size=300), max_size=20)
 
@@ -59,3 +60,42 @@ def test_a_large_payload_is_not_copied_together() -> None:
     pieces = trailed_frame(1, (b"head", large), 1, 1)
     assert isinstance(pieces, tuple)
     assert pieces[2] is large
+
+
+@given(
+    st.lists(st.binary(min_size=8, max_size=100) | st.integers(1 << 15, 1 << 17).map(bytes), max_size=6),
+    st.lists(st.integers(900, 70_000), min_size=1),
+)
+def test_what_is_received_in_place_gives_the_same_frames(bodies: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(struct.pack("=I", len(body)) + body for body in bodies)
+    reader = FrameReader(Limits())
+    frames: list[bytes] = []
+
+    def take(_key: int, buffer: Buffer, start: int, end: int) -> None:
+        frames.append(bytes(buffer[start + 4 : end]))
+
+    at = turn = 0
+    while at < len(stream):
+        size = cuts[turn % len(cuts)]
+        room = reader.room()
+        if room is None:
+            data: Buffer = stream[at : at + size]
+        else:
+            size = min(size, len(room))
+            room[:size] = stream[at : at + size]
+            data = room[:size]
+        reader.feed(data, take)
+        at += size
+        turn += 1
+    assert frames == bodies
+    assert (reader.missing, reader.received, reader.room()) == (0, len(stream), None)
+
+
+def test_a_size_alone_gets_no_memory() -> None:
+    reader = FrameReader(Limits())
+    reader.feed(struct.pack("=I", 50 << 20) + bytes(1000), pytest.fail)
+    assert reader.room() is None
+    reader.feed(bytes(1 << 20), pytest.fail)
+    room = reader.room()
+    assert room is not None
+    assert len(room) <= 4 << 20
