@@ -32,6 +32,7 @@ from ipclib.errors import (
     ProtocolViolation,
     WrongThread,
 )
+from ipclib.file import File
 from ipclib.limits import Limits
 from ipclib.outbox import Outbox
 from ipclib.protocol import protocol
@@ -541,7 +542,9 @@ class Link:
         if self.outbox.size:
             self.flush()
 
-    def _serve(self, message: type[Request[Any]], to: ReplyTo, values: tuple[Any, ...], files: Files) -> None:
+    def _serve(
+        self, message: type[Request[Any]], to: ReplyTo, values: tuple[Any, ...], files: Sequence[File]
+    ) -> None:
         if to in self.protocol.cancelled:
             for file in files:
                 file.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -16,10 +16,10 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from corelib import Cancelled, Promise, run_async
 from corelib.turn.interrupts import calls_user_code
 from ipclib.errors import ErrorKind, HandlerError
+from ipclib.file import File
 from ipclib.protocol.message import Message, OneWay, Request
 from ipclib.protocol.protocol import ReplyTo
 from ipclib.rate import Rate, TokenBucket
-from ipclib.values.codecs import Files
 
 logger = logging.getLogger("ipclib")
 
@@ -80,7 +80,7 @@ class Serving:
         return bool(self._deferred)
 
     @calls_user_code
-    def handle(self, message: type[OneWay], values: tuple[Any, ...], files: Files) -> None:
+    def handle(self, message: type[OneWay], values: tuple[Any, ...], files: Sequence[File]) -> None:
         """A one-way message."""
         if self._buckets is not None and not self._admits(message):
             _close_all(files)
@@ -100,7 +100,7 @@ class Serving:
 
     @calls_user_code
     def serve(
-        self, message: type[Request[Any]], reply_to: ReplyTo, values: tuple[Any, ...], files: Files
+        self, message: type[Request[Any]], reply_to: ReplyTo, values: tuple[Any, ...], files: Sequence[File]
     ) -> object:
         """A request. The result to answer with; or ANSWERED_ELSEWHERE, where an error was its answer or the
         answer comes later."""
@@ -140,7 +140,7 @@ class Serving:
             logger.exception("%s.%s() raised", type(self._handlers).__qualname__, hook)
 
     def _answer_later(
-        self, message: type[Request[Any]], reply_to: ReplyTo, promise: Promise[Any], files: Files
+        self, message: type[Request[Any]], reply_to: ReplyTo, promise: Promise[Any], files: Sequence[File]
     ) -> None:
         def resolved(result: object) -> None:
             self._deferred.pop(reply_to, None)
@@ -178,7 +178,7 @@ class Serving:
         return True
 
 
-def _close_all(files: Files) -> None:
+def _close_all(files: Sequence[File]) -> None:
     for file in files:
         file.close()
 
@@ -187,7 +187,7 @@ def _promise_of(result: Any) -> Promise[Any]:
     return result if isinstance(result, Promise) else run_async(result)
 
 
-def _one_way_failed(message: type[OneWay], files: Files, error: BaseException) -> None:
+def _one_way_failed(message: type[OneWay], files: Sequence[File], error: BaseException) -> None:
     _close_all(files)
     if not isinstance(error, Cancelled):
         logger.error("%s: the handler raised", message._name, exc_info=error)

@@ -83,7 +83,7 @@ class BareReply:
 ReplyTo: TypeAlias = int | BareReply
 """Whom an answer goes to: the request's serial, or a bare request's place in line."""
 
-Event: TypeAlias = tuple[Kind, Any, Any, tuple[Any, ...], Files]
+Event: TypeAlias = tuple[Kind, Any, Any, tuple[Any, ...], Sequence[File]]
 """(kind, message class, ReplyTo or Call, values, the files among them). By kind:
 
 ONE_WAY   message, None, values          REQUEST    message, ReplyTo, values
@@ -302,17 +302,17 @@ class Protocol:
             if frame.fds:
                 self._check_pending_descriptors()
         except ProtocolViolation as violation:
-            self._end((Kind.VIOLATION, None, None, (violation,), []))
+            self._end((Kind.VIOLATION, None, None, (violation,), ()))
 
     def receive_end(self) -> None:
         """The peer closed its end."""
         if not self.ended:
-            self._end((Kind.END, None, None, (), []))
+            self._end((Kind.END, None, None, (), ()))
 
     def receive_violation(self, reason: str) -> None:
         """What was received cannot be used, for a reason that only its reader could see."""
         if not self.ended:
-            self._end((Kind.VIOLATION, None, None, (ProtocolViolation(reason),), []))
+            self._end((Kind.VIOLATION, None, None, (ProtocolViolation(reason),), ()))
 
     def _check_pending_descriptors(self) -> None:
         """Those that are left belong to the frame that has begun, or to nobody."""
@@ -386,7 +386,7 @@ class Protocol:
             raise ProtocolViolation(f"{message._name}: serial {serial}")
         else:
             self.inbox.append(
-                (kind, message, serial, values, self._taken_files(message) if frame.files else [])
+                (kind, message, serial, values, self._taken_files(message) if frame.files else ())
             )
 
     def _has_trailer(self, message: type[Message], buffer: Buffer, start: int, end: int) -> bool:
@@ -434,7 +434,7 @@ class Protocol:
             self._abandoned -= 1
             self._frame.release()
         else:
-            files = self._taken_files(message) if self._frame.files else []
+            files = self._taken_files(message) if self._frame.files else ()
             self.inbox.append((_RESPONSE, message, call, values, files))
 
     def _open_call(self, serial: int) -> Call:
@@ -490,18 +490,18 @@ class Protocol:
         self._answered(call)
         if not call.abandoned:
             failure = RemoteError.of(call.message._name, kind, text)
-            self.inbox.append((Kind.FAILURE, call.message, call, (failure,), []))
+            self.inbox.append((Kind.FAILURE, call.message, call, (failure,), ()))
 
     def _receive_cancel(self, buffer: Buffer, at: int, end: int) -> None:
         """The caller of a request waits no longer: if the request still waits too, it need not be served."""
         serial = _only_serial("cancel", buffer, at, end)
         if self.inbox:
             self.cancelled.add(serial)
-        self.inbox.append((Kind.CANCEL, None, serial, (), []))
+        self.inbox.append((Kind.CANCEL, None, serial, (), ()))
 
     def _receive_describe(self, magic: int, buffer: Buffer, at: int, end: int) -> None:
         serial = _only_serial("describe", buffer, at, end)
-        self.inbox.append((Kind.DESCRIBE, magic, serial, (), []))
+        self.inbox.append((Kind.DESCRIBE, magic, serial, (), ()))
 
     def _receive_description(self, buffer: Buffer, at: int, end: int) -> None:
         try:
@@ -516,7 +516,7 @@ class Protocol:
             raise ProtocolViolation(f"a description answers a call of {call.message._name}")
         self._answered(call)
         if not call.abandoned:
-            self.inbox.append((Kind.RESPONSE, Describe, call, (text,), []))
+            self.inbox.append((Kind.RESPONSE, Describe, call, (text,), ()))
 
     def _receive_unknown(self, magic: int, id: int, buffer: Buffer, start: int, end: int) -> None:
         if not self._reads_trailer(buffer, start, end):
@@ -525,7 +525,7 @@ class Protocol:
         self._discard_descriptors(start - len(buffer), end - len(buffer))
         if serial:
             text = f"message {id} is not known here"
-            self.inbox.append((Kind.REFUSAL, magic, serial, (ErrorKind.UNKNOWN_MESSAGE, text), []))
+            self.inbox.append((Kind.REFUSAL, magic, serial, (ErrorKind.UNKNOWN_MESSAGE, text), ()))
         else:
             self.dropped += 1
 
@@ -538,7 +538,7 @@ class Protocol:
             text = (
                 f"{message._name} has another signature here; one side was built from another interface file"
             )
-            self.inbox.append((Kind.REFUSAL, message._magic, serial, (ErrorKind.SCHEMA_MISMATCH, text), []))
+            self.inbox.append((Kind.REFUSAL, message._magic, serial, (ErrorKind.SCHEMA_MISMATCH, text), ()))
             return
         self.dropped += 1
         if message._key not in self._dropped_signatures:
