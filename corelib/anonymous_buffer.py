@@ -146,17 +146,11 @@ def _has_small_pages(fd: int) -> bool:
 def _is_sealed(fd: int) -> bool:
     """Whether the file can no longer shrink; it is sealed where that can be done (memfd_create(2))."""
     try:
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-    except OSError:
-        return _was_sealed_before(fd)
-    return True
-
-
-def _was_sealed_before(fd: int) -> bool:
-    try:
-        return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+        if not fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     except OSError:
         return False
+    return True
 
 
 def _measure(fd: int, size: int) -> None:
