@@ -1,0 +1,232 @@
+"""What a call between two processes costs, beside the floor and other libraries, in the same run.
+
+    python -m benchmarks.calls [--rounds N] [--only NAME]... [--quick] [--curves] [--json FILE]
+
+The floor is two plain Python processes over a Unix socket with hand-packed frames and blocking sockets.
+Every contestant does the same work in interleaved rounds, every answer is checked; what is not installed
+(the extra `bench`) is left out. Shows what the contest found; how it is measured is contest/'s business.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import statistics
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
+from pathlib import Path
+
+from benchmarks.contest import open_files
+from benchmarks.contest.contestants import CONTESTANTS, Contestant, named
+from benchmarks.contest.figures import (
+    Comparison,
+    Curve,
+    Figure,
+    Pace,
+    Report,
+    Samples,
+    Work,
+    compare,
+    figures_of,
+)
+from benchmarks.contest.rounds import clients_curves, contest, measure, payload_curves
+
+ADD = Work("add(i32, i32)", "adds")
+HAND_OVER = Work("hand-over of 64 MiB", "hand_overs", 64 * 1024 * 1024)
+WORKS = (
+    ADD,
+    Work("echo of 1,024 characters", "echoes", 1024),
+    Work("echo of 1 MiB of bytes", "echoes_bytes", 1024 * 1024, "MB/s"),
+    Work("one-way, 32 characters", "posts", 32, "thousand/s"),
+    HAND_OVER,
+)
+PAYLOADS = tuple(4**power for power in range(2, 13))
+CLIENTS = (1, 10, 100, 500, 1000, 2000)
+
+_PEERS = {one.name for one in CONTESTANTS if not one.variant_of} - {"floor", "bare epoll", "ours"}
+_DISTRIBUTIONS = ("attrs", "uvloop", "pyzmq", "msgpack", "rpyc", "Pyro5", "grpcio", "protobuf", "dbus-fast")
+
+
+def run(
+    contestants: Sequence[Contestant],
+    pace: Pace,
+    works: Sequence[Work] = WORKS,
+    payloads: Sequence[int] = (),
+    clients: Sequence[int] = (),
+) -> Report:
+    """Hold the contest; curves over what is given for them."""
+    present = [contestant for contestant in contestants if not contestant.missing]
+    with contest(present, pace) as held:
+        samples = measure(held, works, _tell)
+        failures = held.failures
+    report = Report(
+        environment=_environment(),
+        pace=pace,
+        figures=figures_of(samples),
+        samples=samples,
+        comparisons=_comparisons(samples),
+        skipped={one.name: f"needs {', '.join(one.missing)}" for one in contestants if one.missing},
+        failures=failures,
+    )
+    peers = [contestant for contestant in present if contestant.variant_of is None]
+    if payloads:
+        report.payload_curves = payload_curve(peers, payloads, pace, report.failures)
+    if clients:
+        report.clients_curves = clients_curve(peers, clients, pace, report.failures)
+    return report
+
+
+def payload_curve(
+    contestants: Sequence[Contestant],
+    sizes: Sequence[int],
+    pace: Pace,
+    failures: list[str],
+) -> list[Curve]:
+    """Seconds for the echo of so many bytes. Failures are added to `failures`."""
+    with contest(contestants, pace) as held:
+        curves = payload_curves(held, sizes, _tell)
+        failures += held.failures
+    return curves
+
+
+def clients_curve(
+    contestants: Sequence[Contestant],
+    counts: Sequence[int],
+    pace: Pace,
+    failures: list[str],
+) -> list[Curve]:
+    """Calls a second with so many connections. Failures are added to `failures`."""
+    with contest(contestants, pace) as held:
+        curves = clients_curves(held, counts, _tell)
+        failures += held.failures
+    return curves
+
+
+def show(report: Report) -> None:
+    """The tables."""
+    for work, figures in groupby(report.figures, key=lambda figure: figure.work):
+        _show_work(work, sorted(figures, key=lambda figure: _place(figure.contestant)))
+    for comparison in report.comparisons:
+        print(f"{comparison.what:84} {comparison.ratio:6.2f}")
+    _show_curves("echo of so many bytes, us", report.payload_curves, 1e6)
+    _show_curves("thousand calls a second with so many connections", report.clients_curves, 1e-3)
+    for name, why in report.skipped.items():
+        print(f"left out: {name} ({why})")
+
+
+def _show_work(work: Work, figures: Sequence[Figure]) -> None:
+    compared = "times the floor's" if work.is_rate else "of the floor's time"
+    print(f"{work.title:28}{work.unit:>12}{'quartiles':>22}{compared:>22}{'CPU us for one':>18}")
+    for figure in figures:
+        low, high = sorted((work.in_unit(figure.seconds.low), work.in_unit(figure.seconds.high)))
+        print(
+            f"  {figure.contestant:26}{work.in_unit(figure.seconds.median):12,.1f}"
+            f"{f'{low:,.1f} - {high:,.1f}':>22}{_ratio(figure):>22}{figure.cpu_seconds * 1e6:18,.1f}"
+        )
+    print()
+
+
+def _ratio(figure: Figure) -> str:
+    if figure.ratio is None:
+        return "-"
+    return f"{1 / figure.ratio if figure.work.is_rate else figure.ratio:.2f}"
+
+
+def _place(name: str) -> int:
+    return CONTESTANTS.index(named(name))
+
+
+def _show_curves(title: str, curves: Sequence[Curve], scale: float) -> None:
+    if not curves:
+        return
+    places = sorted({point.at for curve in curves for point in curve.points})
+    print(f"\n{title}\n{'':20}" + "".join(f"{place:>12,}" for place in places))
+    for curve in curves:
+        values = {point.at: f"{point.value.median * scale:,.1f}" for point in curve.points}
+        print(f"  {curve.contestant:18}" + "".join(f"{values.get(place, '-'):>12}" for place in places))
+
+
+def _comparisons(samples: Sequence[Samples]) -> list[Comparison]:
+    """What is not a ratio to the floor: of two contestants at one work, or of two works."""
+    found = {(one.work, one.contestant): one for one in samples}
+    comparisons = [
+        *compare(
+            "add, ours with no polling: of bare epoll's time",
+            found.get((ADD, "ours, no polling")),
+            found.get((ADD, "bare epoll")),
+        ),
+        *compare(
+            "hand-over of 64 MiB, ours: of our add's time",
+            found.get((HAND_OVER, "ours")),
+            found.get((ADD, "ours")),
+        ),
+    ]
+    for work in dict.fromkeys(one.work for one in samples):
+        peers = [one for one in samples if one.work == work and one.contestant in _PEERS]
+        if peers:
+            quickest = min(peers, key=lambda one: statistics.median(one.wall))
+            comparisons += compare(
+                f"{work.title}, ours: of the time of the quickest peer, {quickest.contestant}",
+                found.get((work, "ours")),
+                quickest,
+            )
+    return comparisons
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "cpus": str(len(os.sched_getaffinity(0))),
+        **{name: installed for name in _DISTRIBUTIONS if (installed := _version(name))},
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _tell(progress: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{progress}", end="", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    names = [contestant.name for contestant in CONTESTANTS]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--quick", action="store_true", help="3 short rounds, to see that it works")
+    parser.add_argument("--warm-up", type=float, default=0.1, help="seconds, uncounted, before each batch")
+    parser.add_argument("--curves", action="store_true", help="by payload size and number of clients, too")
+    parser.add_argument("--json", type=Path, help="write all figures here, too")
+    arguments = parser.parse_args()
+    open_files.raise_limit()
+    signal.signal(signal.SIGTERM, lambda _signo, _frame: sys.exit(1))  # So that no contestant is left.
+    report = run(
+        [contestant for contestant in CONTESTANTS if contestant.name in (arguments.only or names)],
+        Pace(
+            rounds=3 if arguments.quick else arguments.rounds,
+            batch=0.02 if arguments.quick else 0.1,
+            warm_up=arguments.warm_up,
+        ),
+        payloads=PAYLOADS if arguments.curves else (),
+        clients=CLIENTS if arguments.curves else (),
+    )
+    _tell("")
+    show(report)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report.as_json(), indent=2) + "\n")
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

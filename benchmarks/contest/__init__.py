@@ -1,0 +1,1 @@
+"""Calls between two processes: one file for each contestant, all doing the same work."""

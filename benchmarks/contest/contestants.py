@@ -1,0 +1,104 @@
+"""Who takes part, and what each needs.
+
+Knows the names of the contestants' modules, and imports one only where its process asks for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol, cast
+
+import attrs
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Ready(Protocol):
+    """Called by a server once clients may connect."""
+
+    def __call__(self, *further_pids: int) -> None:
+        """`further_pids`: processes between the two, whose CPU time counts as well."""
+        ...
+
+
+class Module(Protocol):
+    """A contestant's module."""
+
+    @property
+    def serve(self) -> Callable[[str, Ready], None]:
+        """Listen at a path, and serve for ever."""
+        ...
+
+    @property
+    def Client(self) -> Callable[[str], Any]:
+        """Connects to a path. Its methods are works: those of works.WORKS that it has."""
+        ...
+
+
+@attrs.frozen
+class Contestant:
+    """One way to call another process."""
+
+    name: str
+    module: str
+    """In this package."""
+    modules_needed: tuple[str, ...] = ()
+    programs_needed: tuple[str, ...] = ()
+    environment: Mapping[str, str] = _NOTHING
+    on_one_cpu: bool = False
+    most_connections: float = math.inf
+    """It is not asked for calls on more at once."""
+    reference: str = "floor"
+    """Which contestant's time its own is compared with."""
+    variant_of: str | None = None
+    """The contestant that this is, but for its settings."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What it needs and this system lacks."""
+        modules = (name for name in self.modules_needed if not _is_installed(name))
+        programs = (name for name in self.programs_needed if shutil.which(name) is None)
+        return (*modules, *programs)
+
+    def load(self) -> Module:
+        """Its module."""
+        return cast(Module, importlib.import_module(f"benchmarks.contest.{self.module}"))
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # Nor is the package that it would be in.
+        return False
+
+
+CONTESTANTS = (
+    Contestant("floor", "floor"),
+    Contestant("bare epoll", "bare_epoll"),
+    Contestant("ours", "ours"),
+    Contestant("ours, no polling", "ours", environment={"CORELIB_BUSY_POLL_US": "0"}, variant_of="ours"),
+    Contestant("floor, one CPU", "floor", on_one_cpu=True, variant_of="floor", reference="floor, one CPU"),
+    Contestant("ours, one CPU", "ours", on_one_cpu=True, variant_of="ours", reference="floor, one CPU"),
+    Contestant("multiprocessing", "multiprocessing_connection"),
+    Contestant("asyncio", "asyncio_protocol"),
+    Contestant("uvloop", "uvloop_protocol", ("uvloop",)),
+    Contestant("pyzmq, msgpack", "zmq_msgpack", ("zmq", "msgpack")),
+    Contestant("RPyC", "rpyc_service", ("rpyc",)),
+    Contestant("Pyro5", "pyro5_daemon", ("Pyro5",)),
+    # grpcio 1.85 now and then cancels one of 2,000 calls that are made at once.
+    Contestant("gRPC", "grpc_unary", ("grpc", "google.protobuf"), most_connections=1000),
+    Contestant("dbus-fast", "dbus_fast_bus", ("dbus_fast",), ("dbus-daemon",)),
+)
+
+
+def named(name: str) -> Contestant:
+    """The contestant of that name. LookupError."""
+    for contestant in CONTESTANTS:
+        if contestant.name == name:
+            return contestant
+    raise LookupError(f"no contestant is named {name!r}; there are {', '.join(c.name for c in CONTESTANTS)}")

@@ -1,0 +1,154 @@
+"""Two processes of a contestant, server and client, and what a work costs both.
+
+Owns the processes and the folder of their socket, and cleans both up whatever fails. Knows no contestant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import attrs
+
+from benchmarks.contest.contestants import Contestant
+
+PATIENCE = 60.0
+"""Seconds that a start, or a work, may take."""
+
+_ROOT = Path(__file__).parents[2]
+
+
+class ContestantFailed(Exception):
+    """A contestant crashed, hung or answered wrongly; the text has what its processes said."""
+
+
+@attrs.frozen
+class Cost:
+    """What a work took, in seconds."""
+
+    wall: float
+    cpu: float
+    """Of both processes, and of those between them."""
+
+
+class Pair:
+    """A server and its client, ready to work until close()."""
+
+    def __init__(self, contestant: Contestant) -> None:
+        """Start both. ContestantFailed when one does not come up."""
+        self.contestant = contestant
+        self._on_exit = contextlib.ExitStack()
+        try:
+            folder = Path(self._on_exit.enter_context(tempfile.TemporaryDirectory(prefix="contest-")))
+            self.address = str(folder / "socket")
+            self._errors = self._on_exit.enter_context((folder / "stderr").open("w+b", buffering=0))
+            self._server = self._start("server")
+            self._server_end = os.pidfd_open(self._server.pid)
+            self._on_exit.callback(os.close, self._server_end)
+            _ready, *further_pids = self._read(self._server).split()
+            self._client = self._start("client")
+            self.works = frozenset(json.loads(self._read(self._client)))
+        except BaseException:
+            self.close()
+            raise
+        self.pids = (self._server.pid, self._client.pid, *map(int, further_pids))
+        """Of all whose CPU time counts."""
+
+    def run(self, work: str, *arguments: int) -> Cost:
+        """Have the client do a work of its `works`. ContestantFailed when an answer was wrong."""
+        before = self._cpu_time()
+        self._write(json.dumps([work, *arguments]) + "\n")
+        wall = json.loads(self._read(self._client))
+        return Cost(wall, self._cpu_time() - before)
+
+    def close(self) -> None:
+        """End both."""
+        self._on_exit.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self, side: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"benchmarks.contest.{side}", self.contestant.name, self.address],
+            cwd=_ROOT,
+            env=os.environ | self.contestant.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            process_group=0,
+            preexec_fn=_move_to_one_cpu if self.contestant.on_one_cpu else None,
+        )
+        self._on_exit.callback(_end, process)
+        return process
+
+    def _write(self, line: str) -> None:
+        try:
+            _pipe(self._client.stdin).write(line)
+            _pipe(self._client.stdin).flush()
+        except BrokenPipeError:
+            raise self._failure("the client ended") from None
+
+    def _read(self, process: subprocess.Popen[str]) -> str:
+        pipe = _pipe(process.stdout)
+        readable, _, _ = select.select([pipe.fileno(), self._server_end], [], [], PATIENCE)
+        if not readable:
+            raise self._failure(f"nothing was heard of it for {PATIENCE:.0f} s")
+        if pipe.fileno() not in readable:
+            raise self._failure("the server ended")
+        line = pipe.readline()
+        if not line:
+            raise self._failure("it ended")
+        return line
+
+    def _failure(self, what: str) -> ContestantFailed:
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip()
+        return ContestantFailed(f"{self.contestant.name}: {what}\n{said}")
+
+    def _cpu_time(self) -> float:
+        try:
+            return sum(time.clock_gettime_ns(_cpu_clock(pid)) for pid in self.pids) / 1e9
+        except OSError:
+            raise self._failure("a process of it ended") from None
+
+
+def _cpu_clock(pid: int) -> int:
+    """The clock of all the time that a process's threads have run (clock_getcpuclockid(3): the kernel's
+    number for it is the pid inverted, above the three bits that say which clock is meant)."""
+    return (~pid << 3) | 2
+
+
+def _move_to_one_cpu() -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """With all that it started, which is in its process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(pipe).close()
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None, "each was asked for"
+    return pipe

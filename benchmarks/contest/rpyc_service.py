@@ -1,0 +1,60 @@
+"""RPyC: a service at a Unix socket, a thread for each client; remote methods are looked up once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import rpyc  # type: ignore[import-untyped]
+from rpyc.core.channel import Channel  # type: ignore[import-untyped]
+from rpyc.utils.factory import unix_connect  # type: ignore[import-untyped]
+from rpyc.utils.server import ThreadedServer  # type: ignore[import-untyped]
+
+from benchmarks.contest.contestants import Ready
+from benchmarks.contest.works import BlockingCalls, check
+
+# It would compress all that is longer than 3,000 bytes.
+Channel.COMPRESSION_THRESHOLD = sys.maxsize
+
+
+class Service(rpyc.Service):  # type: ignore[misc]
+    def exposed_add(self, a: int, b: int) -> int:
+        return a + b
+
+    def exposed_echo(self, text: str) -> str:
+        return text
+
+    def exposed_echo_bytes(self, data: bytes) -> bytes:
+        return data
+
+
+def serve(address: str, ready: Ready) -> None:
+    quiet = logging.getLogger("quiet")
+    quiet.setLevel(logging.ERROR)
+    server = ThreadedServer(Service, socket_path=address, backlog=4096, logger=quiet)
+    server.listener.listen(4096)  # Else only start() does, which does not return.
+    ready()
+    server.start()
+
+
+class Client(BlockingCalls):
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._roots: list[Any] = []
+        self._async_adds: list[Any] = []
+        self.connect(1)
+        root = self._roots[0]
+        super().__init__(root.add, root.echo, root.echo_bytes)
+
+    def connect(self, count: int) -> None:
+        while len(self._roots) < count:
+            root = unix_connect(self._address).root
+            self._roots.append(root)
+            self._async_adds.append(rpyc.async_(root.add))
+
+    def adds_of_all(self, rounds: int) -> None:
+        for turn in range(rounds):
+            answers = [add(turn, place) for place, add in enumerate(self._async_adds)]
+            for place, answer in enumerate(answers):
+                check(answer.value, turn + place)

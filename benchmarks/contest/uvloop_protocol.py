@@ -1,0 +1,17 @@
+"""uvloop: asyncio's contestant on another loop."""
+
+from __future__ import annotations
+
+import uvloop
+
+from benchmarks.contest import asyncio_protocol
+from benchmarks.contest.contestants import Ready
+
+
+def serve(address: str, ready: Ready) -> None:
+    asyncio_protocol.serve(address, ready, uvloop.new_event_loop)
+
+
+class Client(asyncio_protocol.Client):
+    def __init__(self, address: str) -> None:
+        super().__init__(address, uvloop.new_event_loop)
