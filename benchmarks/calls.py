@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 
+from benchmarks import pictures
 from benchmarks.contest import open_files
 from benchmarks.contest.contestants import CONTESTANTS, Contestant, named
 from benchmarks.contest.figures import (
@@ -208,6 +209,7 @@ def main() -> int:
     parser.add_argument("--warm-up", type=float, default=0.1, help="seconds, uncounted, before each batch")
     parser.add_argument("--curves", action="store_true", help="by payload size and number of clients, too")
     parser.add_argument("--json", type=Path, help="write all figures here, too")
+    parser.add_argument("--graphs", type=Path, metavar="FOLDER", help="draw the curves here")
     arguments = parser.parse_args()
     open_files.raise_limit()
     signal.signal(signal.SIGTERM, lambda _signo, _frame: sys.exit(1))  # So that no contestant is left.
@@ -225,6 +227,8 @@ def main() -> int:
     show(report)
     if arguments.json:
         arguments.json.write_text(json.dumps(report.as_json(), indent=2) + "\n")
+    if arguments.graphs:
+        pictures.draw(report, arguments.graphs)
     return 1 if report.failures else 0
 
 

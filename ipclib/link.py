@@ -534,7 +534,7 @@ class Link:
             if kind is _ONE_WAY:
                 self._serving.handle(message, values, files)
             elif kind is _RESPONSE:
-                to.succeed(message._result(values))
+                to.succeed(values[0] if message._arity == 1 else message._result(values))
             elif kind is _REQUEST:
                 self._serve(message, to, values, files)
             else:

@@ -381,7 +381,7 @@ class Protocol:
         if not has_trailer:
             self._file_bare(kind, message, values)
         elif kind is _RESPONSE:
-            self._settle(self._open_call(serial), message, values)
+            self._settle(self.open_calls.get(serial) or self._open_call(serial), message, values)
         elif (serial == 0) is not (kind is _ONE_WAY):
             raise ProtocolViolation(f"{message._name}: serial {serial}")
         else:
