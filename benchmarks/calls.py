@@ -162,6 +162,16 @@ def _comparisons(samples: Sequence[Samples]) -> list[Comparison]:
             found.get((ADD, "bare epoll")),
         ),
         *compare(
+            "add, each process on a CPU of its own (no polling): of bare epoll's time",
+            found.get((ADD, "ours, two CPUs")),
+            found.get((ADD, "bare epoll, two CPUs")),
+        ),
+        *compare(
+            "add, both processes on one CPU (no polling): of bare epoll's time",
+            found.get((ADD, "ours, one CPU")),
+            found.get((ADD, "bare epoll, one CPU")),
+        ),
+        *compare(
             "hand-over of 64 MiB, ours: of our add's time",
             found.get((HAND_OVER, "ours")),
             found.get((ADD, "ours")),

@@ -5,11 +5,12 @@ Knows the names of the contestants' modules, and imports one only where its proc
 
 from __future__ import annotations
 
+import enum
 import importlib
 import importlib.util
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
@@ -40,6 +41,17 @@ class Module(Protocol):
         ...
 
 
+class Cpus(enum.Enum):
+    """Where the two processes may run."""
+
+    ANY = ""
+    """The system decides, and changes its mind."""
+    ONE = "one CPU"
+    """Both on the same."""
+    TWO = "two CPUs"
+    """Each on one of its own."""
+
+
 @attrs.frozen
 class Contestant:
     """One way to call another process."""
@@ -50,7 +62,7 @@ class Contestant:
     modules_needed: tuple[str, ...] = ()
     programs_needed: tuple[str, ...] = ()
     environment: Mapping[str, str] = _NOTHING
-    on_one_cpu: bool = False
+    cpus: Cpus = Cpus.ANY
     most_connections: float = math.inf
     """It is not asked for calls on more at once."""
     reference: str = "floor"
@@ -77,13 +89,21 @@ def _is_installed(module: str) -> bool:
         return False
 
 
+def _pinned(cpus: Cpus) -> Iterator[Contestant]:
+    """Those that tell what the place of a process makes of a call. One that may use one CPU does not poll."""
+    for name, module in (("floor", "floor"), ("bare epoll", "bare_epoll"), ("ours", "ours")):
+        yield Contestant(
+            f"{name}, {cpus.value}", module, cpus=cpus, variant_of=name, reference=f"floor, {cpus.value}"
+        )
+
+
 CONTESTANTS = (
     Contestant("floor", "floor"),
     Contestant("bare epoll", "bare_epoll"),
     Contestant("ours", "ours"),
     Contestant("ours, no polling", "ours", environment={"CORELIB_BUSY_POLL_US": "0"}, variant_of="ours"),
-    Contestant("floor, one CPU", "floor", on_one_cpu=True, variant_of="floor", reference="floor, one CPU"),
-    Contestant("ours, one CPU", "ours", on_one_cpu=True, variant_of="ours", reference="floor, one CPU"),
+    *_pinned(Cpus.ONE),
+    *_pinned(Cpus.TWO),
     Contestant("multiprocessing", "multiprocessing_connection"),
     Contestant("asyncio", "asyncio_protocol"),
     Contestant("uvloop", "uvloop_protocol", ("uvloop",)),

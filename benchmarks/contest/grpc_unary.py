@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
-from google.protobuf import (  # type: ignore[import-untyped]
+import grpc
+from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
     message_factory,

@@ -14,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 import attrs
 
-from benchmarks.contest.contestants import Contestant
+from benchmarks.contest.contestants import Contestant, Cpus
 
 PATIENCE = 60.0
 """Seconds that a start, or a work, may take."""
@@ -93,7 +95,7 @@ class Pair:
             stderr=self._errors,
             text=True,
             process_group=0,
-            preexec_fn=_move_to_one_cpu if self.contestant.on_one_cpu else None,
+            preexec_fn=_move(self.contestant.cpus, side),
         )
         self._on_exit.callback(_end, process)
         return process
@@ -135,8 +137,13 @@ def _cpu_clock(pid: int) -> int:
     return (~pid << 3) | 2
 
 
-def _move_to_one_cpu() -> None:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+def _move(cpus: Cpus, side: str) -> Callable[[], None] | None:
+    """What puts a process where it belongs."""
+    if cpus is Cpus.ANY:
+        return None
+    ours = sorted(os.sched_getaffinity(0))
+    place = ours[-1] if cpus is Cpus.TWO and side == "server" else ours[0]
+    return partial(os.sched_setaffinity, 0, {place})
 
 
 def _end(process: subprocess.Popen[str]) -> None:

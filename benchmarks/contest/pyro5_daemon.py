@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import Pyro5.api  # type: ignore[import-untyped]
+import Pyro5.api
 
 from benchmarks.contest.contestants import Ready
 from benchmarks.contest.works import BlockingCalls

@@ -6,10 +6,10 @@ import logging
 import sys
 from typing import Any
 
-import rpyc  # type: ignore[import-untyped]
-from rpyc.core.channel import Channel  # type: ignore[import-untyped]
-from rpyc.utils.factory import unix_connect  # type: ignore[import-untyped]
-from rpyc.utils.server import ThreadedServer  # type: ignore[import-untyped]
+import rpyc
+from rpyc.core.channel import Channel
+from rpyc.utils.factory import unix_connect
+from rpyc.utils.server import ThreadedServer
 
 from benchmarks.contest.contestants import Ready
 from benchmarks.contest.works import BlockingCalls, check
