@@ -51,7 +51,7 @@ def _others(rounds: int, seconds: float) -> dict[str, Any]:
     loops = event_loop.measure(rounds)
     event_loop.show(loops)
     _title("idle clients")
-    idlers = idle.measure(_IDLE_CLIENTS, rounds)
+    idlers = idle.measure(_IDLE_CLIENTS, 2 * rounds + 1)
     idle.show(idlers)
     _title("as work grows")
     grown = growth.measure(rounds)
@@ -62,7 +62,7 @@ def _others(rounds: int, seconds: float) -> dict[str, Any]:
         print(f"  {what:<13} {milliseconds:7.1f}")
     _title("imports")
     imported = imports.measure(rounds)
-    imports.show(imported, 0)
+    imports.show(imported, 5)
     return {
         "polling": [attrs.asdict(one) for one in polled],
         "event loop": loops,

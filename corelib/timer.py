@@ -5,6 +5,7 @@ Knows the thread's timer queue, not how the loop waits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from time import monotonic_ns
 
 from corelib.turn import thread_data
@@ -45,8 +46,10 @@ class Timer:
         #: When it is due, in nanoseconds; None while it is stopped. It is in the timer queue from then until
         #: it fires, and back there when its callback has returned.
         self._deadline: int | None = None
+        if not 0 <= interval_ms <= _LONGEST_MS:
+            raise _no_interval(interval_ms)
         self._interval_ms = interval_ms
-        self._interval_ns = _nanoseconds(interval_ms)
+        self._interval_ns = int(interval_ms * _NS_PER_MS)
 
     @classmethod
     def create_single_shot(cls, interval_ms: float, callback: Callable[[], object] | None = None) -> Timer:
@@ -95,15 +98,19 @@ class Timer:
         """Stop it; fine if it is stopped. WrongThread when another thread started it."""
         if self._deadline is None:
             return
-        self._thread.require_own_thread()
+        thread = self._thread
+        if get_ident() != thread.ident:
+            thread.require_own_thread()
         self._deadline = None
-        self._thread.timers.cancel(self._ticket)
+        thread.timers.cancel(self._ticket)
 
     def set_interval(self, interval_ms: float) -> None:
         """Change the interval from the next start or tick on; a wait in progress keeps its end.
         ValueError."""
-        self._interval_ns = _nanoseconds(interval_ms)
+        if not 0 <= interval_ms <= _LONGEST_MS:
+            raise _no_interval(interval_ms)
         self._interval_ms = interval_ms
+        self._interval_ns = int(interval_ms * _NS_PER_MS)
 
     @property
     def user_code(self) -> object:
@@ -138,7 +145,5 @@ class Timer:
         return f"<Timer {self._interval_ms} ms, {kind}, on_timeout={self.on_timeout!r}>"
 
 
-def _nanoseconds(interval_ms: float) -> int:
-    if not 0 <= interval_ms <= _LONGEST_MS:
-        raise ValueError(f"a timer's interval is a number of milliseconds from 0 on, not {interval_ms!r}")
-    return int(interval_ms * _NS_PER_MS)
+def _no_interval(interval_ms: float) -> ValueError:
+    return ValueError(f"a timer's interval is a number of milliseconds from 0 on, not {interval_ms!r}")

@@ -307,9 +307,10 @@ class Link:
             for file in files:
                 file.close()
             return
-        self.outbox.put(frame, files)
-        if not self._flush_is_due:
-            self._flush_in_time()
+        if self._flush_is_due:
+            self.outbox.put(frame, files)
+        else:
+            self._send(frame, files)
         if self.outbox.size > self.limits.max_send_queue:
             self._on_full_outbox()
 
@@ -380,19 +381,15 @@ class Link:
     # Sending
 
     def _send(self, frame: Payload, files: Files) -> None:
-        self.outbox.put(frame, files)
-        if not self._flush_is_due:
-            self._flush_in_time()
-
-    def _flush_in_time(self) -> None:
-        """At once outside a turn of the loop, else at the turn's end."""
-        if self.corks:
-            return
-        if self._thread.depth:
+        """Send a frame, at once outside a turn of the loop, else at the turn's end."""
+        if self._flush_is_due or self.corks:
+            self.outbox.put(frame, files)
+        elif self._thread.depth:
+            self.outbox.put(frame, files)
             self._flush_is_due = True
             self._thread.turn_end.append(self.flush)
         else:
-            self.flush()
+            self._send_now(frame, files)
             if interrupts.pending:
                 interrupts.raise_pending()
 

@@ -22,7 +22,7 @@ _SIZE = Struct("=I")
 _SMALLEST = 8
 _JOINED_UP_TO = 16 * 1024
 _LARGE = 16 * 1024
-_LARGEST_SAVED = 4 * 1024 * 1024
+_LARGEST_SAVED = 16 * 1024 * 1024 + 4096
 _saved: list[bytearray] = []
 
 
