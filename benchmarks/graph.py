@@ -295,7 +295,6 @@ def _colours(identity: str, *, paper: str, ink: str, faint: str, grid: str) -> I
     yield f"#{identity} .paper {{ fill: {paper} }}"
     yield f"#{identity} .dot {{ stroke: {paper} }}"
     yield f"#{identity} .ink {{ fill: {ink} }}"
-    yield f"#{identity} .label {{ stroke: {paper}; stroke-width: 3px; paint-order: stroke }}"
     yield f"#{identity} .faint {{ fill: {faint} }}"
     yield f"#{identity} .grid {{ stroke: {grid} }}"
     yield f"#{identity} .axis {{ stroke: {faint} }}"

@@ -123,10 +123,12 @@ class Promise(Generic[T]):
 
     def resolve(self, value: T) -> bool:
         """Settle with a value; False, and nothing happens, if it is settled already."""
-        if self.is_settled:
+        if self._value is not _UNSETTLED or self._rejection is not None:
             return False
         self._value = value
-        self._react()
+        self.on_cancel = None
+        if self._reactions is not None:
+            self._react()
         return True
 
     def reject(self, error: BaseException) -> bool:
@@ -201,7 +203,9 @@ class Promise(Generic[T]):
         """The value; makes turns of the current loop until it is there. quit() does not end it. Raises the
         rejection's error; TimedOut, a TimeoutError, after `timeout` seconds; NoEventLoop if it must wait and
         cannot."""
-        if not self.is_settled:
+        if self._value is not _UNSETTLED:
+            return self._value
+        if self._rejection is None:
             self._make_turns(timeout)
         try:
             return self._outcome()

@@ -105,7 +105,7 @@ class PromisedCall(Call):
         self.promise: Promise[Any] = Promise()
 
     def succeed(self, value: Any) -> None:
-        super().succeed(value)
+        self.settled = True
         self.promise.resolve(value)
 
     def fail(self, error: BaseException) -> None:
