@@ -31,7 +31,7 @@ from ipclib import Limits, MultiServer
 
 ROOT = Path(__file__).parent.parent
 
-CALLS = 300
+CALLS = 2000
 PATIENCE = 10.0
 _SPARE = 64
 """Descriptors and connections beside the clients' own."""

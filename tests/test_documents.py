@@ -80,7 +80,7 @@ def test_the_language_s_examples_compile_and_run(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("Point(x=1, y=2)\n", "")
 
 
-_ESSAYS = ("event-loop.md", "security.md")
+_ESSAYS = ("event-loop.md", "performance.md", "security.md")
 
 
 def _programs() -> list[tuple[str, str]]:
