@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import enum
 import logging
+import os
 import threading
 import time
 import weakref
@@ -20,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from corelib import DescriptorsTruncated, LocalSocket, Notifier, Promise
+from corelib import DescriptorsTruncated, EventLoopClosed, LocalSocket, Notifier, Promise
 from corelib.turn import interrupts, thread_data
 from ipclib.errors import (
     CallTimeout,
@@ -128,6 +129,7 @@ class _NestingOfThread(threading.local):
 
 
 _nesting_of_thread = _NestingOfThread()
+_all: weakref.WeakSet[Link] = weakref.WeakSet()
 _unflushed: weakref.WeakSet[Link] = weakref.WeakSet()
 
 
@@ -193,6 +195,7 @@ class Link:
         """Whether who posts faster than the peer reads waits; else the peer is dropped."""
         self.when_closed: Callable[[], None] = self.die
         """Called once, at the end of all."""
+        _all.add(self)
 
     def renewed(self, socket: LocalSocket) -> Link:
         """The same over another socket, with nothing left of this one."""
@@ -314,12 +317,14 @@ class Link:
         if self.outbox.size > self.limits.max_send_queue:
             self._on_full_outbox()
 
-    def _unusable(self, name: str) -> IPCError:
+    def _unusable(self, name: str) -> Exception:
         if get_ident() != self._thread.ident:
             return WrongThread(
                 f"{name}: this connection belongs to another thread; "
                 "hand the work over with its loop's deferred_invoke()"
             )
+        if self._thread.closed:
+            return EventLoopClosed()
         return PeerDisconnected(f"{name}: the connection is closed")
 
     def _pump_until(self, call: Call, timeout: float) -> None:
@@ -674,9 +679,7 @@ class Link:
         if self._writable is not None:
             self._writable.close()
         self._watchdog.stop()
-        self._socket.close()
-        self.outbox.clear()
-        self.protocol.release()
+        self.abandon()
         self._serving.close()
         calls = list(self.protocol.open_calls.values())
         self.protocol.open_calls.clear()
@@ -684,6 +687,14 @@ class Link:
             if not call.abandoned:
                 call.fail(error(f"{call.message._name}: {reason}"))
         self.when_closed()
+
+    def abandon(self) -> None:
+        """Let go of the socket and of what waits, without a word: all that a forked child does about its
+        parent's connections."""
+        self.is_open = False
+        self._socket.close()
+        self.outbox.clear()
+        self.protocol.release()
 
 
 def _deadline(timeout: float | None) -> int | None:
@@ -706,4 +717,10 @@ def _flush_at_exit() -> None:
             link.flush_without_loop(deadline)
 
 
+def _abandon_the_parents() -> None:
+    for link in list(_all):
+        link.abandon()
+
+
 atexit.register(_flush_at_exit)
+os.register_at_fork(after_in_child=_abandon_the_parents)

@@ -71,6 +71,7 @@ class FrameReader:
         length = len(data)
         self.received += length
         buffer = data
+        partial = None
         if self._kept:
             if isinstance(data, bytes):
                 self._partial[self._kept :] = data
@@ -78,9 +79,9 @@ class FrameReader:
             if length < self.missing:
                 self.missing -= length
                 return
-            buffer, length = memoryview(self._partial)[: self._kept].toreadonly(), self._kept
-            self._kept = 0
-        self.missing = 0
+            partial, length = self._partial, self._kept
+            buffer = memoryview(partial)[:length].toreadonly()
+            self.clear()
         at = 0
         while length - at >= 12:
             size, key = HEADER.unpack_from(buffer, at)
@@ -93,9 +94,14 @@ class FrameReader:
             at = end
         if at < length:
             self._keep(buffer, at)
-        elif buffer is not data:
-            _save(self._partial)
-            self._partial = bytearray()
+        if partial is not None:
+            _save(partial)
+
+    def clear(self) -> None:
+        """Forget what has come of a frame."""
+        self._partial = bytearray()
+        self._kept = 0
+        self.missing = 0
 
     def room(self) -> memoryview | None:
         """Where to receive the rest of a large frame, so that it is not copied once more. None where it does

@@ -328,6 +328,7 @@ class Protocol:
     def release(self) -> None:
         """Close every descriptor that was received and not handed out; nothing more is received."""
         self.ended = True
+        self.reader.clear()
         self._frame.release()
         for file, _arrived in self._frame.fds:
             file.close()

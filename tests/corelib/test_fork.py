@@ -110,7 +110,7 @@ def test_no_fd_of_the_loop_is_left_in_the_child(forked: Forked) -> None:
     with EventLoop():
 
         def child() -> None:
-            assert len(os.listdir("/proc/self/fd")) == before
+            assert len(os.listdir("/proc/self/fd")) <= before
 
         assert forked(child) == 0
 

@@ -15,7 +15,7 @@ from typing import Any
 import clock_service
 import pytest
 
-from corelib import EventLoop, LocalSocket, Promise, Timer
+from corelib import EventLoop, EventLoopClosed, LocalSocket, Promise, Timer
 from ipclib import (
     CallTimeout,
     EncodeError,
@@ -92,6 +92,37 @@ def test_answers_that_wait_for_a_batch_leave_before_a_handler_waits(pair: Pair) 
     pair.client.ascend = ascend
     assert second.await_() == 1
     assert seen == [True]
+
+
+def test_a_forked_child_leaves_its_parent_s_connection_alone(pair: Pair) -> None:
+    """There it is closed: nothing reaches the peer, to whom the parent's end is the end."""
+    client = pair.client
+
+    def child() -> None:
+        for attempt in (lambda: client.add(1, 2), client.describe):
+            with pytest.raises(EventLoopClosed, match="belongs to the parent of this forked process"):
+                attempt()
+        assert client.async_add(1, 2).is_rejected
+        client.async_log(1, "never sent")
+        client.flush(0.0)
+        client.shutdown()
+        assert client._link._socket.fileno() == -1
+
+    assert client.add(1, 2) == 3
+    with client.cork():
+        client.async_log(1, "posted by the parent")
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                child()
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert client.add(20, 22) == 42
+    assert len(client.logged()) == 1
+    assert pair.service.counters.messages_received == 4
 
 
 def test_a_post_outside_a_turn_leaves_at_once(loop: EventLoop, clock: Any) -> None:

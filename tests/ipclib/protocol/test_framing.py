@@ -99,3 +99,22 @@ def test_a_size_alone_gets_no_memory() -> None:
     room = reader.room()
     assert room is not None
     assert len(room) <= 4 << 20
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_frame_that_is_refused_or_given_up_is_not_kept(is_whole: bool) -> None:
+    def refuse(*_frame: object) -> None:
+        raise ProtocolViolation("refused")
+
+    size = 1 << 20
+    reader = FrameReader(Limits())
+    reader.feed(struct.pack("=I", size) + bytes(size // 2), refuse)
+    room = reader.room()
+    assert room is not None
+    if is_whole:
+        with pytest.raises(ProtocolViolation):
+            reader.feed(room, refuse)
+    else:
+        reader.feed(room[:1000], refuse)
+        reader.clear()
+    assert (reader.missing, len(reader._partial)) == (0, 0)
