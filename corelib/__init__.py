@@ -21,11 +21,11 @@ from corelib.errors import (
     UsageError,
     WrongThread,
 )
-from corelib.event_loop import EventLoop, WaitMode, deferred_invoke
+from corelib.event_loop import EventLoop, deferred_invoke
 from corelib.event_receiver import ChildEvent, CustomEvent, Event, EventReceiver, TimerEvent
 from corelib.file_watcher import FileWatcher, FileWatcherEvent
 from corelib.notifier import Notifier
-from corelib.process import Process
+from corelib.process import Argument, Process
 from corelib.promise import Promise
 from corelib.snapshot import Snapshot
 from corelib.sockets.local_server import LocalServer
@@ -33,14 +33,19 @@ from corelib.sockets.local_socket import LocalSocket, PeerCredentials
 from corelib.sockets.tcp_server import TCPServer
 from corelib.sockets.tcp_socket import SocketAddress, TCPSocket
 from corelib.timer import Timer
+from corelib.turn import interrupts
+from corelib.turn.clock import Clock
 from corelib.turn.instruments import Instrument
+from corelib.turn.wait_mode import WaitMode
 
 __all__ = [
     "AddressInUse",
     "AnonymousBuffer",
+    "Argument",
     "BufferRefused",
     "Cancelled",
     "ChildEvent",
+    "Clock",
     "CorelibError",
     "CustomEvent",
     "DescriptorsTruncated",
@@ -75,3 +80,5 @@ __all__ = [
     "session",
     "sleep_ms",
 ]
+
+interrupts.protect(__name__)

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, copy_context
 from threading import get_ident
-from time import monotonic_ns
 from types import FrameType
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -25,10 +24,12 @@ from corelib.event_loop import EventLoop
 from corelib.notifier import Notifier
 from corelib.promise import Promise
 from corelib.timer import Timer
-from corelib.turn import interrupts, thread_data
+from corelib.turn import instruments, interrupts, thread_loop
+from corelib.turn.clock import SYSTEM_CLOCK
 from corelib.turn.instruments import Instrument
 from corelib.turn.interrupts import calls_user_code, raise_pending
 from corelib.turn.timer_queue import deadline_after
+from corelib.turn.wait_mode import WaitMode
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -48,7 +49,7 @@ class _TurnSelector(selectors.EpollSelector):
         #: Whether asyncio waits, and no callback of its own is on the stack.
         self.is_selecting = False
         self._is_ready = False
-        self._thread: thread_data.ThreadData | None = None
+        self._thread: thread_loop.ThreadLoop | None = None
         self._notifier: Notifier
 
     @contextlib.contextmanager
@@ -56,7 +57,7 @@ class _TurnSelector(selectors.EpollSelector):
         """Meanwhile select() makes a turn of this thread's loop, which sleeps at most as long as asyncio
         would."""
         self._notifier = Notifier(self.fileno(), Notifier.Type.READ, self._note, reentrant=True)
-        self._thread = thread_data.current()
+        self._thread = thread_loop.current()
         try:
             yield
         finally:
@@ -73,9 +74,10 @@ class _TurnSelector(selectors.EpollSelector):
         self._is_ready = False
         try:
             if timeout is None or timeout > 0:
-                self._thread.turn(True, deadline_after(monotonic_ns(), timeout))
+                thread = self._thread
+                thread.turn(WaitMode.WAIT_FOR_EVENTS, deadline_after(thread.now_ns(), timeout))
             else:
-                self._thread.turn(False)
+                self._thread.turn(WaitMode.POLL_FOR_EVENTS)
         finally:
             self.is_selecting = False
         return super().select(0) if self._is_ready else []
@@ -98,8 +100,8 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
     connections can be made by its callbacks, and before it runs where there is an EventLoop.
 
     A blocking call in a callback or task of asyncio makes turns: corelib's work goes on meanwhile, asyncio's
-    waits, for a task cannot be entered twice. In tasks, await promises: `await connection.async_x()`.
-    asyncio's debug mode warns of blocking calls."""
+    waits, for a task cannot be entered twice. In tasks, await promises. asyncio's
+    debug mode warns of blocking calls."""
 
     def __init__(self) -> None:
         self._turns = _TurnSelector()
@@ -125,11 +127,18 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
         if own_loop is not None and get_ident() == self._home:
             own_loop.close()
 
+    def time(self) -> float:
+        """asyncio's time, in seconds: that of the calling thread's corelib loop."""
+        thread = thread_loop.current_or_none()
+        if thread is None or thread.clock is SYSTEM_CLOCK:
+            return super().time()
+        return thread.now_ns() / 1e9
+
     def set_debug(self, enabled: bool) -> None:
         """asyncio's debug mode; it warns of blocking calls in asyncio's callbacks too."""
         super().set_debug(enabled)
         if self.is_running():
-            self.call_soon_threadsafe(lambda: self._watch_blocking_calls(thread_data.current(), enabled))
+            self.call_soon_threadsafe(lambda: self._watch_blocking_calls(thread_loop.current(), enabled))
 
     def add_signal_handler(self, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """As asyncio's, but heard through a Python handler: the wake-up fd remains corelib's, so that every
@@ -152,7 +161,7 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
 
     @contextlib.contextmanager
     def _corelib_loop(self) -> Iterator[None]:
-        if thread_data.current_or_none() is not None:
+        if thread_loop.current_or_none() is not None:
             yield
         elif get_ident() == self._home:
             self._own_loop = EventLoop()
@@ -164,7 +173,7 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
     @contextlib.contextmanager
     def _inside(self) -> Iterator[None]:
         """Around asyncio's code: its tasks are not part of the corelib coroutine that may be on the stack."""
-        thread = thread_data.current()
+        thread = thread_loop.current()
         outer, thread.coroutine = thread.coroutine, None
         self._watch_blocking_calls(thread, self.get_debug())
         try:
@@ -173,13 +182,13 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
             self._watch_blocking_calls(thread, False)
             thread.coroutine = outer
 
-    def _watch_blocking_calls(self, thread: thread_data.ThreadData, enabled: bool) -> None:
+    def _watch_blocking_calls(self, thread: thread_loop.ThreadLoop, enabled: bool) -> None:
         if self._blocking_calls is not None:
-            thread.remove_instrument(self._blocking_calls)
+            instruments.remove_from(thread, self._blocking_calls)
             self._blocking_calls = None
         if enabled:
             self._blocking_calls = _BlockingCalls(self, self._turns)
-            thread.add_instrument(self._blocking_calls)
+            instruments.add_to(thread, self._blocking_calls)
 
 
 class _GuestEventLoop(AsyncioEventLoop):
@@ -192,7 +201,7 @@ class _GuestEventLoop(AsyncioEventLoop):
 
     def __init__(self) -> None:
         self._is_posted = False
-        self._guest_thread = thread_data.current()
+        self._guest_thread = thread_loop.current()
         super().__init__()
         self._timer = Timer.create_single_shot(0, self._iterate)
         self._notifier = Notifier(self._turns.fileno(), Notifier.Type.READ, self._iterate, reentrant=True)
@@ -282,8 +291,7 @@ class _BlockingCalls(Instrument):
         is_blocking = self._loop.is_running() and not self._turns.is_selecting
         if is_blocking and not self._has_warned:
             logger.warning(
-                "%r makes a blocking call: asyncio stands still until it returns; "
-                "await a promise instead, as in `await connection.async_x()`",
+                "%r makes a blocking call: asyncio stands still until it returns; await a promise instead",
                 asyncio.current_task(self._loop) or "a callback of asyncio",
                 stack_info=True,
             )
@@ -315,7 +323,7 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
     try:
         return _run(main, debug)
     finally:
-        if thread_data.current_or_none() is not None:
+        if thread_loop.current_or_none() is not None:
             interrupts.install()
 
 
@@ -331,7 +339,7 @@ def hosted(*, debug: bool | None = None) -> Iterator[AsyncioEventLoop]:
     It is asyncio's running loop in its own callbacks and tasks alone; elsewhere use the object. It stands
     still while one of its callbacks makes a blocking call, and while another asyncio loop runs in the thread.
     At the end its tasks are cancelled and waited for, as at the end of asyncio.run. NoEventLoop."""
-    thread_data.current()
+    thread_loop.current()
     with asyncio.Runner(debug=debug, loop_factory=_GuestEventLoop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, AsyncioEventLoop)

@@ -4,7 +4,6 @@ Knows a thread's queue, and nothing of who waits for a job.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple
 
 from corelib.errors import EventLoopClosed, UsageError
 from corelib.promise import Promise
+from corelib.turn import forked
+from corelib.turn.blocking import block_on
 from corelib.turn.interrupts import calls_user_code
 from corelib.turn.poller import READABLE
-from corelib.turn.thread_data import ThreadData, block_on
+from corelib.turn.thread_loop import ThreadLoop
 from corelib.turn.wakeup import WakeUp
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-def run_in_thread(thread: ThreadData, function: Callable[[*Ts], T], *args: *Ts) -> Promise[T]:
+def run_in_thread(thread: ThreadLoop, function: Callable[[*Ts], T], *args: *Ts) -> Promise[T]:
     """Call `function(*args)`, which may block, in a thread of the process's pool; a promise of what it
     returns or raises, settled in a turn of the loop that asks.
 
@@ -40,7 +41,7 @@ def run_in_thread(thread: ThreadData, function: Callable[[*Ts], T], *args: *Ts) 
     return job
 
 
-def call_from_thread(thread: ThreadData, function: Callable[[*Ts], T], *args: *Ts) -> T:
+def call_from_thread(thread: ThreadLoop, function: Callable[[*Ts], T], *args: *Ts) -> T:
     """For other threads: have `function(*args)` called in a turn of the loop, wait for it, and return what it
     returns or raise what it raises. Meanwhile the calling thread stands still, its own loop included; Ctrl-C
     ends the wait of the main thread.
@@ -68,7 +69,7 @@ class Job(Promise[T]):
 
     __slots__ = ("_thread", "user_code")
 
-    def __init__(self, thread: ThreadData, function: Callable[..., T]) -> None:
+    def __init__(self, thread: ThreadLoop, function: Callable[..., T]) -> None:
         super().__init__()
         self._thread = thread
         #: For instruments: what runs.
@@ -181,4 +182,4 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="corelib-job")
 
 
-os.register_at_fork(after_in_child=_pool.cache_clear)
+forked.forget(_pool.cache_clear)

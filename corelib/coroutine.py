@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from corelib.errors import Cancelled, UsageError
 from corelib.promise import Promise
 from corelib.timer import Timer
-from corelib.turn import thread_data
+from corelib.turn import thread_loop
 from corelib.turn.interrupts import calls_user_code
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> Promise[T]:
         raise UsageError(
             f"run_async takes a coroutine, which calling an `async def` function gives, not {coroutine!r}"
         )
-    task = Task(coroutine, thread_data.current())
+    task = Task(coroutine, thread_loop.current())
     task.step()
     return task
 
@@ -48,7 +48,7 @@ class Task(Promise[T]):
 
     __slots__ = ("_context", "_coroutine", "_give_up", "_thread", "_throw")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], thread: thread_data.ThreadData) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], thread: thread_loop.ThreadLoop) -> None:
         super().__init__()
         self._coroutine = coroutine
         self._thread = thread
@@ -99,7 +99,7 @@ class Task(Promise[T]):
         try:
             self._inside(self._coroutine.close)
         except Exception as error:
-            thread_data.report(error, "closing of a coroutine", self)
+            thread_loop.report(error, "closing of a coroutine", self)
         self.reject(Cancelled("the event loop was closed before the coroutine ended"))
 
     def _go_on(self) -> object:

@@ -1,13 +1,11 @@
-"""Owns EventLoop, the face of the loop: what programs call. The work is done in turn/thread_data.py.
+"""Owns EventLoop, the face of the loop: what programs call. The work is done in turn/thread_loop.py.
 May not know notifiers, timers or sockets.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Coroutine
 from threading import get_ident
-from time import monotonic_ns
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
@@ -15,25 +13,21 @@ from corelib import background, snapshot
 from corelib.coroutine import run_async
 from corelib.errors import EventLoopClosed, UsageError, WrongThread
 from corelib.promise import Promise
-from corelib.turn import interrupts, thread_data
+from corelib.turn import instruments, interrupts, thread_loop
+from corelib.turn.clock import Clock
 from corelib.turn.instruments import Instrument, SlowCallbacks
 from corelib.turn.interrupts import calls_user_code, raise_pending
+from corelib.turn.reports import log_exception
 from corelib.turn.signals import SignalHandler, SignalHandlers
 from corelib.turn.timer_queue import deadline_after
+from corelib.turn.wait_mode import WaitMode
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 E = TypeVar("E", contravariant=True)
 
 
-class WaitMode(enum.Enum):
-    """Whether a turn may sleep."""
-
-    WAIT_FOR_EVENTS = enum.auto()
-    POLL_FOR_EVENTS = enum.auto()
-
-
-# Python 3.11 looks an enum's member up through a descriptor, which a turn would feel.
+# On 3.11 `Enum.MEMBER` costs about 90 ns (a descriptor), a bound name 9.
 _WAIT = WaitMode.WAIT_FOR_EVENTS
 
 
@@ -69,13 +63,19 @@ class EventLoop:
     """Called with each exception that a callback let out, and a text that names the callback. Logs by
     default."""
 
-    def __init__(self, *, busy_poll_us: float | None = None) -> None:
+    def __init__(self, *, busy_poll_us: float | None = None, clock: Clock | None = None) -> None:
         """`busy_poll_us` is for how many microseconds at most a turn of this thread's loops polls before it
         sleeps, while events come in quick succession: 0 (never) to 100. Without it the environment variable
         CORELIB_BUSY_POLL_US counts, else it is 100. Where the thread may use less than two processors nothing
-        is polled. UsageError."""
-        self.on_exception = thread_data.log_exception
-        self._thread = thread_data.current_or_new()
+        is polled.
+
+        `clock` is the time that all loops of this thread live in, the system's by default; see Clock.
+
+        Raises:
+            UsageError: a number out of range, or a loop of this thread has another clock.
+        """
+        self.on_exception = log_exception
+        self._thread = thread_loop.current_or_new(clock)
         if busy_poll_us is not None:
             self._thread.poll_busily(busy_poll_us)
         self._thread.loops.append(self)
@@ -88,14 +88,14 @@ class EventLoop:
     def current() -> EventLoop:
         """The innermost executing loop of this thread, else the first it made. NoEventLoop when it has
         none."""
-        loop = thread_data.current().current_loop
+        loop = thread_loop.current().current_loop
         assert isinstance(loop, EventLoop), "only EventLoop enters itself there"
         return loop
 
     @staticmethod
     def is_running() -> bool:
         """Whether this thread has a current loop that was not told to quit (LibCore's rule)."""
-        thread = thread_data.current_or_none()
+        thread = thread_loop.current_or_none()
         return thread is not None and not thread.current_loop.was_exit_requested()
 
     def exec(self) -> int:
@@ -107,7 +107,7 @@ class EventLoop:
         self._thread.executing.append(self)
         try:
             while not self._exit_requested:
-                turn(True)
+                turn(_WAIT)
         finally:
             self._thread.executing.pop()
         code = self._exit_code
@@ -116,19 +116,24 @@ class EventLoop:
             raise_pending()
         return code
 
-    def pump(self, mode: WaitMode = _WAIT, until_ns: int | None = None) -> int:
-        """Make one turn; the number of callbacks made. A turn that sleeps does so until `until_ns` of
-        time.monotonic_ns() at the latest. EventLoopClosed, WrongThread."""
+    def pump(self, mode: WaitMode = _WAIT, timeout: float | None = None) -> int:
+        """Make one turn, which sleeps for at most `timeout` seconds; return the number of callbacks made.
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+            WrongThread: called from a thread other than the loop's.
+        """
         thread = self._thread
         if get_ident() != thread.ident:
             thread.require_own_thread()
-        return thread.turn(mode is _WAIT, until_ns)
+        until_ns = None if timeout is None else deadline_after(thread.now_ns(), timeout)
+        return thread.turn(mode, until_ns)
 
     def spin_until(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
         """Make turns until `condition()` is true; False when the loop was told to quit (the request stays) or
         `timeout` seconds have passed. What the condition raises, leaves. EventLoopClosed, WrongThread."""
         self._thread.require_own_thread()
-        deadline = deadline_after(monotonic_ns(), timeout)
+        deadline = deadline_after(self._thread.now_ns(), timeout)
         self._thread.executing.append(self)
         try:
             reached = self._turn_until(condition, deadline)
@@ -200,20 +205,27 @@ class EventLoop:
 
     def add_instrument(self, instrument: Instrument) -> None:
         """Tell an instrument of each turn and callback of this thread. WrongThread."""
-        self._thread.add_instrument(instrument)
+        self._thread.require_own_thread()
+        instruments.add_to(self._thread, instrument)
 
     def remove_instrument(self, instrument: Instrument) -> None:
         """Tell it no more; fine if it was not added. WrongThread."""
-        self._thread.remove_instrument(instrument)
+        self._thread.require_own_thread()
+        instruments.remove_from(self._thread, instrument)
 
-    def set_debug(self, slow_callback_ms: float | None = 100.0) -> None:
-        """Log each callback of this thread that holds the loop up for longer, with its source; None ends
-        it. WrongThread."""
+    def set_debug(self, slow_callback: float | None = 0.1) -> None:
+        """Log each callback of this thread that holds the loop up for longer than `slow_callback` seconds,
+        with its source; None ends it.
+
+        Raises:
+            WrongThread: called from a thread other than the loop's.
+        """
+        self._thread.require_own_thread()
         if self._debug is not None:
-            self._thread.remove_instrument(self._debug)
-        self._debug = None if slow_callback_ms is None else SlowCallbacks(slow_callback_ms)
+            instruments.remove_from(self._thread, self._debug)
+        self._debug = None if slow_callback is None else SlowCallbacks(slow_callback, self._thread.now_ns)
         if self._debug is not None:
-            self._thread.add_instrument(self._debug)
+            instruments.add_to(self._thread, self._debug)
 
     def snapshot(self) -> snapshot.Snapshot:
         """What this thread's loops have before them, as data; `str()` of it is for reading. From any
@@ -225,7 +237,7 @@ class EventLoop:
     @property
     def in_turn(self) -> bool:
         """Whether a turn of this thread is on the stack."""
-        return self._thread.in_turn
+        return self._thread.depth > 0
 
     def at_turn_end(self, callback: Callable[[], object]) -> None:
         """Call `callback` once, when the turn in progress ends, or before anything within it begins to wait.
@@ -270,10 +282,11 @@ class EventLoop:
     @calls_user_code
     def _turn_until(self, condition: Callable[[], object], deadline: int | None) -> bool:
         turn = self._thread.turn
+        now_ns = self._thread.now_ns
         while not condition():
-            if self._exit_requested or (deadline is not None and monotonic_ns() >= deadline):
+            if self._exit_requested or (deadline is not None and now_ns() >= deadline):
                 return False
-            turn(True, deadline)
+            turn(_WAIT, deadline)
         return True
 
     def _signals(self) -> SignalHandlers:
@@ -289,4 +302,4 @@ class EventLoop:
 
 def deferred_invoke(callback: Callable[[], object]) -> None:
     """Call `callback` in the next turn of the calling thread's loop. NoEventLoop."""
-    thread_data.current().queue.post(callback)
+    thread_loop.current().queue.post(callback)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from corelib.errors import EventLoopClosed, UsageError
 from corelib.timer import Timer
-from corelib.turn import thread_data
+from corelib.turn import thread_loop
 from corelib.turn.event_queue import EventQueue
 from corelib.turn.interrupts import calls_user_code
 
@@ -248,7 +248,7 @@ class EventReceiver:
         timer_id = next(_timer_ids)
         timer = Timer.create_repeating(interval_ms, _Ticks(self, timer_id))
         timer.start()
-        stop = weakref.finalize(self, _stop_in_a_turn, thread_data.current().queue, timer)
+        stop = weakref.finalize(self, _stop_in_a_turn, thread_loop.current().queue, timer)
         stop.atexit = False
         self._timers[timer_id] = (timer, stop)
         return timer_id
@@ -272,7 +272,7 @@ class EventReceiver:
     def deferred_invoke(self, callback: Callable[[], object]) -> None:
         """Call `callback` in the next turn of the calling thread's loop, unless the receiver is dropped
         before. A bound method of the receiver does not keep it alive. NoEventLoop."""
-        thread_data.current().queue.post(_DeferredInvocation(self, callback))
+        thread_loop.current().queue.post(_DeferredInvocation(self, callback))
 
     def delivery(self, event: Event) -> Callable[[], None]:
         """For EventLoop.post_event: what dispatches the event in a turn, unless the receiver is dropped
@@ -310,7 +310,7 @@ class EventReceiver:
         try:
             self.event(event)
         except Exception as error:
-            thread_data.report(error, "event", event)
+            thread_loop.report(error, "event", event)
 
     def __repr__(self) -> str:
         return f"<{self.__class__.__name__}{f' {self.name!r}' if self.name else ''}>"
@@ -351,7 +351,7 @@ class _Delivery(_Held):
         try:
             receiver.dispatch_event(self._event)
         except Exception as error:
-            thread_data.report(error, "event", self)
+            thread_loop.report(error, "event", self)
 
     def __repr__(self) -> str:
         return f"{self._event!r} for {self._describe_receiver()}"

@@ -19,7 +19,7 @@ import attrs
 
 from corelib.errors import UsageError
 from corelib.notifier import Notifier
-from corelib.turn import thread_data
+from corelib.turn import forked, thread_loop
 from corelib.turn.interrupts import calls_user_code
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class FileWatcher:
 
     def __init__(self, on_change: Callable[[FileWatcherEvent], object] | None = None) -> None:
         """NoEventLoop; OSError, with the remedy, when the user has too many watchers."""
-        self._thread = thread_data.current()
+        self._thread = thread_loop.current()
         self.on_change = on_change
         self.on_overflow = _log_overflow
         # FileIO closes it with the last reference.
@@ -215,14 +215,14 @@ class FileWatcher:
         try:
             self.on_change(event)
         except Exception as error:
-            thread_data.report(error, "on_change", self.on_change)
+            thread_loop.report(error, "on_change", self.on_change)
 
     @calls_user_code
     def _tell_overflow(self) -> None:
         try:
             self.on_overflow()
         except Exception as error:
-            thread_data.report(error, "on_overflow", self.on_overflow)
+            thread_loop.report(error, "on_overflow", self.on_overflow)
 
     def __repr__(self) -> str:
         return f"<FileWatcher of {', '.join(map(repr, self._paths)) or 'nothing'}>"
@@ -295,4 +295,4 @@ def _forget_parents() -> None:
         watcher._abandon()
 
 
-os.register_at_fork(after_in_child=_forget_parents)
+forked.forget(_forget_parents)

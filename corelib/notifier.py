@@ -5,14 +5,17 @@ Knows the thread's poller, not how the loop waits.
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from corelib.errors import NotWatchable
 from corelib.promise import Promise
-from corelib.turn import thread_data
+from corelib.turn import thread_loop
 from corelib.turn.interrupts import calls_user_code
 from corelib.turn.poller import READABLE, WRITABLE
+
+logger = logging.getLogger("corelib")
 
 
 class HasFileno(Protocol):
@@ -76,7 +79,7 @@ class Notifier:
         reentrant: bool = False,
     ) -> None:
         """NoEventLoop; NotWatchable for a closed fd or a regular file."""
-        self._thread = thread_data.current()
+        self._thread = thread_loop.current()
         #: What vouches for the number without a system call, where a file object was given.
         self._fileno = _unknown if isinstance(fd, int) else fd.fileno
         self._fd = fd if isinstance(fd, int) else fd.fileno()
@@ -160,7 +163,7 @@ class Notifier:
         """For the poller, which found that the fd's number no longer names the file that was watched: be
         disabled, and say so."""
         self._enabled = False
-        thread_data.logger.error(
+        logger.error(
             "%r is disabled: its fd was closed while it watched; close the notifier before the file", self
         )
         waiting, self._waiting = self._waiting, None

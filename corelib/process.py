@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import io
+import logging
 import math
 import os
 import signal
@@ -24,8 +25,10 @@ from corelib.errors import UsageError
 from corelib.notifier import HasFileno, Notifier
 from corelib.promise import Promise
 from corelib.sockets.stream_socket import Buffer
-from corelib.turn import thread_data
+from corelib.turn import forked, thread_loop
 from corelib.turn.interrupts import calls_user_code
+
+logger = logging.getLogger("corelib")
 
 Argument = str | bytes | os.PathLike[str]
 OnOutput = Callable[[bytes], object]
@@ -110,7 +113,7 @@ class Process:
         FileNotFoundError, PermissionError and so on, with the name, when it cannot be started; UsageError for
         a single string, an fd that is closed, or where SIGCHLD is ignored, so that the kernel would forget
         exit codes; NoEventLoop."""
-        thread_data.current()
+        thread_loop.current()
         _require_list(arguments)
         _require_exit_codes()
         popen: subprocess.Popen[bytes] = subprocess.Popen(
@@ -224,7 +227,7 @@ class Process:
         try:
             result = os.waitid(os.P_PIDFD, self._pidfd.fileno(), os.WEXITED | os.WNOHANG)
         except ChildProcessError:
-            thread_data.logger.warning("%r: its exit code was taken away by another waitpid", self)
+            logger.warning("%r: its exit code was taken away by another waitpid", self)
             self._popen.returncode = _UNKNOWN_CODE
         else:
             if result is None:
@@ -245,7 +248,7 @@ class Process:
         try:
             self._on_exit(code)
         except Exception as error:
-            thread_data.report(error, "on_exit", self._on_exit)
+            thread_loop.report(error, "on_exit", self._on_exit)
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else f"exited with {self.exit_code}"
@@ -272,7 +275,7 @@ class _Output:
         if not self._file.closed:
             (self._owed,) = _INT.unpack(fcntl.ioctl(self._file, termios.FIONREAD, bytes(_INT.size)))
             # To read the end of the file, as a rule.
-            thread_data.current().queue.post(self._notifier.activate)
+            thread_loop.current().queue.post(self._notifier.activate)
         return self._told
 
     def close(self) -> None:
@@ -298,7 +301,7 @@ class _Output:
         try:
             self._callback(data)
         except Exception as error:
-            thread_data.report(error, self._name, self._callback)
+            thread_loop.report(error, self._name, self._callback)
 
 
 class _Input:
@@ -404,4 +407,4 @@ def _forget_parents() -> None:
         file.close()
 
 
-os.register_at_fork(after_in_child=_forget_parents)
+forked.forget(_forget_parents)

@@ -4,17 +4,20 @@ Knows turns of the loop, for await_, and nothing of what settles it.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import partial
-from time import monotonic_ns
 from typing import Any, Generic, TypeVar
 
 from corelib.errors import Cancelled, TimedOut, UsageError
 from corelib.timer import Timer
-from corelib.turn import thread_data
+from corelib.turn import thread_loop
 from corelib.turn.interrupts import calls_user_code
 from corelib.turn.timer_queue import deadline_after
+from corelib.turn.wait_mode import WaitMode
+
+logger = logging.getLogger("corelib")
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -37,10 +40,11 @@ class _Rejection:
 
     def __del__(self) -> None:
         if not self.noticed:
-            thread_data.logger.error("a rejected promise was dropped unhandled", exc_info=self.error)
+            logger.error("a rejected promise was dropped unhandled", exc_info=self.error)
 
 
 _UNSETTLED: Any = object()
+_WAIT = WaitMode.WAIT_FOR_EVENTS
 
 
 class Promise(Generic[T]):
@@ -56,7 +60,7 @@ class Promise(Generic[T]):
     cancel() gives up on it. What was derived from it (map, chain, after, within) and coroutines that await it
     give up by taking their interest back, and a promise that loses its last interest so is cancelled too."""
 
-    __slots__ = ("_reactions", "_rejection", "_value", "on_cancel")
+    __slots__ = ("__weakref__", "_reactions", "_rejection", "_value", "on_cancel")
 
     on_cancel: Callable[[], object] | None
     """For whoever settles it: called when it is cancelled, to stop the work."""
@@ -214,7 +218,7 @@ class Promise(Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         if foreign_wait is not None:
-            thread = thread_data.current_or_none()
+            thread = thread_loop.current_or_none()
             if thread is None or thread.coroutine is None:
                 return (yield from foreign_wait(self).__await__())  # type: ignore[no-any-return]
         if not self.is_settled:
@@ -256,12 +260,12 @@ class Promise(Generic[T]):
             del error, self
 
     def _make_turns(self, timeout: float | None) -> None:
-        turn = thread_data.current().turn
-        deadline = deadline_after(monotonic_ns(), timeout)
+        thread = thread_loop.current()
+        deadline = deadline_after(thread.now_ns(), timeout)
         while not self.is_settled:
-            if deadline is not None and monotonic_ns() >= deadline:
+            if deadline is not None and thread.now_ns() >= deadline:
                 raise TimedOut(f"the promise was not settled within {timeout} s")
-            turn(True, deadline)
+            thread.turn(_WAIT, deadline)
 
     def _add_reaction(self, reaction: Reaction) -> None:
         if self.is_settled:
@@ -282,7 +286,7 @@ class Promise(Generic[T]):
         finally:
             if reactions:
                 # KeyboardInterrupt or SystemExit left one of them: the others still get their call.
-                thread_data.current().queue.post(self._react)
+                thread_loop.current().queue.post(self._react)
 
     @calls_user_code
     def _call(self, on_value: ValueCallback[T] | None, on_error: ErrorCallback | None) -> None:
@@ -294,7 +298,7 @@ class Promise(Generic[T]):
                 self._rejection.noticed = True
                 on_error(self._rejection.error)
         except Exception as error:
-            thread_data.report(
+            thread_loop.report(
                 error, "callback of a promise", on_value if self._rejection is None else on_error
             )
 
@@ -304,7 +308,7 @@ def _stop_work(stop: Callable[[], object]) -> None:
     try:
         stop()
     except Exception as error:
-        thread_data.report(error, "on_cancel of a promise", stop)
+        thread_loop.report(error, "on_cancel of a promise", stop)
 
 
 @calls_user_code

@@ -4,12 +4,10 @@ Knows how the thread keeps these, and changes nothing.
 
 from __future__ import annotations
 
-from time import monotonic_ns
-
 import attrs
 
 from corelib.turn.instruments import source_of
-from corelib.turn.thread_data import ThreadData
+from corelib.turn.thread_loop import ThreadLoop
 
 _NS_PER_MS = 1_000_000
 _NS_PER_US = 1_000
@@ -69,9 +67,9 @@ class Snapshot:
         return "\n".join(lines)
 
 
-def take(thread: ThreadData) -> Snapshot:
+def take(thread: ThreadLoop) -> Snapshot:
     """The present state; from any thread, for containers are copied whole."""
-    now = monotonic_ns()
+    now = thread.now_ns()
     watched = sorted(thread.poller.watchers.copy().items())
     return Snapshot(
         thread=thread.name,

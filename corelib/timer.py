@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import get_ident
-from time import monotonic_ns
 
-from corelib.turn import thread_data
+from corelib.turn import thread_loop
 from corelib.turn.interrupts import calls_user_code
-from corelib.turn.thread_data import ThreadData
+from corelib.turn.thread_loop import ThreadLoop
 
 _NS_PER_MS = 1_000_000
 _LONGEST_MS = 1e12
@@ -41,7 +40,7 @@ class Timer:
         self.on_timeout = on_timeout
         self._single_shot = single_shot
         self._running = False
-        self._thread: ThreadData
+        self._thread: ThreadLoop
         self._ticket = 0
         #: When it is due, in nanoseconds; None while it is stopped. It is in the timer queue from then until
         #: it fires, and back there when its callback has returned.
@@ -83,11 +82,11 @@ class Timer:
             return
         if interval_ms is not None:
             self.set_interval(interval_ms)
-        self._thread = thread_data.current()
-        # At least a nanosecond on, so that no turn fires what was started in it.
-        self._deadline = monotonic_ns() + (self._interval_ns or 1)
+        self._thread = thread = thread_loop.current()
+        # Never due at once, so a timer started in a turn fires in a later one.
+        self._deadline = thread.now_ns() + (self._interval_ns or 1)
         if not self._running:
-            self._ticket = self._thread.timers.arm(self._deadline, self)
+            self._ticket = thread.timers.arm(self._deadline, self)
 
     def restart(self, interval_ms: float | None = None) -> None:
         """Stop it and start it, so that the whole interval lies ahead."""
@@ -133,7 +132,7 @@ class Timer:
             if self._deadline is not None:
                 if self._deadline == due:
                     interval = self._interval_ns or 1
-                    self._deadline = due + ((monotonic_ns() - due) // interval + 1) * interval
+                    self._deadline = due + ((self._thread.now_ns() - due) // interval + 1) * interval
                 self._ticket = self._thread.timers.arm(self._deadline, self)
 
     def forget(self) -> None:

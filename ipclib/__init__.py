@@ -6,6 +6,7 @@ registered, for types of a program's own; outbox, connection and its two ends, m
 """
 
 from corelib import AnonymousBuffer, PeerCredentials, Promise
+from corelib.turn import interrupts
 from ipclib import gfx
 from ipclib.connection import Connection, Counters
 from ipclib.connection_from_client import ConnectionFromClient
@@ -55,6 +56,8 @@ from ipclib.values.registered import codec_of, ipc_type
 from ipclib.values.times import Duration, UnixDateTime
 from ipclib.values.urls import URL, BlobEntry, Origin
 from ipclib.values.variant import Alternative
+
+interrupts.protect(__name__)
 
 __all__ = [
     "URL",

@@ -13,8 +13,7 @@ from typing import Self
 
 import attrs
 
-from corelib import LocalSocket, Process
-from corelib.process import Argument
+from corelib import Argument, LocalSocket, Process
 from ipclib import activation
 from ipclib.connection import Connection
 from ipclib.errors import ServiceUnavailable

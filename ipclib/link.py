@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import enum
 import logging
-import os
 import threading
 import time
 import weakref
@@ -21,8 +20,8 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from corelib import DescriptorsTruncated, EventLoopClosed, LocalSocket, Notifier, Promise
-from corelib.turn import interrupts, thread_data
+from corelib import DescriptorsTruncated, EventLoopClosed, LocalSocket, Notifier, Promise, WaitMode
+from corelib.turn import current_thread_loop, forked, interrupts
 from ipclib.errors import (
     CallTimeout,
     EncodeError,
@@ -128,6 +127,7 @@ class _NestingOfThread(threading.local):
         self.nesting = _Nesting()
 
 
+_WAIT = WaitMode.WAIT_FOR_EVENTS
 _nesting_of_thread = _NestingOfThread()
 _all: weakref.WeakSet[Link] = weakref.WeakSet()
 _unflushed: weakref.WeakSet[Link] = weakref.WeakSet()
@@ -169,7 +169,7 @@ class Link:
     ) -> None:
         """Take over a connected socket."""
         self._owner = owner
-        self._thread = thread_data.current()
+        self._thread = current_thread_loop()
         self._nesting = _nesting_of_thread.nesting
         self.limits = limits
         self._socket = socket
@@ -233,7 +233,7 @@ class Link:
         while self.outbox and self.is_open:
             if deadline is not None and time.monotonic_ns() >= deadline:
                 return False
-            self._thread.turn(True, deadline)
+            self._thread.turn(_WAIT, deadline)
         return self.is_open and self._peer_reads
 
     # Calling
@@ -277,7 +277,7 @@ class Link:
             else:
                 turn = self._thread.turn
                 while not call.settled:
-                    turn(True)
+                    turn(_WAIT)
         finally:
             self._nesting.depth -= 1
             if not call.settled:
@@ -330,7 +330,7 @@ class Link:
     def _pump_until(self, call: Call, timeout: float) -> None:
         deadline = time.monotonic_ns() + int(timeout * 1e9)
         while not call.settled:
-            self._thread.turn(True, deadline)
+            self._thread.turn(_WAIT, deadline)
             if not call.settled and time.monotonic_ns() >= deadline:
                 raise _timed_out(call, timeout)
 
@@ -464,7 +464,7 @@ class Link:
         limit = self.limits.max_send_queue
         self.flush()
         while self.waits_for_slow_peer and self.outbox.size > limit and self.is_open:
-            self._thread.turn(True)
+            self._thread.turn(_WAIT)
             self.flush()
         if self.outbox.size > limit:
             self._owner.did_misbehave(
@@ -723,4 +723,4 @@ def _abandon_the_parents() -> None:
 
 
 atexit.register(_flush_at_exit)
-os.register_at_fork(after_in_child=_abandon_the_parents)
+forked.forget(_abandon_the_parents)

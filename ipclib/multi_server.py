@@ -13,7 +13,7 @@ from functools import partial
 from typing import Generic, Self, TypeVar
 
 from corelib import EventLoop, LocalServer, LocalSocket, WaitMode
-from corelib.turn.interrupts import calls_user_code
+from corelib.turn import calls_user_code
 from ipclib import activation
 from ipclib.connection_from_client import ConnectionFactory, ConnectionFromClient, admitted_uids
 from ipclib.limits import Limits
@@ -90,7 +90,7 @@ class MultiServer(Generic[C]):
         self._server.close()
         deadline = time.monotonic_ns() + int(drain * 1e9)
         while any(client._link.is_busy for client in self.clients) and time.monotonic_ns() < deadline:
-            EventLoop.current().pump(WaitMode.WAIT_FOR_EVENTS, deadline)
+            EventLoop.current().pump(WaitMode.WAIT_FOR_EVENTS, max(0, deadline - time.monotonic_ns()) / 1e9)
         for client in self.clients:
             client.shutdown()
 

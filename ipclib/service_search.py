@@ -40,7 +40,7 @@ def find_service(path: str, patience: float) -> LocalSocket:
             now = time.monotonic_ns()
             if now - started >= patience_ns:
                 raise _unavailable(path, error) from error
-        EventLoop.current().pump(WaitMode.WAIT_FOR_EVENTS, min(started + patience_ns, now + _RETRY_NS))
+        EventLoop.current().pump(WaitMode.WAIT_FOR_EVENTS, min(started + patience_ns - now, _RETRY_NS) / 1e9)
 
 
 class ServiceSearch:

@@ -14,7 +14,7 @@ from types import CoroutineType
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from corelib import Cancelled, Promise, run_async
-from corelib.turn.interrupts import calls_user_code
+from corelib.turn import calls_user_code
 from ipclib.errors import ErrorKind, HandlerError
 from ipclib.file import File
 from ipclib.protocol.message import Message, OneWay, Request

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import corelib
+import corelib.turn
 import ipclib
 import ipclib.generated
 from ipcc import compile_files, reserved
@@ -25,6 +27,16 @@ MAY_IMPORT = {
 # The lower storey of ipclib. Shared memory alone is made of a corelib class.
 SANS_IO = ("errors.py", "file.py", "gfx.py", "limits.py", "protocol", "rate.py", "values")
 OF_SHARED_MEMORY = {"corelib.AnonymousBuffer", "corelib.BufferRefused"}
+# Of corelib's ThreadLoop, for ipclib; ThreadLoop's docstring lists the same.
+PUBLIC_IN_A_THREAD_LOOP = {
+    "closed",
+    "depth",
+    "ident",
+    "now_ns",
+    "queue.post",
+    "turn",
+    "turn_end.append",
+}
 
 
 def _imports(file: Path) -> set[str]:
@@ -73,6 +85,92 @@ def test_the_lower_storey_of_ipclib_has_no_input_or_output(part: str) -> None:
             assert not name.startswith("ipclib") or name.startswith(storey), (file, name)
 
 
+def test_corelib_names_no_package_above_it() -> None:
+    for file in (ROOT / "corelib").rglob("*.py"):
+        assert not re.search("ipclib|ipcc|LibIPC", file.read_text()), file
+
+
+def test_ipclib_comes_to_corelib_by_its_two_doors() -> None:
+    """The names of `corelib.__all__` and `corelib.turn.__all__`, and of a ThreadLoop what is public there."""
+    doors = {"corelib": set(corelib.__all__), "corelib.turn": set(corelib.turn.__all__)}
+    for file in _files("ipclib"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                assert not any(alias.name.partition(".")[0] == "corelib" for alias in node.names), file
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "corelib":
+                assert node.module in doors, f"{file} imports {node.module}"
+                strangers = {alias.name for alias in node.names} - doors[node.module]
+                assert not strangers, f"{file} imports {strangers} from {node.module}"
+
+
+@pytest.mark.parametrize("file", _files("ipclib"), ids=str)
+def test_ipclib_reads_only_the_public_part_of_a_thread_loop(file: Path) -> None:
+    assert corelib.turn.ThreadLoop.__doc__
+    assert all(f"`{name}`" in corelib.turn.ThreadLoop.__doc__ for name in PUBLIC_IN_A_THREAD_LOOP)
+    strangers = _read_of_thread_loops(ast.parse(file.read_text())) - PUBLIC_IN_A_THREAD_LOOP
+    assert not strangers, f"{file} reads {strangers} of a ThreadLoop"
+
+
+def test_the_check_of_thread_loops_sees_fields_parameters_locals_and_calls() -> None:
+    source = """
+class A:
+    def __init__(self, given: ThreadLoop) -> None:
+        self._thread = current_thread_loop()
+        given.poller
+    def b(self) -> None:
+        thread = self._thread
+        thread.timers
+        self._thread.queue.items.clear()
+        other._thread.depth
+        current_thread_loop().wakeup.wake()
+"""
+    read = _read_of_thread_loops(ast.parse(source))
+    assert read == {"poller", "timers", "queue.items", "depth", "wakeup.wake"}
+
+
+def _read_of_thread_loops(tree: ast.Module) -> set[str]:
+    """What a module reads of ThreadLoops: an attribute, with one of its own for the queues.
+
+    A ThreadLoop is what current_thread_loop() returns, what is annotated as one, and every name or field of
+    this module to which one of these is assigned."""
+    names: set[str] = set()
+
+    def is_one(node: ast.expr | None) -> bool:
+        if isinstance(node, ast.Call):
+            return isinstance(node.func, ast.Name) and node.func.id == "current_thread_loop"
+        if isinstance(node, ast.Attribute):
+            return node.attr in names
+        return isinstance(node, ast.Name) and node.id in names
+
+    def add(target: ast.expr) -> None:
+        if isinstance(target, ast.Attribute):
+            names.add(target.attr)
+        elif isinstance(target, ast.Name):
+            names.add(target.id)
+
+    def says_so(annotation: ast.expr | None) -> bool:
+        return annotation is not None and "ThreadLoop" in ast.unparse(annotation)
+
+    before = -1
+    while len(names) > before:
+        before = len(names)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and is_one(node.value):
+                for target in node.targets:
+                    add(target)
+            elif isinstance(node, ast.AnnAssign) and says_so(node.annotation):
+                add(node.target)
+            elif isinstance(node, ast.arg) and says_so(node.annotation):
+                names.add(node.arg)
+    read: set[str] = set()
+    parents = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_one(node.value):
+            outer = parents[node]
+            read.add(f"{node.attr}.{outer.attr}" if isinstance(outer, ast.Attribute) else node.attr)
+    return read
+
+
 def test_generated_modules_use_the_public_face_alone() -> None:
     for file in (ROOT / "demos").rglob("*_ipc.py"):
         assert {name.partition(".")[0] for name in _imports(file)} <= {
@@ -93,6 +191,16 @@ def test_nothing_from_the_wire_is_ever_executed(package: str) -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert not called & {"eval", "exec", "compile", "__import__"}, file
+
+
+def test_one_file_registers_what_a_forked_child_forgets() -> None:
+    users = {
+        file.relative_to(ROOT)
+        for package in ("corelib", "ipclib")
+        for file in _files(package)
+        if "register_at_fork(" in file.read_text()
+    }
+    assert users == {Path("corelib/turn/forked.py")}
 
 
 def test_polling_has_one_home() -> None:

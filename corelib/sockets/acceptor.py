@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import weakref
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
@@ -14,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from corelib.errors import UsageError
 from corelib.notifier import Notifier
 from corelib.timer import Timer
-from corelib.turn import thread_data
+from corelib.turn import forked, thread_loop
 from corelib.turn.interrupts import calls_user_code
 
 logger = logging.getLogger(__name__)
@@ -86,7 +85,7 @@ class Acceptor(Generic[Client]):
         self._notifier = self._listening = None
 
     def _listen_with(self, listen: Callable[[], Listening[Client]]) -> None:
-        thread_data.current()
+        thread_loop.current()
         if self._listening is not None:
             raise UsageError(
                 f"this server listens at {self._listening} already: close() it first, or make another"
@@ -124,7 +123,7 @@ class Acceptor(Generic[Client]):
             self._on_accept(client)
         except Exception as error:
             client.close()  # Nobody can be relied on to own it.
-            thread_data.report(error, "on_accept", self._on_accept)
+            thread_loop.report(error, "on_accept", self._on_accept)
 
     def _rest(self, error: OSError) -> None:
         if not self._short_of_fds:
@@ -143,4 +142,4 @@ def _forget_parents() -> None:
             acceptor._listening.abandon()
 
 
-os.register_at_fork(after_in_child=_forget_parents)
+forked.forget(_forget_parents)

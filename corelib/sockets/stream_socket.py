@@ -8,7 +8,7 @@ import socket
 from typing import ClassVar, Self
 
 from corelib.errors import UsageError
-from corelib.turn import thread_data
+from corelib.turn.blocking import block_on
 from corelib.turn.poller import READABLE, WRITABLE
 
 Buffer = bytes | bytearray | memoryview
@@ -52,6 +52,12 @@ class StreamSocket:
         adopted.setblocking(False)
         adopted.set_inheritable(False)
         return cls(adopted)
+
+    @property
+    def system(self) -> socket.socket:
+        """The socket of the standard library, for callers that make their own system calls on a hot path; it
+        stays this object's to close."""
+        return self._socket
 
     @property
     def is_open(self) -> bool:
@@ -101,16 +107,16 @@ class StreamSocket:
         seconds have passed; nothing of the loop runs. A safe point for Ctrl-C: KeyboardInterrupt is raised
         here."""
         events = (READABLE if read else 0) | (WRITABLE if write else 0)
-        thread_data.block_on(self._socket.fileno(), events, timeout)
+        block_on(self._socket.fileno(), events, timeout)
 
     def wait_readable(self, timeout: float | None = None) -> bool:
         """Block as wait() does until there is something to read, the end included; False when the time is
         up."""
-        return thread_data.block_on(self._socket.fileno(), READABLE, timeout)
+        return block_on(self._socket.fileno(), READABLE, timeout)
 
     def wait_writable(self, timeout: float | None = None) -> bool:
         """Block as wait() does until there is room to write; False when the time is up."""
-        return thread_data.block_on(self._socket.fileno(), WRITABLE, timeout)
+        return block_on(self._socket.fileno(), WRITABLE, timeout)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} fd {self._socket.fileno()}>"

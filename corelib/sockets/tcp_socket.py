@@ -19,8 +19,8 @@ from corelib.notifier import Notifier
 from corelib.promise import Promise
 from corelib.sockets.stream_socket import StreamSocket
 from corelib.timer import Timer
-from corelib.turn import thread_data
-from corelib.turn.thread_data import ThreadData
+from corelib.turn import thread_loop
+from corelib.turn.thread_loop import ThreadLoop
 
 # What socket.getaddrinfo and the socket module pass around: (host, port) or (host, port, flow, scope).
 RawAddress = tuple[Any, ...]
@@ -139,14 +139,14 @@ class _Attempt:
         self._connecting: socket.socket | None = None
         self._notifier: Notifier | None = None
         self._timer: Timer | None = None
-        thread = thread_data.current()
+        thread = thread_loop.current()
         self.outcome.on_cancel = self._stop
         if timeout is not None:
             self._timer = Timer.create_single_shot(timeout * 1000, partial(self._time_is_up, timeout))
             self._timer.start()
         self._look_up(thread, host, port)
 
-    def _look_up(self, thread: ThreadData, host: str, port: int) -> None:
+    def _look_up(self, thread: ThreadLoop, host: str, port: int) -> None:
         try:
             found = look_up(host, port, socket.AI_NUMERICHOST)
         except socket.gaierror:

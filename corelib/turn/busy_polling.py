@@ -1,16 +1,12 @@
-"""Owns for how long a turn polls before it sleeps, and learns that from how its waits end.
-May not know loops and fds: how to poll is passed in, and for how long it slept it is told.
+"""Owns for how long a turn polls before it sleeps, learned from how its waits end.
+Must not know loops, fds and clocks: the turn polls, counts here, and passes in how long it slept.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from time import monotonic_ns
 
 from corelib.errors import UsageError
-
-Ready = list[tuple[int, int]]
 
 VARIABLE = "CORELIB_BUSY_POLL_US"
 MOST_US = 100
@@ -33,7 +29,7 @@ class BusyPolling:
     at the bound that end in vain are followed by ever more sleeps without any, so that a peer that always
     takes a little longer costs next to nothing."""
 
-    __slots__ = ("_asked_ns", "_rest", "_vain", "bound_ns", "budget_ns", "hits", "polls")
+    __slots__ = ("_asked_ns", "_rest", "bound_ns", "budget_ns", "hits", "misses", "polls")
 
     def __init__(self, bound_us: float) -> None:
         """With a bound of 0 it never polls. UsageError for one below 0 or over 100."""
@@ -47,28 +43,15 @@ class BusyPolling:
         #: How many waits began with polling, and how many of them found something by it.
         self.polls = 0
         self.hits = 0
-        self._vain = 0
+        self.misses = 0
+        """Polls at the bound that ended in vain since the last hit."""
         self._rest = 0
+        """How many waits more begin without polling."""
 
     def allow(self, allowed: bool) -> None:
         """Whether to poll at all; it begins with not."""
         self.bound_ns = self._asked_ns if allowed else 0
         self.budget_ns = min(self.budget_ns, self.bound_ns)
-
-    def poll(self, poll: Callable[[float, int], Ready], most: int) -> Ready:
-        """Call `poll(0.0, most)` until it tells something or the budget is spent."""
-        self.polls += 1
-        end = monotonic_ns() + self.budget_ns
-        while True:
-            ready = poll(0.0, most)
-            if ready:
-                self.hits += 1
-                self._vain = 0
-                return ready
-            if monotonic_ns() > end:
-                return ready
-            # The peer may wait for this very processor: then it runs now.
-            os.sched_yield()
 
     def learn(self, slept_ns: int) -> None:
         """A wait ended, for something had come, after sleeping for so long."""
@@ -80,8 +63,8 @@ class BusyPolling:
         elif polled_ns < self.bound_ns:
             self.budget_ns = min(max(2 * polled_ns, _FIRST_NS), self.bound_ns)
         else:
-            self._vain += 1
-            self._rest = min(1 << self._vain, _LONGEST_REST)
+            self.misses += 1
+            self._rest = min(1 << self.misses, _LONGEST_REST)
             self.budget_ns = 0
 
 

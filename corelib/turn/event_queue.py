@@ -24,19 +24,15 @@ class EventQueue:
         self._wake = wake
         self.items: deque[Callback] = deque()
         self.sleeping = False
-        #: How many were ever taken, counted by the turn that takes them. `taken + len(items)` is a mark:
-        #: nested turns move `taken` towards it too.
         self.taken = 0
+        """How many were ever taken, counted by the turn that takes them. A turn runs callbacks until this has
+        reached what `taken + len(items)` was at first; nested turns raise it too."""
 
     def post(self, callback: Callback) -> None:
         """Queue a callback; from any thread, and from a signal handler."""
         self.items.append(callback)
         if self.sleeping:
             self._wake()
-
-    def mark(self) -> int:
-        """The value of `taken` once all that is queued now has been taken."""
-        return self.taken + len(self.items)
 
     def close(self) -> None:
         """Drop what is queued; from now on a poster hears from the closed sleeper that it tries to wake."""

@@ -8,7 +8,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
-from time import monotonic_ns
+from typing import Protocol
 
 from corelib.turn.interrupts import calls_user_code
 
@@ -46,8 +46,8 @@ class Instruments:
         self._instruments: list[Instrument] = []
 
     @property
-    def are_none(self) -> bool:
-        """Whether nobody looks."""
+    def is_empty(self) -> bool:
+        """Whether there is no instrument."""
         return not self._instruments
 
     def add(self, instrument: Instrument) -> None:
@@ -90,33 +90,56 @@ class Instruments:
             logger.exception("%r raised, and is not told of anything more", instrument)
 
 
-class SlowCallbacks(Instrument):
-    """Logs each callback that kept the loop from going on for longer than so many milliseconds, with its
-    source. Turns that were made inside it do not count: meanwhile the loop went on."""
+class Observed(Protocol):
+    """A thread's loop: it keeps its instruments, None while there is no instrument."""
 
-    def __init__(self, threshold_ms: float) -> None:
-        self.threshold_ms = threshold_ms
+    instruments: Instruments | None
+
+
+def add_to(observed: Observed, instrument: Instrument) -> None:
+    """Report the turns and callbacks of a thread to an instrument, from the next one on."""
+    if observed.instruments is None:
+        observed.instruments = Instruments()
+    observed.instruments.add(instrument)
+
+
+def remove_from(observed: Observed, instrument: Instrument) -> None:
+    """Stop reporting to an instrument; no error if it was not added."""
+    if observed.instruments is not None:
+        observed.instruments.remove(instrument)
+        if observed.instruments.is_empty:
+            observed.instruments = None
+
+
+class SlowCallbacks(Instrument):
+    """Logs each callback that held up the loop for longer than `threshold` seconds, with its source.
+
+    Turns made inside a callback do not count: meanwhile the loop went on."""
+
+    def __init__(self, threshold: float, now_ns: Callable[[], int]) -> None:
+        self._threshold_ms = threshold * 1000
+        self._now_ns = now_ns
         #: For each callback on the stack, when it began, later by what turns inside it took.
         self._began: list[int] = []
         self._turns_began: list[int] = []
 
     def turn_started(self) -> None:
-        self._turns_began.append(monotonic_ns())
+        self._turns_began.append(self._now_ns())
 
     def turn_ended(self, handled: int) -> None:
         if self._turns_began:
-            took = monotonic_ns() - self._turns_began.pop()
+            took = self._now_ns() - self._turns_began.pop()
             if self._began:
                 self._began[-1] += took
 
     def callback_started(self, kind: str, callback: object) -> None:
-        self._began.append(monotonic_ns())
+        self._began.append(self._now_ns())
 
     def callback_ended(self, kind: str, callback: object) -> None:
         if not self._began:
             return  # It was on the stack already when this began to look.
-        took_ms = (monotonic_ns() - self._began.pop()) / _NS_PER_MS
-        if took_ms > self.threshold_ms:
+        took_ms = (self._now_ns() - self._began.pop()) / _NS_PER_MS
+        if took_ms > self._threshold_ms:
             logger.warning("%s took %.1f ms: %s", kind, took_ms, source_of(callback))
 
 

@@ -1,5 +1,5 @@
-"""Owns Ctrl-C: KeyboardInterrupt is raised in or between user callbacks, never inside loop or protocol code.
-Knows the names of the packages that must not be torn apart, and nothing of what they do.
+"""Owns Ctrl-C: KeyboardInterrupt is raised in or between user callbacks, never inside a protected package.
+Must not know what such a package does: each names itself by protect().
 """
 
 from __future__ import annotations
@@ -12,17 +12,23 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_PROTECTED_PACKAGES = frozenset({"corelib", "ipclib"})
+_protected_packages: set[str] = set()
 # By identity: code objects of two functions with the same text are equal.
 _user_code_callers: dict[int, CodeType] = {}
 
-#: A Ctrl-C came while protected code ran. Read it as `interrupts.pending`, then call raise_pending().
 pending = False
+"""Whether a Ctrl-C came while protected code ran: read `interrupts.pending`, then call raise_pending()."""
+
+
+def protect(package: str) -> None:
+    """Never raise KeyboardInterrupt inside the code of a top-level package; it must call raise_pending() at
+    its safe points."""
+    _protected_packages.add(package)
 
 
 def calls_user_code(function: F) -> F:
-    """Mark a function of corelib or ipclib whose only calls out of these packages are user callbacks: a
-    Ctrl-C that comes while something runs that it called is raised there. Costs nothing at run time."""
+    """Mark a function of a protected package whose only calls out of such packages are user callbacks: a
+    Ctrl-C that comes while something that it called runs is raised there. Costs nothing at run time."""
     _user_code_callers[id(function.__code__)] = function.__code__
     return function
 
@@ -62,7 +68,7 @@ def is_user_code(interrupted: FrameType | None) -> bool:
     calls user code. That frame itself, interrupted between two calls, is protected like the others."""
     frame = interrupted
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).partition(".")[0] in _PROTECTED_PACKAGES:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in _protected_packages:
             return frame is not interrupted and id(frame.f_code) in _user_code_callers
         frame = frame.f_back
     return True

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from corelib.errors import EventLoopClosed, NotWatchable
+from corelib.turn.clock import SYSTEM_CLOCK, Clock
 
 READABLE: int = select.EPOLLIN
 WRITABLE: int = select.EPOLLOUT
@@ -22,6 +23,13 @@ MOST_READY = 64
 FOR_EVER = None
 # In seconds. The kernel counts milliseconds in an int, 24 days at the most; to wake once a day is no harm.
 LONGEST_SLEEP = 86400.0
+
+# While callbacks are queued, fds are polled at least this often: in turns, and in nanoseconds.
+_MOST_TURNS_UNPOLLED = 8
+_LONGEST_UNPOLLED = 100_000
+# How often the watchers of a loop that is never quiet are audited, in nanoseconds.
+_AUDIT_EVERY = 1_000_000_000
+_NOTHING_READY: list[tuple[int, int]] = []
 
 
 class Watcher(Protocol):
@@ -47,9 +55,27 @@ class Poller:
     a duplicate keeps the file open, goes on reporting the number, which may be another file's by then. Only
     EPOLL_CTL_MOD tells: it looks its entry up by number and file, and fails where they no longer agree."""
 
-    __slots__ = ("_epoll", "_events", "added", "poll", "wake_fd", "watchers")
+    __slots__ = (
+        "_audited_at",
+        "_clock",
+        "_epoll",
+        "_events",
+        "_polled_at",
+        "_turns_unpolled",
+        "added",
+        "is_audited",
+        "poll",
+        "wake_fd",
+        "watchers",
+    )
 
-    def __init__(self, wake_fd: int) -> None:
+    def __init__(self, wake_fd: int, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._turns_unpolled = 0
+        self._polled_at = 0
+        self._audited_at = 0
+        self.is_audited = False
+        """Whether all watchers were audited since the last callback was made, which clears it."""
         #: Always in the set, and nobody's: the turn that finds it ready drains it.
         self.wake_fd = wake_fd
         self.watchers: dict[int, tuple[Watcher, ...]] = {}
@@ -90,10 +116,35 @@ class Poller:
     def audit(self) -> bool:
         """Ask the same about every fd, for of a file that was closed the kernel may tell nothing any more.
         Whether all were held."""
+        self.is_audited = True
         held = all(map(self._is_held, self.watchers))
         if not held:
             self._renew()
         return held
+
+    def audit_now_and_then(self, now_ns: int) -> bool:
+        """Audit if the last time is more than a second ago; return whether it was."""
+        if now_ns - self._audited_at <= _AUDIT_EVERY:
+            return False
+        self._audited_at = now_ns
+        self.audit()
+        return True
+
+    def poll_at_once(self) -> list[tuple[int, int]]:
+        """Poll without sleeping; if nothing is ready, audit the watchers."""
+        ready = self.poll(0.0, MOST_READY)
+        if not ready and not self.is_audited:
+            self.audit()
+        return ready
+
+    def poll_now_and_then(self, now_ns: int) -> list[tuple[int, int]]:
+        """Poll without sleeping, in every eighth turn or after 100 us; else return nothing."""
+        if self._turns_unpolled < _MOST_TURNS_UNPOLLED and now_ns - self._polled_at < _LONGEST_UNPOLLED:
+            self._turns_unpolled += 1
+            return _NOTHING_READY
+        self._turns_unpolled = 0
+        self._polled_at = now_ns
+        return self.poll(0.0, MOST_READY)
 
     def close(self) -> None:
         """Let go of the kernel's set without touching what is in it: after a fork it is the parent's set
@@ -149,8 +200,9 @@ class Poller:
 
     def _use_new_set(self) -> None:
         self._epoll = select.epoll()
-        #: poll(seconds, most): the (fd, events) that are ready. The system's own, for each turn passes here.
-        self.poll = self._epoll.poll
+        self.poll = self._clock.polling(self._epoll.poll)
+        """`poll(seconds, most)` returns the (fd, events) that are ready. The system's own, as each turn calls
+        it, unless the clock has another."""
         self._epoll.register(self.wake_fd, READABLE)
         #: What the kernel was asked for, for each fd.
         self._events = {fd: _events_of(watchers) for fd, watchers in self.watchers.items()}
@@ -158,14 +210,15 @@ class Poller:
             self._epoll.register(fd, events)
 
 
-def wait_for(fds: dict[int, int], timeout: float) -> list[tuple[int, int]]:
+def wait_for(fds: dict[int, int], timeout: float | None) -> list[tuple[int, int]]:
     """The (fd, events) among these that are ready, after at most `timeout` seconds. For a
     wait that serves nothing else: on a set of its own, made in one go."""
     # poll() and epoll have the same bits for READABLE and WRITABLE.
     poll = select.poll()
     for fd, events in fds.items():
         poll.register(fd, events)
-    return poll.poll(math.ceil(min(timeout, LONGEST_SLEEP) * 1000))
+    seconds = LONGEST_SLEEP if timeout is None else min(timeout, LONGEST_SLEEP)
+    return poll.poll(math.ceil(seconds * 1000))
 
 
 def _events_of(watchers: tuple[Watcher, ...]) -> int:

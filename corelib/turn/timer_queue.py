@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 _COMPACTION_FLOOR = 64
 # A place in the heap is one int, deadline above and sequence below: it compares in half the time of a tuple.
-_SEQUENCE_BITS = 64
+SEQUENCE_BITS = 64
 _LONGEST_SECONDS = 1e9
 
 
@@ -35,7 +35,8 @@ class TimerQueue(Generic[T]):
 
     def __init__(self) -> None:
         #: Places, soonest first. May begin with cancelled ones; only `pop_due` and `next_deadline` know.
-        #: Public for the turn, which asks with one look whether anything can be due.
+        #: Public for the turn, which sees by `heap[0] >> SEQUENCE_BITS` whether anything can be due. The list
+        #: is never replaced.
         self.heap: list[int] = []
         self._armed: dict[int, T] = {}
         self._sequence = 0
@@ -46,7 +47,7 @@ class TimerQueue(Generic[T]):
     def arm(self, deadline_ns: int, item: T) -> int:
         """Queue `item`; the ticket cancels it. Equal deadlines come due in the order of arming."""
         self._sequence = sequence = self._sequence + 1
-        place = deadline_ns << _SEQUENCE_BITS | sequence
+        place = deadline_ns << SEQUENCE_BITS | sequence
         self._armed[place] = item
         heappush(self.heap, place)
         return place
@@ -58,25 +59,20 @@ class TimerQueue(Generic[T]):
             # In place: the turn may be looking at this very list. Sorted, it is a heap.
             self.heap[:] = sorted(armed)
 
-    def may_be_due(self, now_ns: int) -> bool:
-        """Whether pop_due() is worth its while: the first place is due, be it a cancelled one's."""
-        heap = self.heap
-        return bool(heap) and heap[0] >> _SEQUENCE_BITS <= now_ns
-
     def next_deadline(self) -> int | None:
         """The soonest deadline, None when nothing is armed."""
         heap, armed = self.heap, self._armed
         while heap:
             place = heap[0]
             if place in armed:
-                return place >> _SEQUENCE_BITS
+                return place >> SEQUENCE_BITS
             heappop(heap)
         return None
 
     def pop_due(self, now_ns: int) -> T | None:
         """Take out the first item that is due at `now_ns`, None when none is."""
         heap = self.heap
-        end = now_ns + 1 << _SEQUENCE_BITS
+        end = now_ns + 1 << SEQUENCE_BITS
         while heap and heap[0] < end:
             item = self._armed.pop(heappop(heap), None)
             if item is not None:
@@ -86,7 +82,7 @@ class TimerQueue(Generic[T]):
     def armed(self) -> list[tuple[int, T]]:
         """The deadlines and items that are armed, soonest first."""
         return [
-            (place >> _SEQUENCE_BITS, item)
+            (place >> SEQUENCE_BITS, item)
             for place, item in sorted(self._armed.copy().items(), key=itemgetter(0))
         ]
 

@@ -1,4 +1,6 @@
-"""What the tests of corelib share: a loop that is closed again, and a clock that moves only when told to."""
+"""Owns what the tests of corelib share: a loop that is closed again, and a clock that moves as tests say.
+Must not know what is tested.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,43 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from corelib import EventLoop, event_loop, promise, timer
-from corelib.turn import thread_data
+from corelib import EventLoop
+from corelib.turn.clock import Poll
+
+
+class FakeClock:
+    """A clock that moves only when a test moves it, or when the loop sleeps and nothing is ready."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000_000
+
+    def now_ns(self) -> int:
+        return self.now
+
+    def polling(self, poll: Poll) -> Poll:
+        def look_and_move_on(seconds: float | None, most: int) -> list[tuple[int, int]]:
+            ready = poll(0.0, most)
+            if not ready:
+                assert seconds is not None, "it would sleep for ever"
+                self.now += round(seconds * 1e9)
+            return ready
+
+        return look_and_move_on
+
+    def advance_ms(self, ms: float) -> None:
+        self.now += int(ms * 1_000_000)
 
 
 @pytest.fixture
-def loop() -> Iterator[EventLoop]:
-    with EventLoop() as made:
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def loop(request: pytest.FixtureRequest) -> Iterator[EventLoop]:
+    """A loop of the test's thread; on the fake clock if the test takes that too."""
+    fake = request.getfixturevalue("clock") if "clock" in request.fixturenames else None
+    with EventLoop(clock=fake) as made:
         yield made
 
 
@@ -22,34 +54,6 @@ def failures(loop: EventLoop) -> list[Exception]:
     seen: list[Exception] = []
     loop.on_exception = lambda error, context: seen.append(error)
     return seen
-
-
-class FakeClock:
-    """monotonic_ns for the package; `sleep` is what the poller does meanwhile: nothing becomes ready, time
-    passes."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-    def advance_ms(self, ms: float) -> None:
-        self.now += int(ms * 1_000_000)
-
-    def sleep(self, seconds: float | None, most: int) -> list[tuple[int, int]]:
-        assert seconds is not None, "it would sleep for ever"
-        self.now += round(seconds * 1e9)
-        return []
-
-
-@pytest.fixture
-def clock(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    fake = FakeClock()
-    for module in (event_loop, promise, thread_data, timer):
-        monkeypatch.setattr(module, "monotonic_ns", fake)
-    monkeypatch.setattr(thread_data.current().poller, "poll", fake.sleep)
-    return fake
 
 
 @pytest.fixture

@@ -17,16 +17,16 @@ import pytest
 
 from corelib import EventLoop, EventLoopClosed, UsageError, WaitMode, WrongThread, background
 from corelib.background import call_from_thread, run_in_thread
-from corelib.turn import thread_data
-from corelib.turn.thread_data import ThreadData
+from corelib.turn import thread_loop
+from corelib.turn.thread_loop import ThreadLoop
 
 POLL = WaitMode.POLL_FOR_EVENTS
 Forked = Callable[[Callable[[], object]], int]
 
 
 @pytest.fixture
-def thread(loop: EventLoop) -> ThreadData:
-    return thread_data.current()
+def thread(loop: EventLoop) -> ThreadLoop:
+    return thread_loop.current()
 
 
 @pytest.fixture
@@ -66,12 +66,12 @@ def elsewhere(function: Callable[[], object]) -> tuple[threading.Thread, list[ob
     return thread, outcomes
 
 
-def until_queued(thread: ThreadData, count: int) -> None:
+def until_queued(thread: ThreadLoop, count: int) -> None:
     while len(thread.queue.items) < count:
         os.sched_yield()
 
 
-def test_a_job_runs_elsewhere_and_its_result_comes_in_a_turn(loop: EventLoop, thread: ThreadData) -> None:
+def test_a_job_runs_elsewhere_and_its_result_comes_in_a_turn(loop: EventLoop, thread: ThreadLoop) -> None:
     seen: list[tuple[int, bool]] = []
     job = run_in_thread(thread, lambda a, b: (a + b, threading.get_ident()), 1, 2)
     job.when_resolved(lambda _: seen.append((threading.get_ident(), loop.in_turn)))
@@ -82,14 +82,14 @@ def test_a_job_runs_elsewhere_and_its_result_comes_in_a_turn(loop: EventLoop, th
     assert not thread.tasks
 
 
-def test_many_jobs_each_get_their_own_result(thread: ThreadData) -> None:
+def test_many_jobs_each_get_their_own_result(thread: ThreadLoop) -> None:
     jobs = [run_in_thread(thread, lambda number: number * 2, number) for number in range(1000)]
     assert [job.await_(30) for job in jobs] == [number * 2 for number in range(1000)]
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()])
 def test_what_a_job_raises_rejects_its_promise_and_the_pool_goes_on(
-    thread: ThreadData, one_worker: None, error: BaseException
+    thread: ThreadLoop, one_worker: None, error: BaseException
 ) -> None:
     def fail() -> None:
         raise error
@@ -101,7 +101,7 @@ def test_what_a_job_raises_rejects_its_promise_and_the_pool_goes_on(
     assert run_in_thread(thread, str, 1).await_(30) == "1"
 
 
-def test_a_job_that_has_not_begun_is_taken_back(thread: ThreadData, one_worker: None) -> None:
+def test_a_job_that_has_not_begun_is_taken_back(thread: ThreadLoop, one_worker: None) -> None:
     ran: list[int] = []
     gate = Gate()
     first = run_in_thread(thread, gate)
@@ -118,7 +118,7 @@ def test_a_job_that_has_not_begun_is_taken_back(thread: ThreadData, one_worker: 
 
 @pytest.mark.parametrize("outcome", [1, ValueError("too late")])
 def test_the_outcome_of_a_cancelled_job_that_runs_is_dropped(
-    thread: ThreadData, one_worker: None, outcome: object, caplog: pytest.LogCaptureFixture
+    thread: ThreadLoop, one_worker: None, outcome: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = Gate(outcome)
     job = run_in_thread(thread, gate)
@@ -137,8 +137,8 @@ def test_closing_the_loop_cancels_and_what_a_job_raises_later_is_logged(
     ran: list[int] = []
     gate = Gate(ValueError("too late"))
     with EventLoop():
-        running = run_in_thread(thread_data.current(), gate)
-        waiting = run_in_thread(thread_data.current(), ran.append, 1)
+        running = run_in_thread(thread_loop.current(), gate)
+        waiting = run_in_thread(thread_loop.current(), ran.append, 1)
         assert gate.begun.wait(30)
     assert running.is_cancelled
     assert waiting.is_cancelled
@@ -153,14 +153,14 @@ def test_an_outcome_that_the_closed_loop_drops_is_logged(
     one_worker: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with EventLoop():
-        run_in_thread(thread_data.current(), int, "no number")
-        until_queued(thread_data.current(), 1)
+        run_in_thread(thread_loop.current(), int, "no number")
+        until_queued(thread_loop.current(), 1)
         background._pool().shutdown()
     gc.collect()
     assert "no number" in caplog.text
 
 
-def test_jobs_are_asked_for_in_the_loops_own_thread(loop: EventLoop, thread: ThreadData) -> None:
+def test_jobs_are_asked_for_in_the_loops_own_thread(loop: EventLoop, thread: ThreadLoop) -> None:
     asker, outcomes = elsewhere(lambda: run_in_thread(thread, str))
     asker.join()
     assert isinstance(outcomes[0], WrongThread)
@@ -169,14 +169,14 @@ def test_jobs_are_asked_for_in_the_loops_own_thread(loop: EventLoop, thread: Thr
         run_in_thread(thread, str)
 
 
-def test_a_forked_child_has_no_jobs_and_a_pool_of_its_own(thread: ThreadData, forked: Forked) -> None:
+def test_a_forked_child_has_no_jobs_and_a_pool_of_its_own(thread: ThreadLoop, forked: Forked) -> None:
     gate = Gate("parent's")
     job = run_in_thread(thread, gate)
     assert gate.begun.wait(30)
 
     def child() -> None:
         with EventLoop():
-            assert run_in_thread(thread_data.current(), str, 1).await_(30) == "1"
+            assert run_in_thread(thread_loop.current(), str, 1).await_(30) == "1"
         assert not job.is_settled
 
     assert forked(child) == 0
@@ -184,7 +184,7 @@ def test_a_forked_child_has_no_jobs_and_a_pool_of_its_own(thread: ThreadData, fo
     assert job.await_(30) == "parent's"
 
 
-def test_a_call_from_another_thread_is_made_in_a_turn(loop: EventLoop, thread: ThreadData) -> None:
+def test_a_call_from_another_thread_is_made_in_a_turn(loop: EventLoop, thread: ThreadLoop) -> None:
     def add(a: int, b: int) -> tuple[int, int, bool]:
         return a + b, threading.get_ident(), loop.in_turn
 
@@ -195,7 +195,7 @@ def test_a_call_from_another_thread_is_made_in_a_turn(loop: EventLoop, thread: T
 
 
 def test_what_it_raises_is_raised_at_the_caller_alone(
-    loop: EventLoop, thread: ThreadData, failures: list[Exception]
+    loop: EventLoop, thread: ThreadLoop, failures: list[Exception]
 ) -> None:
     def fail() -> None:
         raise ValueError("no")
@@ -210,7 +210,7 @@ def test_what_it_raises_is_raised_at_the_caller_alone(
     assert failures == []
 
 
-def test_an_exit_leaves_the_loop_and_answers_the_caller(loop: EventLoop, thread: ThreadData) -> None:
+def test_an_exit_leaves_the_loop_and_answers_the_caller(loop: EventLoop, thread: ThreadLoop) -> None:
     caller, outcomes = elsewhere(lambda: call_from_thread(thread, sys.exit, 3))
     with pytest.raises(SystemExit):
         loop.exec()
@@ -218,7 +218,7 @@ def test_an_exit_leaves_the_loop_and_answers_the_caller(loop: EventLoop, thread:
     assert isinstance(outcomes[0], SystemExit)
 
 
-def test_ctrl_c_is_raised_in_the_function(loop: EventLoop, thread: ThreadData) -> None:
+def test_ctrl_c_is_raised_in_the_function(loop: EventLoop, thread: ThreadLoop) -> None:
     def interrupt() -> str:
         try:
             signal.raise_signal(signal.SIGINT)
@@ -232,7 +232,7 @@ def test_ctrl_c_is_raised_in_the_function(loop: EventLoop, thread: ThreadData) -
     assert outcomes == ["interrupted"]
 
 
-def test_in_the_loops_own_thread_it_would_wait_for_itself(thread: ThreadData) -> None:
+def test_in_the_loops_own_thread_it_would_wait_for_itself(thread: ThreadLoop) -> None:
     with pytest.raises(UsageError, match="call the function, or deferred_invoke it"):
         call_from_thread(thread, str)
 
@@ -240,7 +240,7 @@ def test_in_the_loops_own_thread_it_would_wait_for_itself(thread: ThreadData) ->
 def test_callers_that_wait_hear_when_the_loop_is_closed() -> None:
     before = len(os.listdir("/proc/self/fd"))
     loop = EventLoop()
-    thread = thread_data.current()
+    thread = thread_loop.current()
     callers = [elsewhere(lambda: call_from_thread(thread, str)) for _ in range(8)]
     until_queued(thread, 8)
     loop.close()
@@ -255,10 +255,10 @@ def test_closing_at_any_moment_leaves_no_caller_behind() -> None:
     closed = answered = 0
     for round in range(200):
         with EventLoop() as loop:
-            thread = thread_data.current()
+            thread = thread_loop.current()
             start = threading.Barrier(5)
 
-            def call(thread: ThreadData = thread, start: threading.Barrier = start) -> list[str]:
+            def call(thread: ThreadLoop = thread, start: threading.Barrier = start) -> list[str]:
                 start.wait()
                 return [call_from_thread(thread, str, number) for number in range(10)]
 
@@ -276,7 +276,7 @@ def test_closing_at_any_moment_leaves_no_caller_behind() -> None:
 
 
 def test_a_fork_while_a_caller_waits_answers_nobody(
-    loop: EventLoop, thread: ThreadData, forked: Forked
+    loop: EventLoop, thread: ThreadLoop, forked: Forked
 ) -> None:
     caller, outcomes = elsewhere(lambda: call_from_thread(thread, os.getpid))
     until_queued(thread, 1)
@@ -291,7 +291,7 @@ def test_ctrl_c_ends_the_wait_of_the_main_thread() -> None:
     source = """
 import threading
 from corelib import EventLoop
-from corelib.turn import thread_data
+from corelib.turn import thread_loop
 from corelib.background import call_from_thread
 
 loops = []
@@ -299,7 +299,7 @@ ready, done = threading.Event(), threading.Event()
 
 def idle():
     with EventLoop():
-        loops.append(thread_data.current())
+        loops.append(thread_loop.current())
         ready.set()
         done.wait()
 

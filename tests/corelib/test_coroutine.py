@@ -15,7 +15,7 @@ import pytest
 from corelib import EventLoop, Notifier, NotWatchable, Promise, Timer
 from corelib.coroutine import run_async, sleep_ms
 from corelib.errors import Cancelled, UsageError
-from corelib.turn.thread_data import current
+from corelib.turn.thread_loop import current
 
 
 async def value_of(promise: Promise[Any]) -> Any:

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from corelib import EventLoop, Notifier, Timer, WaitMode
-from corelib.turn import thread_data
+from corelib.turn import thread_loop
 from corelib.turn.poller import MOST_READY
 
 POLL = WaitMode.POLL_FOR_EVENTS
@@ -63,7 +63,7 @@ def is_busy(loop: EventLoop) -> bool:
     """Whether the kernel has something to tell that no turn takes away."""
     for _ in range(10):
         loop.pump(POLL)
-    return bool(thread_data.current().poller.poll(0.0, MOST_READY))
+    return bool(thread_loop.current().poller.poll(0.0, MOST_READY))
 
 
 def assert_disabled(notifier: Notifier, caplog: pytest.LogCaptureFixture) -> None:

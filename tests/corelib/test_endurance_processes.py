@@ -93,7 +93,7 @@ def test_a_service_is_ended_at_random_moments_and_the_next_start_is_clean(tmp_pa
 STORM = """
 import os, random, signal, socket, time
 from corelib import *
-from corelib.turn.thread_data import block_on
+from corelib.turn.blocking import block_on
 from corelib.turn.poller import READABLE
 
 alarms = 0

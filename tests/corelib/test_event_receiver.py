@@ -14,7 +14,7 @@ import pytest
 
 from corelib import EventLoop, NoEventLoop, Timer, UsageError, WaitMode
 from corelib.event_receiver import ChildEvent, CustomEvent, Event, EventReceiver, TimerEvent
-from corelib.turn import thread_data
+from corelib.turn import thread_loop
 from tests.corelib.conftest import FakeClock
 
 POLL = WaitMode.POLL_FOR_EVENTS
@@ -312,7 +312,7 @@ def test_timers(loop: EventLoop, clock: FakeClock) -> None:
     assert receiver.seen[-1].timer_id == slow
     receiver.stop_timer(slow)
     assert not receiver.has_timer()
-    assert len(thread_data.current().timers) == 0
+    assert len(thread_loop.current().timers) == 0
     with pytest.raises(UsageError, match="has no timer"):
         receiver.stop_timer(slow)
 
@@ -355,7 +355,7 @@ def test_a_receiver_that_stops_its_timer_in_the_tick(loop: EventLoop, clock: Fak
 
 
 def test_timers_die_with_their_receiver(loop: EventLoop, clock: FakeClock) -> None:
-    timers = thread_data.current().timers
+    timers = thread_loop.current().timers
     receiver = Recorder()
     receiver.start_timer(10)
     receiver.start_timer(1e9)
@@ -367,7 +367,7 @@ def test_timers_die_with_their_receiver(loop: EventLoop, clock: FakeClock) -> No
 
 
 def test_a_receiver_may_be_dropped_anywhere(loop: EventLoop, clock: FakeClock) -> None:
-    timers = thread_data.current().timers
+    timers = thread_loop.current().timers
     receivers = [Recorder(), Recorder()]
     receivers[0].start_timer(10)
     receivers[1].start_timer(10)

@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from corelib import Cancelled, EventLoop, NoEventLoop, Promise, TimedOut, Timer, UsageError
-from corelib.turn import thread_data
+from corelib.turn import thread_loop
 from tests.corelib.conftest import FakeClock
 
 
@@ -314,7 +314,7 @@ def test_within_a_time(loop: EventLoop, clock: FakeClock) -> None:
     assert limited.await_() == 1
     given_up = Promise[int]().within(60)
     given_up.cancel()
-    assert len(thread_data.current().timers) == 0
+    assert len(thread_loop.current().timers) == 0
 
 
 def test_a_cancelled_promise_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -336,3 +336,11 @@ def test_a_raised_rejection_leaves_no_cycle() -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_a_promise_can_be_referred_to_weakly() -> None:
+    promise: Promise[int] = Promise()
+    reference = weakref.ref(promise)
+    assert reference() is promise
+    del promise
+    assert reference() is None

@@ -11,7 +11,7 @@ import clock_service
 import pytest
 
 from corelib import EventLoop, LocalSocket, Promise, Timer
-from corelib.turn import thread_data
+from corelib.turn import thread_loop
 from ipclib import Limits
 from ipclib.watchdog import Watch, Watchdog
 
@@ -65,14 +65,14 @@ def test_what_ended_begins_anew() -> None:
 def test_the_timer_runs_only_while_something_is_under_way(loop: EventLoop) -> None:
     slow, quick = Thing(patience=100.0), Thing(patience=0.01)
     watchdog = Watchdog(lambda: (slow.watch, quick.watch))
-    assert len(thread_data.current().timers) == 0
+    assert len(thread_loop.current().timers) == 0
     quick.progress = 1
     watchdog.wake()
     assert loop.spin_until(lambda: quick.stalls == 2, timeout=GUARD)
     assert slow.stalls == 0
     quick.progress = None
     assert loop.spin_until(lambda: not watchdog.is_awake, timeout=GUARD)
-    assert len(thread_data.current().timers) == 0
+    assert len(thread_loop.current().timers) == 0
 
 
 def raw_client(clock: Any, limits: Limits) -> tuple[socket.socket, Any]:
@@ -171,7 +171,7 @@ def test_with_nothing_under_way_a_connection_has_no_timer(loop: EventLoop, clock
     here, there = LocalSocket.pair()
     client, service = clock.ConnectionToServer(here, limits=QUICK), clock_service.handlers(clock)(there, 1)
     client.add(1, 2)
-    timers: Callable[[], int] = lambda: len(thread_data.current().timers)  # noqa: E731
+    timers: Callable[[], int] = lambda: len(thread_loop.current().timers)  # noqa: E731
     assert timers() == 1
     assert loop.spin_until(lambda: timers() == 0, timeout=GUARD)
     client.shutdown()

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from corelib import EventLoop, LocalSocket, Notifier, UsageError
-from corelib.turn import busy_polling, processors
-from corelib.turn.busy_polling import BusyPolling, Ready, default_bound_us
+from corelib import EventLoop, LocalSocket, Notifier, UsageError, WaitMode
+from corelib.turn import ThreadLoop, current_thread_loop, processors
+from corelib.turn.busy_polling import BusyPolling, default_bound_us
+from tests.corelib.conftest import FakeClock
 
 BOUND = 100_000
 SHORT = 2 * BOUND
 LONG = 100 * BOUND
+NOBODYS = 1 << 20
 GUARD = 30.0
 
 
@@ -26,13 +28,19 @@ def polling() -> BusyPolling:
     return made
 
 
-def nothing(_seconds: float, _most: int) -> Ready:
-    return []
+@pytest.fixture
+def eager(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadLoop]:
+    """The loop of this thread, which polls for 100 us before it sleeps next."""
+    monkeypatch.setattr(processors, "usable", lambda: 2)
+    with EventLoop(busy_poll_us=100):
+        thread = current_thread_loop()
+        grown(thread.busy_polling)
+        yield thread
 
 
-def after_some_asking(times: int) -> Callable[[float, int], Ready]:
-    """A poll that tells something at last."""
-    answers: Iterator[Ready] = iter([[]] * times + [[(7, 1)]])
+def ready_after(times: int) -> Callable[[float | None, int], list[tuple[int, int]]]:
+    """A poll that finds nothing so many times, then an fd that nobody watches."""
+    answers: Iterator[list[tuple[int, int]]] = iter([[]] * times + [[(NOBODYS, 1)]])
     return lambda _seconds, _most: next(answers)
 
 
@@ -57,18 +65,37 @@ def test_one_long_wait_ends_it(polling: BusyPolling) -> None:
     assert polling.budget_ns == 0
 
 
-def test_it_tells_what_it_finds_and_counts(polling: BusyPolling) -> None:
-    grown(polling)
-    assert polling.poll(after_some_asking(3), 64) == [(7, 1)]
+def test_a_turn_polls_until_something_is_ready_and_counts_it(eager: ThreadLoop) -> None:
+    eager.poller.poll = ready_after(3)
+    eager.turn(WaitMode.WAIT_FOR_EVENTS)
+    polling = eager.busy_polling
     assert (polling.polls, polling.hits, polling.budget_ns) == (1, 1, BOUND)
 
 
-def test_it_gives_up_when_the_budget_is_spent(polling: BusyPolling, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_turn_sleeps_when_the_budget_is_spent(eager: ThreadLoop) -> None:
     ticks = iter(range(0, 10 * BOUND, 1000))
-    monkeypatch.setattr(busy_polling, "monotonic_ns", lambda: next(ticks))
-    assert grown(polling).poll(nothing, 64) == []
-    assert (polling.polls, polling.hits) == (1, 0)
-    assert next(ticks) == BOUND + 2000
+    eager.now_ns = lambda: next(ticks)
+    polled_at_once = 0
+
+    def poll(seconds: float | None, _most: int) -> list[tuple[int, int]]:
+        nonlocal polled_at_once
+        if seconds == 0.0:
+            polled_at_once += 1
+            return []
+        return [(NOBODYS, 1)]
+
+    eager.poller.poll = poll
+    eager.turn(WaitMode.WAIT_FOR_EVENTS)
+    assert (eager.busy_polling.polls, eager.busy_polling.hits) == (1, 0)
+    assert polled_at_once == BOUND // 1000 + 1
+
+
+def test_a_loop_on_another_clock_than_the_systems_never_polls_busily(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processors, "usable", lambda: 2)
+    with EventLoop(busy_poll_us=100, clock=clock):
+        assert current_thread_loop().busy_polling.bound_ns == 0
 
 
 def test_a_peer_that_always_comes_a_little_later_is_hardly_polled_for(polling: BusyPolling) -> None:
@@ -82,7 +109,7 @@ def test_a_peer_that_always_comes_a_little_later_is_hardly_polled_for(polling: B
 def test_success_ends_the_caution_after_polls_in_vain(polling: BusyPolling) -> None:
     for _ in range(1000):
         polling.learn(SHORT)
-    grown(polling).poll(after_some_asking(0), 64)
+    grown(polling).misses = 0
     polling.learn(SHORT)
     waits = 0
     while polling.budget_ns < BOUND:
@@ -161,9 +188,7 @@ def test_quick_events_are_polled_for_and_slow_ones_are_not(
 ) -> None:
     monkeypatch.setattr(processors, "usable", lambda: 2)
     with EventLoop(busy_poll_us=100) as eager:
-        thread = eager._thread
-        for _ in range(5):
-            thread.busy_polling.learn(SHORT)
+        grown(current_thread_loop().busy_polling)
         ours, theirs = LocalSocket.pair()
         notifier = Notifier(ours, Notifier.Type.READ, lambda: ours.receive())
         theirs.send(b"x")

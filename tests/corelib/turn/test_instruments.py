@@ -13,7 +13,8 @@ from corelib import EventLoop, Notifier, Timer, WaitMode, WrongThread
 from corelib.coroutine import run_async, sleep_ms
 from corelib.errors import EventLoopClosed
 from corelib.turn.instruments import Instrument, source_of
-from corelib.turn.thread_data import current
+from corelib.turn.thread_loop import current
+from tests.corelib.conftest import FakeClock
 
 
 class Recorder(Instrument):
@@ -114,31 +115,16 @@ def test_one_may_leave_in_the_middle(loop: EventLoop) -> None:
     assert [kind for kind, *_ in recorder.told] == ["turn", "deferred callback", "deferred callback ended"]
 
 
-class FakeNow:
-    def __init__(self) -> None:
-        self.ns = 0
-
-    def __call__(self) -> int:
-        return self.ns
-
-
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> FakeNow:
-    fake = FakeNow()
-    monkeypatch.setattr("corelib.turn.instruments.monotonic_ns", fake)
-    return fake
-
-
 def test_slow_callbacks_are_named_with_their_source(
-    loop: EventLoop, now: FakeNow, caplog: pytest.LogCaptureFixture
+    loop: EventLoop, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     def slow() -> None:
-        now.ns += 250_000_000
+        clock.advance_ms(250)
 
     def quick() -> None:
-        now.ns += 90_000_000
+        clock.advance_ms(90)
 
-    loop.set_debug(slow_callback_ms=100)
+    loop.set_debug(slow_callback=0.1)
     timer = Timer.create_single_shot(0, slow)
     timer.start()
     loop.deferred_invoke(functools.partial(slow))
@@ -154,18 +140,18 @@ def test_slow_callbacks_are_named_with_their_source(
 
 
 def test_a_callback_that_waits_in_turns_of_its_own_is_not_slow(
-    loop: EventLoop, now: FakeNow, caplog: pytest.LogCaptureFixture
+    loop: EventLoop, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    loop.set_debug(slow_callback_ms=100)
+    loop.set_debug(slow_callback=0.1)
 
     def inner() -> None:
-        now.ns += 150_000_000
+        clock.advance_ms(150)
 
     def outer() -> None:
-        now.ns += 60_000_000
+        clock.advance_ms(60)
         loop.deferred_invoke(inner)
         loop.pump()
-        now.ns += 30_000_000
+        clock.advance_ms(30)
 
     loop.deferred_invoke(outer)
     loop.pump()
@@ -176,7 +162,7 @@ def test_a_callback_that_waits_in_turns_of_its_own_is_not_slow(
 
 def test_debug_may_begin_inside_a_callback(loop: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
     def begin() -> None:
-        loop.set_debug(slow_callback_ms=100)
+        loop.set_debug(slow_callback=0.1)
         loop.deferred_invoke(nothing)
         loop.pump()
 

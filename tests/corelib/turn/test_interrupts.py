@@ -56,13 +56,14 @@ def user_code_runs_in(functions: list[tuple[str, bool]]) -> object:
         ([("corelib.turn", False), ("app", False)], False),
         ([("corelib.turn", True), ("app", False), ("logging", False)], True),
         ([("corelib.turn", True), ("app", False), ("corelib.timer", False)], False),
-        ([("corelib.turn", True), ("app", False), ("ipclib.call", False), ("app_ipc", False)], False),
-        ([("corelib.turn", False), ("ipclib.call", True), ("app_ipc", False), ("app", False)], True),
+        ([("corelib.turn", True), ("app", False), ("protocols.call", False), ("app_ipc", False)], False),
+        ([("corelib.turn", False), ("protocols.call", True), ("app_ipc", False), ("app", False)], True),
         ([("corelib.turn", False), ("logging", False)], False),
         ([("corelibrarian", False)], True),
     ],
 )
 def test_whose_code_runs(stack: list[tuple[str, bool]], is_user_code: bool) -> None:
+    interrupts.protect("protocols")
     assert user_code_runs_in(stack) is is_user_code
 
 

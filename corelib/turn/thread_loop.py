@@ -1,0 +1,430 @@
+"""Owns what all loops of one thread share (queue, timers, poller, wake-up) and the turn, which serves them
+once. Must not know what an EventLoop offers to programs, nor what timers and notifiers do when they are due.
+
+How a turn polls:
+
+| mode and queue | method | asks the kernel | sleeps |
+|---|---|---|---|
+| POLL_FOR_EVENTS | `Poller.poll_at_once` | in each turn | never |
+| WAIT_FOR_EVENTS, callbacks queued | `Poller.poll_now_and_then` | every 8 turns or 100 us | never |
+| WAIT_FOR_EVENTS, nothing queued | `_sleep` | busily while that pays, then once | until something is ready |
+| the same, after 50 ms with nothing ready | `_audit_and_sleep` | after an audit of the watchers | the rest |
+
+The methods of a turn repeat a few lines on purpose. On 3.11 a Python call costs 50 to 100 ns, the comparison
+`if interrupts.pending` 20 and an entered `try` nothing, and each callback passes both. So the safe points for
+Ctrl-C, the call of a callback with the report of its exception, and the busy poll are written out where they
+are needed.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from os import sched_yield
+from threading import get_ident
+from typing import Protocol
+
+from corelib.errors import EventLoopClosed, NoEventLoop, UsageError, WrongThread
+from corelib.turn import forked, interrupts, processors
+from corelib.turn.busy_polling import BusyPolling, default_bound_us
+from corelib.turn.clock import SYSTEM_CLOCK, Clock
+from corelib.turn.event_queue import Callback, EventQueue
+from corelib.turn.instruments import Instruments
+from corelib.turn.interrupts import calls_user_code, raise_pending
+from corelib.turn.poller import FOR_EVER, LONGEST_SLEEP, MOST_READY, Poller
+from corelib.turn.reports import Loop, log_exception, name_of, report_to
+from corelib.turn.signals import SignalHandlers
+from corelib.turn.timer_queue import SEQUENCE_BITS, TimerQueue
+from corelib.turn.wait_mode import WaitMode
+from corelib.turn.wakeup import WakeUp
+
+# On 3.11 `Enum.MEMBER` costs about 90 ns (a descriptor), a bound name 9.
+_WAIT = WaitMode.WAIT_FOR_EVENTS
+
+# The poller audits its watchers when nothing was ready for this long, in seconds; in a loop that never is so
+# quiet, about once a second, for which it reads the clock every 64 turns.
+_QUIET = 0.05
+_TURNS_MASK = 63
+_NOTHING_READY: list[tuple[int, int]] = []
+
+
+class Due(Protocol):
+    """What the timer queue holds."""
+
+    def fire(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+
+class Task(Protocol):
+    """A coroutine, or a job of another thread, that has not ended."""
+
+    def close(self) -> None: ...
+
+
+class ThreadLoop:
+    """The loop of one thread: its first EventLoop makes it, its last one closes it.
+
+    Nested turns share everything here, and nothing waits in a local variable of an outer turn: the inner turn
+    finds whatever is queued, due or ready, and the outer one goes on with what the inner one left.
+
+    Other packages may use `turn`, `depth`, `ident`, `closed`, `now_ns`, `queue.post` and `turn_end.append`;
+    the rest is corelib's own."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.loops: list[Loop] = []
+        self.executing: list[Loop] = []
+        """The loops whose exec or spin_until is on the stack, innermost last."""
+        self.clock = clock
+        self.now_ns = clock.now_ns
+        """Returns the clock's present moment, in nanoseconds. Hot methods bind it to a local name first: 3.11
+        looks up `self.now_ns()` 20 ns slower."""
+        self.wakeup = WakeUp()
+        self.queue = EventQueue(self.wakeup.wake)
+        self.timers: TimerQueue[Due] = TimerQueue()
+        self.poller = Poller(self.wakeup.fd, clock)
+        self.poll_busily(default_bound_us())
+        self.signals: SignalHandlers | None = None
+        self.turn_end: deque[Callback] = deque()
+        """Called when the turn ends, or before anything within it waits."""
+        self.tasks: set[Task] = set()
+        """The coroutines and jobs that have not ended."""
+        self.coroutine: Task | None = None
+        """The innermost coroutine on the stack."""
+        self.instruments: Instruments | None = None
+        """None while there is no instrument."""
+        self.closed = False
+        self.depth = 0
+        """The number of turns on the stack."""
+        self._turns = 0
+        self.name = threading.current_thread().name
+        self.ident = get_ident()
+        if threading.current_thread() is threading.main_thread():
+            self.signals = SignalHandlers(self.queue.post)
+            self.wakeup.watch_signals()
+            interrupts.install()
+        _all.add(self)
+
+    @property
+    def current_loop(self) -> Loop:
+        """The innermost executing loop, else the first."""
+        return self.executing[-1] if self.executing else self.loops[0]
+
+    def require_own_thread(self) -> None:
+        """Refuse other threads.
+
+        Raises:
+            WrongThread: called from a thread other than the loop's.
+        """
+        if get_ident() != self.ident:
+            raise WrongThread(
+                f"this belongs to the event loop of thread {self.name!r}: use it there; from other threads, "
+                "loop.deferred_invoke(...) runs a callback there"
+            )
+
+    def poll_busily(self, bound_us: float) -> None:
+        """Poll for up to `bound_us` microseconds before sleeping."""
+        self.busy_polling = BusyPolling(bound_us)
+        self.busy_polling.allow(_may_poll_busily(self.clock))
+
+    def turn(self, mode: WaitMode, until_ns: int | None = None) -> int:
+        """Make one turn; return the number of callbacks made.
+
+        Sleeps until there is something to do if `mode` allows it, at most until `until_ns` of the clock; then
+        does what there is to do now, but nothing that these callbacks add. Its many branches skip, each by
+        one comparison, what is not there to do.
+
+        Raises:
+            EventLoopClosed: the thread's last loop was closed.
+        """
+        if self.closed:
+            raise EventLoopClosed
+        # Before any wait: an inner turn may wait for the answer to what an outer callback has posted.
+        if self.turn_end:
+            self.run_turn_end()
+        if interrupts.pending:
+            raise_pending()
+        self._turns += 1
+        if not self._turns & _TURNS_MASK and self.poller.audit_now_and_then(self.now_ns()):
+            self.busy_polling.allow(_may_poll_busily(self.clock))
+        self.depth += 1
+        handled = 0
+        now_ns = self.now_ns
+        queue = self.queue
+        if self.instruments is not None:
+            self.instruments.turn_started()
+        try:
+            if mode is not _WAIT:
+                ready = self.poller.poll_at_once()
+            elif queue.items:
+                ready = self.poller.poll_now_and_then(now_ns())
+            else:
+                ready = self._sleep(until_ns)
+            places = self.timers.heap
+            now = now_ns() if places else 0
+            mark = queue.taken + len(queue.items) if queue.items else 0
+            if ready:
+                handled += self._activate(ready)
+            if now and places and places[0] >> SEQUENCE_BITS <= now:
+                handled += self._fire_timers(now)
+            if mark:
+                handled += self._run_queue(mark)
+        finally:
+            self.depth -= 1
+            if self.turn_end:
+                self.run_turn_end()
+            if self.instruments is not None:
+                self.instruments.turn_ended(handled)
+        if handled:
+            self.poller.is_audited = False
+        if interrupts.pending:
+            raise_pending()
+        return handled
+
+    def report(self, error: Exception, source: str, callback: object) -> None:
+        """Pass a callback's exception to the current loop's on_exception."""
+        report_to(self.current_loop, error, source, callback)
+
+    def close(self) -> None:
+        """Drop everything and restore the signal handlers.
+
+        Raises:
+            UsageError: a turn is on the stack.
+        """
+        if self.depth:
+            raise UsageError(
+                "the last event loop of a thread cannot be closed in a turn: quit() it, close it after exec()"
+            )
+        for task in list(self.tasks):
+            task.close()
+        self._release()
+        raise_pending()
+
+    def abandon(self) -> None:
+        """Close it in a forked child: only the child's copies of the fds, not the parent's epoll set."""
+        # Outer turns on the stack notice that another turn came in between, and drop what they hold.
+        self._turns += 1
+        # Never resumed and never finalised here: their finally blocks are the parent's to run.
+        _tasks_of_the_parent.update(self.tasks)
+        self.turn_end.clear()
+        self._release()
+
+    def _release(self) -> None:
+        self.closed = True
+        if self.signals is not None:
+            self.signals.close()
+            interrupts.uninstall()
+        self.poller.close()
+        # Before the queue drops its items, so that a concurrent post either succeeds or raises.
+        self.wakeup.close()
+        self.queue.close()
+        for due in self.timers.clear():
+            due.forget()
+        if _local.loop is self:
+            _local.loop = None
+
+    def _sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
+        """Sleep until an fd is ready, a timer due or `until_ns` reached; first poll busily, if that pays."""
+        queue = self.queue
+        queue.sleeping = True
+        busy = self.busy_polling
+        poller = self.poller
+        poll = poller.poll
+        now_ns = self.now_ns
+        if busy.budget_ns and not queue.items:
+            busy.polls += 1
+            end = now_ns() + busy.budget_ns
+            while True:
+                ready = poll(0.0, MOST_READY)
+                if ready:
+                    busy.hits += 1
+                    busy.misses = 0
+                    queue.sleeping = False
+                    return ready
+                if now_ns() > end:
+                    break
+                # The peer may be waiting for this very processor.
+                sched_yield()
+        asleep_at = now_ns()
+        if queue.items or until_ns is not None or self.timers.heap:
+            seconds = self._time_to_sleep(until_ns)
+        else:
+            seconds = FOR_EVER
+        if poller.is_audited or (seconds is not FOR_EVER and seconds <= _QUIET):
+            ready = poll(seconds, MOST_READY)
+        else:
+            ready = poll(_QUIET, MOST_READY) or self._audit_and_sleep(until_ns)
+        if ready and busy.bound_ns:
+            busy.learn(now_ns() - asleep_at)
+        queue.sleeping = False
+        return ready
+
+    def _audit_and_sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
+        if not self.poller.audit():
+            return _NOTHING_READY  # Orphaned notifiers may have queued work; do not sleep.
+        return self.poller.poll(self._time_to_sleep(until_ns), MOST_READY)
+
+    def _time_to_sleep(self, until_ns: int | None) -> float | None:
+        if self.queue.items:
+            return 0.0
+        deadline = self.timers.next_deadline() if self.timers.heap else None
+        if until_ns is not None and (deadline is None or until_ns < deadline):
+            deadline = until_ns
+        if deadline is None:
+            return FOR_EVER
+        return min(max(deadline - self.now_ns(), 0) / 1e9, LONGEST_SLEEP)
+
+    @calls_user_code
+    def _activate(self, ready: list[tuple[int, int]]) -> int:
+        """Call the watchers of the fds that are ready; return how many were called."""
+        turns = self._turns
+        poller = self.poller
+        instruments = self.instruments
+        if poller.added:
+            poller.added.clear()
+        handled = 0
+        for fd, events in ready:
+            watchers = poller.watchers.get(fd)
+            if watchers is None:
+                if fd == poller.wake_fd:
+                    self.wakeup.drain()
+                continue
+            if fd in poller.added:
+                continue
+            for watcher in watchers:
+                # A sibling's callback may have disabled it since the poll; then it is interested in no event.
+                if not watcher.interest & events:
+                    continue
+                call = watcher.callback if watcher.reentrant else watcher.activate
+                try:
+                    if instruments is not None:
+                        instruments.call("notifier", watcher, call)
+                    else:
+                        call()
+                except Exception as error:
+                    self.report(error, "notifier", watcher)
+                handled += 1
+                if interrupts.pending:
+                    raise_pending()
+                if self._turns != turns:
+                    # A turn ran inside the callback, so the rest of `ready` is out of date. The next poll
+                    # reports it again.
+                    return handled
+        return handled
+
+    def _fire_timers(self, now: int) -> int:
+        instruments = self.instruments
+        handled = 0
+        while (timer := self.timers.pop_due(now)) is not None:
+            try:
+                if instruments is not None:
+                    instruments.call("timer", timer, timer.fire)
+                else:
+                    timer.fire()
+            except Exception as error:
+                self.report(error, "timer", timer)
+            handled += 1
+            if interrupts.pending:
+                raise_pending()
+        return handled
+
+    @calls_user_code
+    def _run_queue(self, mark: int) -> int:
+        queue = self.queue
+        instruments = self.instruments
+        handled = 0
+        while queue.taken < mark:
+            callback = queue.items.popleft()
+            queue.taken += 1
+            try:
+                if instruments is not None:
+                    instruments.call("deferred callback", callback, callback)
+                else:
+                    callback()
+            except Exception as error:
+                self.report(error, "deferred callback", callback)
+            handled += 1
+            if interrupts.pending:
+                raise_pending()
+        return handled
+
+    @calls_user_code
+    def run_turn_end(self) -> None:
+        """Call what must not wait any longer: the turn ends, or something waits within it."""
+        while self.turn_end:
+            callback = self.turn_end.popleft()
+            try:
+                if self.instruments is not None:
+                    self.instruments.call("callback at the end of the turn", callback, callback)
+                else:
+                    callback()
+            except Exception as error:
+                self.report(error, "callback at the end of the turn", callback)
+
+
+def current() -> ThreadLoop:
+    """The calling thread's loop.
+
+    Raises:
+        NoEventLoop: the thread has none.
+    """
+    loop = _local.loop
+    if loop is None:
+        raise NoEventLoop
+    return loop
+
+
+def current_or_new(clock: Clock | None = None) -> ThreadLoop:
+    """The calling thread's loop, made if need be; with `clock` if given, else with the system's.
+
+    Raises:
+        UsageError: the thread has a loop with another clock.
+    """
+    loop = _local.loop
+    if loop is None:
+        _local.loop = loop = ThreadLoop(SYSTEM_CLOCK if clock is None else clock)
+    elif clock is not None and loop.clock is not clock:
+        raise UsageError(
+            "this thread has an event loop with another clock: all loops of a thread share the first one's"
+        )
+    return loop
+
+
+def current_or_none() -> ThreadLoop | None:
+    """The calling thread's loop, if it has one."""
+    return _local.loop
+
+
+def report(error: Exception, source: str, callback: object) -> None:
+    """Pass a callback's exception to the calling thread's current loop, or log it if there is none."""
+    loop = _local.loop
+    if loop is None:
+        log_exception(error, name_of(source, callback))
+    else:
+        loop.report(error, source, callback)
+
+
+def _may_poll_busily(clock: Clock) -> bool:
+    # On one processor it would only delay the peer. Any clock but the system's may stand still meanwhile.
+    return clock is SYSTEM_CLOCK and processors.usable() >= 2
+
+
+class _Local(threading.local):
+    loop: ThreadLoop | None = None
+
+
+_local = _Local()
+_tasks_of_the_parent: set[Task] = set()
+_all: weakref.WeakSet[ThreadLoop] = weakref.WeakSet()
+
+
+def _forget_parent() -> None:
+    for loop in list(_all):
+        if not loop.closed:
+            loop.abandon()
+    _local.loop = None
+    interrupts.pending = False
+
+
+forked.forget(_forget_parent)
