@@ -6,8 +6,10 @@ import gc
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
@@ -256,3 +258,31 @@ def test_waiting_without_a_loop_and_on_a_closed_socket(pair: Pair) -> None:
     pair[0].close()
     with pytest.raises(UsageError, match="closed"):
         pair[0].wait_readable(0)
+
+
+def test_receiving_without_fds_passes_no_other_function(pair: Pair) -> None:
+    one, other = pair
+    passed: list[str] = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
+            passed.append(frame.f_code.co_name)
+
+    other.send(b"ab")
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        received = one.receive_with_fds(1, 8)
+        received_into = one.receive_into_with_fds(bytearray(1), 8)
+    finally:
+        sys.setprofile(before)
+    assert (received, received_into) == ((b"a", []), (1, []))
+    assert passed == ["receive_with_fds", "receive_into_with_fds"]
+
+
+def test_the_system_socket_is_the_sockets_own(pair: Pair) -> None:
+    one, other = pair
+    one.system.send(b"x")
+    assert other.receive() == b"x"
+    one.close()
+    assert one.system.fileno() == -1
