@@ -1,5 +1,5 @@
-"""Owns looking into the loop: who is told of turns and callbacks, which was slow, and where its source is.
-Knows no loop; the turn calls it, and only while somebody looks.
+"""Owns observation of the loop: instruments and their calls, which callback was slow, where its source is.
+Must not know the loop: the turn calls, and only while there is an instrument.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ _NS_PER_MS = 1_000_000
 
 
 class Instrument:
-    """Told of each turn and each callback of a thread's loops. Override what is of interest.
+    """Observes each turn and each callback of a thread's loops. Override the methods of interest.
 
-    Turns nest, so a turn's methods may be called between the two of a callback. `kind` is "notifier",
+    Turns nest, so the methods for turns may be called between the two for a callback. `kind` is "notifier",
     "timer", "deferred callback" or "callback at the end of the turn"; `callback` is the Notifier, the Timer,
-    or what is called. An instrument that raises is logged and told nothing more."""
+    or the function. An instrument that raises is logged and removed."""
 
     def turn_started(self) -> None:
-        """A turn begins; it may sleep first."""
+        """Called when a turn begins; it may sleep first."""
 
     def turn_ended(self, handled: int) -> None:
-        """It has made `handled` callbacks."""
+        """Called when a turn ends, after `handled` callbacks."""
 
     def callback_started(self, kind: str, callback: object) -> None:
-        """A callback is about to be made."""
+        """Called before a callback."""
 
     def callback_ended(self, kind: str, callback: object) -> None:
-        """It has returned or raised."""
+        """Called when a callback has returned or raised."""
 
 
 class Instruments:
-    """Those of one thread, in the order in which they were added."""
+    """The instruments of one thread, in the order in which they were added."""
 
     __slots__ = ("_instruments",)
 
@@ -51,43 +51,43 @@ class Instruments:
         return not self._instruments
 
     def add(self, instrument: Instrument) -> None:
-        """Tell it too, from the next turn or callback on."""
+        """Add an instrument; it observes from the next turn or callback on."""
         self._instruments.append(instrument)
 
     def remove(self, instrument: Instrument) -> None:
-        """Tell it no more; fine if it is not there."""
+        """Remove an instrument; no error if it was not added."""
         if instrument in self._instruments:
             self._instruments.remove(instrument)
 
     def turn_started(self) -> None:
-        """For the turn."""
+        """Tell all instruments that a turn begins. Called by the turn."""
         for instrument in list(self._instruments):
-            self._tell(instrument, instrument.turn_started)
+            self._call(instrument, instrument.turn_started)
 
     def turn_ended(self, handled: int) -> None:
-        """For the turn."""
+        """Tell all instruments that a turn ends. Called by the turn."""
         for instrument in list(self._instruments):
-            self._tell(instrument, instrument.turn_ended, handled)
+            self._call(instrument, instrument.turn_ended, handled)
 
     @calls_user_code
     def call(self, kind: str, callback: object, function: Callable[[], object]) -> None:
-        """For the turn: make a callback, between telling that it starts and that it has ended."""
-        told = list(self._instruments)
-        for instrument in told:
-            self._tell(instrument, instrument.callback_started, kind, callback)
+        """Make a callback, and call all instruments before and after it. Called by the turn."""
+        observers = list(self._instruments)
+        for instrument in observers:
+            self._call(instrument, instrument.callback_started, kind, callback)
         try:
             function()
         finally:
-            for instrument in reversed(told):
-                self._tell(instrument, instrument.callback_ended, kind, callback)
+            for instrument in reversed(observers):
+                self._call(instrument, instrument.callback_ended, kind, callback)
 
     @calls_user_code
-    def _tell(self, instrument: Instrument, method: Callable[..., None], *arguments: object) -> None:
+    def _call(self, instrument: Instrument, method: Callable[..., None], *arguments: object) -> None:
         try:
             method(*arguments)
         except Exception:
             self.remove(instrument)
-            logger.exception("%r raised, and is not told of anything more", instrument)
+            logger.exception("%r raised, and is removed", instrument)
 
 
 class Observed(Protocol):
@@ -97,14 +97,14 @@ class Observed(Protocol):
 
 
 def add_to(observed: Observed, instrument: Instrument) -> None:
-    """Report the turns and callbacks of a thread to an instrument, from the next one on."""
+    """Add an instrument to a thread's loop."""
     if observed.instruments is None:
         observed.instruments = Instruments()
     observed.instruments.add(instrument)
 
 
 def remove_from(observed: Observed, instrument: Instrument) -> None:
-    """Stop reporting to an instrument; no error if it was not added."""
+    """Remove an instrument from a thread's loop; no error if it was not added."""
     if observed.instruments is not None:
         observed.instruments.remove(instrument)
         if observed.instruments.is_empty:
@@ -119,8 +119,8 @@ class SlowCallbacks(Instrument):
     def __init__(self, threshold: float, now_ns: Callable[[], int]) -> None:
         self._threshold_ms = threshold * 1000
         self._now_ns = now_ns
-        #: For each callback on the stack, when it began, later by what turns inside it took.
         self._began: list[int] = []
+        """When each callback on the stack began, plus the time that turns inside it took."""
         self._turns_began: list[int] = []
 
     def turn_started(self) -> None:
@@ -137,15 +137,17 @@ class SlowCallbacks(Instrument):
 
     def callback_ended(self, kind: str, callback: object) -> None:
         if not self._began:
-            return  # It was on the stack already when this began to look.
+            return  # The callback was on the stack already when this instrument was added.
         took_ms = (self._now_ns() - self._began.pop()) / _NS_PER_MS
         if took_ms > self._threshold_ms:
             logger.warning("%s took %.1f ms: %s", kind, took_ms, source_of(callback))
 
 
 def source_of(callback: object) -> str:
-    """What user code a callback is, and where: `name at file:line`. Looks behind wrappers and into what
-    corelib has around user code (which tells by `user_code`), as far as can be seen."""
+    """The user code behind a callback, as `name at file:line`.
+
+    Looks through partials, bound methods, and corelib's own objects around user code, which name it by a
+    property `user_code`."""
     seen = callback
     while (inner := _inside(seen)) is not None:
         seen = inner
@@ -159,7 +161,7 @@ def source_of(callback: object) -> str:
 
 
 def describe(thing: object) -> str:
-    """Its repr, also where that raises: the program's own __repr__ must not hide what is being told."""
+    """The repr of a thing, or object's if its own raises: a broken __repr__ must not hide the report."""
     try:
         return repr(thing)
     except Exception:

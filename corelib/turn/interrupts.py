@@ -1,5 +1,12 @@
 """Owns Ctrl-C: KeyboardInterrupt is raised in or between user callbacks, never inside a protected package.
 Must not know what such a package does: each names itself by protect().
+
+Python raises KeyboardInterrupt between any two bytecodes, also between taking a callback from the queue and
+calling it. A handler that only sets a flag would leave an endless loop in a callback uninterrupted, and
+blocking the signal around the loop's own code costs two system calls for each callback. So the handler looks
+at the interrupted stack: in user code it raises at once, in protected code it sets `pending`, which the turn
+looks at after each callback. A mark on the few functions that call user code tells the two apart, and costs
+nothing until a signal comes.
 """
 
 from __future__ import annotations
@@ -21,21 +28,21 @@ pending = False
 
 
 def protect(package: str) -> None:
-    """Never raise KeyboardInterrupt inside the code of a top-level package; it must call raise_pending() at
-    its safe points."""
+    """Protect a top-level package from KeyboardInterrupt; it must call raise_pending() at its safe points."""
     _protected_packages.add(package)
 
 
 def calls_user_code(function: F) -> F:
-    """Mark a function of a protected package whose only calls out of such packages are user callbacks: a
-    Ctrl-C that comes while something that it called runs is raised there. Costs nothing at run time."""
+    """Mark a function of a protected package that calls user code.
+
+    Its only calls out of protected packages must be user callbacks: a Ctrl-C that comes while one of them
+    runs is raised there."""
     _user_code_callers[id(function.__code__)] = function.__code__
     return function
 
 
 def raise_pending() -> None:
-    """A safe point: raise the KeyboardInterrupt that was held back, if there is one and this is the main
-    thread."""
+    """Raise the KeyboardInterrupt that was held back, if any: a safe point. Only the main thread raises."""
     global pending
     if pending and threading.current_thread() is threading.main_thread():
         pending = False
@@ -43,14 +50,13 @@ def raise_pending() -> None:
 
 
 def install() -> None:
-    """Take SIGINT over from Python's own handler; a handler that the program chose stays. Main thread
-    only."""
+    """Replace Python's own handler of SIGINT, but no handler of the program's. Main thread only."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _on_interrupt)
 
 
 def uninstall() -> None:
-    """Give SIGINT back to Python, if it is still ours."""
+    """Restore Python's own handler of SIGINT, if it was replaced and nobody else has replaced it since."""
     if signal.getsignal(signal.SIGINT) is _on_interrupt:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -64,8 +70,10 @@ def _on_interrupt(_signo: int, frame: FrameType | None) -> None:
 
 
 def is_user_code(interrupted: FrameType | None) -> bool:
-    """Whether user code runs in this frame: the innermost protected frame around it, if any, is one that
-    calls user code. That frame itself, interrupted between two calls, is protected like the others."""
+    """Whether a frame runs user code.
+
+    It does if the innermost protected frame around it, if any, calls user code. That frame itself,
+    interrupted between two calls, is protected like the others."""
     frame = interrupted
     while frame is not None:
         if str(frame.f_globals.get("__name__")).partition(".")[0] in _protected_packages:

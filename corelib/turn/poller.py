@@ -1,5 +1,5 @@
 """Owns the system's polling: the only file that asks the kernel which fds are ready.
-May not know loops, timers, or what a watcher does when it is activated.
+Must not know loops, timers, or what a watcher does when it is activated.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from corelib.turn.clock import SYSTEM_CLOCK, Clock
 
 READABLE: int = select.EPOLLIN
 WRITABLE: int = select.EPOLLOUT
-# The kernel reports these unasked; whoever waits for either direction learns of them by reading or writing.
+# The kernel reports these unasked. A watcher of either direction finds out by reading or writing.
 _ALWAYS = select.EPOLLERR | select.EPOLLHUP
 
-# What one poll tells at most; the rest is told by the next.
+# At most this many ready fds per poll; the next poll reports the rest.
 MOST_READY = 64
 # Cheaper than any number: neither Python nor the kernel then looks at a clock.
 FOR_EVER = None
@@ -33,27 +33,29 @@ _NOTHING_READY: list[tuple[int, int]] = []
 
 
 class Watcher(Protocol):
-    """Who waits for an fd, and what the turn calls when it is ready."""
+    """Waits for an fd: a Notifier."""
 
-    #: Events that activate it; kept by the poller, 0 while it is not watching.
     interest: int
-    #: Whether `callback` may be called while it is on the stack already; else the turn calls `activate`.
+    """Events that activate it; kept by the poller, 0 while it is not watching."""
     reentrant: bool
+    """Whether the turn calls `callback`, even while it is on the stack; else it calls `activate`."""
     callback: Callable[[], object]
 
     def activate(self) -> None: ...
 
     def orphan(self) -> None:
-        """The number no longer names the file that was watched: hear that nobody watches any more."""
+        """Called when the fd no longer names the file that was watched, which is not watched any more."""
 
 
 class Poller:
-    """Level-triggered readiness of fds. On epoll itself: the `selectors` module costs a quarter to a half of
-    a turn.
+    """Level-triggered readiness of fds.
 
-    The kernel watches files, not numbers. When a file is closed under its watcher, epoll falls silent, or, if
-    a duplicate keeps the file open, goes on reporting the number, which may be another file's by then. Only
-    EPOLL_CTL_MOD tells: it looks its entry up by number and file, and fails where they no longer agree."""
+    It uses epoll directly: the `selectors` module costs a quarter to a half of a turn.
+
+    The kernel watches files, but programs name them by numbers. When a file is closed under its watcher,
+    epoll falls silent; if a duplicate keeps the file open, it goes on reporting the number, which may be
+    another file's by then. Only EPOLL_CTL_MOD detects that: it looks its entry up by number and file, and
+    fails if they no longer agree. To ask it about every fd is an audit."""
 
     __slots__ = (
         "_audited_at",
@@ -75,21 +77,25 @@ class Poller:
         self._polled_at = 0
         self._audited_at = 0
         self.is_audited = False
-        """Whether all watchers were audited since the last callback was made, which clears it."""
-        #: Always in the set, and nobody's: the turn that finds it ready drains it.
+        """Whether all watchers were audited since the last callback; the turn clears it after callbacks."""
         self.wake_fd = wake_fd
+        """Always registered, with no watcher; the turn drains it."""
         self.watchers: dict[int, tuple[Watcher, ...]] = {}
-        #: fds added since the turn began to work on an answer, which may still name a closed file by their
-        #: number.
         self.added: set[int] = set()
+        """The fds registered since the last poll. What that poll said about them was about another file,
+        which had the same number."""
         self._use_new_set()
 
     def watch(self, fd: int, watcher: Watcher, events: int) -> None:
-        """Make `events` (READABLE, WRITABLE, both, or 0 for none) what `watcher` waits for at `fd`.
+        """Make `watcher` wait for `events` of `fd`: READABLE, WRITABLE, both, or 0 for nothing.
 
-        An fd that nobody waits for is out of the kernel's set altogether, for a hang-up is reported even when
-        nothing is asked for. Watchers of a file that had the number before are orphaned. NotWatchable for a
-        closed fd or a regular file; EventLoopClosed."""
+        An fd without watchers is not in the kernel's set, which would report its hang-up unasked. Watchers of
+        another file that had the same number are orphaned.
+
+        Raises:
+            NotWatchable: a closed fd, or a regular file.
+            EventLoopClosed: the poller is closed.
+        """
         was_watching = watcher.interest
         if events and fd in self.watchers and not self.still_holds(fd) and was_watching:
             return
@@ -107,15 +113,14 @@ class Poller:
             self._leave(fd)
 
     def still_holds(self, fd: int) -> bool:
-        """Whether the number names the file that is watched under it. If not, its watchers are orphaned."""
+        """Check that the fd still names the file that is watched; if not, orphan its watchers."""
         held = self._is_held(fd)
         if not held:
             self._renew()
         return held
 
     def audit(self) -> bool:
-        """Ask the same about every fd, for of a file that was closed the kernel may tell nothing any more.
-        Whether all were held."""
+        """Check every fd, as the kernel may be silent about a closed file; return whether all still hold."""
         self.is_audited = True
         held = all(map(self._is_held, self.watchers))
         if not held:
@@ -123,7 +128,7 @@ class Poller:
         return held
 
     def audit_now_and_then(self, now_ns: int) -> bool:
-        """Audit if the last time is more than a second ago; return whether it was."""
+        """Audit if the last time was more than a second ago; return whether it was."""
         if now_ns - self._audited_at <= _AUDIT_EVERY:
             return False
         self._audited_at = now_ns
@@ -147,8 +152,7 @@ class Poller:
         return self.poll(0.0, MOST_READY)
 
     def close(self) -> None:
-        """Let go of the kernel's set without touching what is in it: after a fork it is the parent's set
-        too."""
+        """Close the kernel's set without changing what is in it: after a fork it is the parent's set too."""
         self._epoll.close()
         for watchers in self.watchers.values():
             for watcher in watchers:
@@ -188,8 +192,9 @@ class Poller:
         return True
 
     def _renew(self) -> None:
-        """Take a new set, for what a duplicate keeps in the old one cannot be taken out by a number that no
-        longer names it; whoever is watched by such a number is orphaned."""
+        """Replace the kernel's set, and orphan the watchers of fds that no longer name their files.
+
+        A file that a duplicate keeps open cannot be removed from the old set: no number names it."""
         stale = [fd for fd in self.watchers if not self._is_held(fd)]
         orphans = [watcher for fd in stale for watcher in self.watchers.pop(fd)]
         self._epoll.close()
@@ -201,18 +206,19 @@ class Poller:
     def _use_new_set(self) -> None:
         self._epoll = select.epoll()
         self.poll = self._clock.polling(self._epoll.poll)
-        """`poll(seconds, most)` returns the (fd, events) that are ready. The system's own, as each turn calls
-        it, unless the clock has another."""
+        """`poll(seconds, most)` returns pairs of an fd that is ready and its events. It is epoll's C method,
+        unless the clock wraps it."""
         self._epoll.register(self.wake_fd, READABLE)
-        #: What the kernel was asked for, for each fd.
         self._events = {fd: _events_of(watchers) for fd, watchers in self.watchers.items()}
+        """The events that the kernel was asked for, by fd."""
         for fd, events in self._events.items():
             self._epoll.register(fd, events)
 
 
 def wait_for(fds: dict[int, int], timeout: float | None) -> list[tuple[int, int]]:
-    """The (fd, events) among these that are ready, after at most `timeout` seconds. For a
-    wait that serves nothing else: on a set of its own, made in one go."""
+    """Wait for fds, given with their events, outside of any turn; return those that are ready.
+
+    Sleeps for at most `timeout` seconds (None: a day). A set for a single wait: one system call makes it."""
     # poll() and epoll have the same bits for READABLE and WRITABLE.
     poll = select.poll()
     for fd, events in fds.items():

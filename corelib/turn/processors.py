@@ -1,5 +1,5 @@
 """Owns how many processors a thread may use: its affinity, and the quotas of its process's control groups.
-Knows only what the kernel tells.
+Must not know what they are used for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _ALL_GROUPS = "/sys/fs/cgroup"
 
 
 def usable() -> float:
-    """For the calling thread, now; a quota may be a fraction."""
+    """The number of processors that the calling thread may use now; a fraction if a quota is one."""
     return min(len(os.sched_getaffinity(0)), _least_quota())
 
 
@@ -26,9 +26,10 @@ def _least_quota() -> float:
 
 
 def _folders(controllers: str, path: str) -> Iterator[str]:
-    """Those of a group and of all that it is in, if processors can be its concern (cgroups(7)): the second
-    version of control groups names no controllers, the first has a tree for each. In a container the path may
-    be the host's, and the tree's root what is meant."""
+    """The folders of a control group and of all groups around it, if it can limit processors (cgroups(7)).
+
+    Version 2 of control groups names no controllers, version 1 has a tree for each. In a container the path
+    may be the host's, so the root of the tree is always among the folders."""
     if controllers and "cpu" not in controllers.split(","):
         return
     tree = f"{_ALL_GROUPS}/cpu" if controllers else _ALL_GROUPS
@@ -39,7 +40,9 @@ def _folders(controllers: str, path: str) -> Iterator[str]:
 
 
 def _quota(folder: str) -> float:
-    """`quota period`, both in microseconds; the quota is no number where there is no limit."""
+    """The quota of a group in processors: `quota period` in a file, both in microseconds.
+
+    In place of the quota the file has a word or -1 if there is no limit."""
     both = _text(f"{folder}/cpu.max") or (
         f"{_text(f'{folder}/cpu.cfs_quota_us')} {_text(f'{folder}/cpu.cfs_period_us')}"
     )

@@ -1,5 +1,5 @@
 """Owns the handlers of POSIX signals that run as ordinary callbacks of a loop, never inside a signal handler.
-Knows a function that posts callbacks, not the loop behind it.
+Must not know the loop: a function that posts callbacks is passed in.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ SignalHandler = Callable[[int], object]
 
 
 class SignalHandlers:
-    """The registered handlers of the main thread; what was installed before comes back with the last one of a
-    signal."""
+    """The registered handlers of the main thread.
+
+    When the last handler of a signal is unregistered, the handler that Python had before is restored."""
 
     __slots__ = ("_handlers", "_ids", "_pending", "_post", "_previous")
 
@@ -27,15 +28,19 @@ class SignalHandlers:
         self._post = post
         self._handlers: dict[int, dict[int, SignalHandler]] = {}
         self._previous: dict[int, Any] = {}
-        #: Handlers whose call is queued: as with the kernel's pending signals, more of the same are one.
         self._pending: set[int] = set()
+        """The ids of handlers whose call is queued: as with the kernel's pending signals, two of a kind are
+        one."""
         self._ids = itertools.count(1)
 
     def register(self, signo: int, handler: SignalHandler) -> int:
-        """Call `handler(signo)` in a turn after the signal has arrived, once for all arrivals before it; the
-        id unregisters it.
+        """Call `handler(signo)` in a turn after the signal has arrived; return an id for unregister().
 
-        UsageError for a signal that cannot be caught."""
+        It is called once for all arrivals before the call.
+
+        Raises:
+            UsageError: the signal cannot be caught.
+        """
         if signo not in self._previous:
             try:
                 self._previous[signo] = signal.signal(signo, self._on_signal)
@@ -46,8 +51,11 @@ class SignalHandlers:
         return handler_id
 
     def unregister(self, handler_id: int) -> None:
-        """Forget a handler, one whose call is already queued included. UsageError for an id that is not
-        registered."""
+        """Remove a handler; it is not called any more, even if its call is queued.
+
+        Raises:
+            UsageError: the id is not registered.
+        """
         for signo, handlers in self._handlers.items():
             if handlers.pop(handler_id, None) is not None:
                 if not handlers:
@@ -58,7 +66,7 @@ class SignalHandlers:
         )
 
     def close(self) -> None:
-        """Forget all."""
+        """Remove all handlers."""
         for signo in list(self._handlers):
             self._restore(signo)
 
