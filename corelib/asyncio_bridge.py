@@ -18,11 +18,11 @@ from threading import get_ident
 from types import FrameType
 from typing import Any, TypeVar, TypeVarTuple
 
-from corelib import promise
+from corelib.coroutine import let_coroutines_await_foreign_futures
 from corelib.errors import Cancelled, UsageError
 from corelib.event_loop import EventLoop
 from corelib.notifier import Notifier
-from corelib.promise import Promise
+from corelib.promise import Promise, let_foreign_coroutines_await
 from corelib.timer import Timer
 from corelib.turn import instruments, interrupts, thread_loop
 from corelib.turn.clock import SYSTEM_CLOCK
@@ -373,7 +373,17 @@ async def _wait_for(awaited: Promise[T]) -> T:
         raise asyncio.CancelledError(*cancelled.args) from cancelled
 
 
-promise.foreign_wait = _wait_for
+def _watch_future(awaited: Any, resume: Callable[[object], None]) -> Callable[[], object] | None:
+    # What a coroutine awaits is an asyncio future if it has this mark: asyncio's own tasks go by it.
+    if not getattr(awaited, "_asyncio_future_blocking", None):
+        return None
+    awaited._asyncio_future_blocking = False
+    awaited.add_done_callback(resume)
+    return awaited.cancel  # type: ignore[no-any-return]
+
+
+let_foreign_coroutines_await(_wait_for)
+let_coroutines_await_foreign_futures(_watch_future)
 
 
 def _running_bridge() -> AsyncioEventLoop:

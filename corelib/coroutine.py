@@ -1,5 +1,5 @@
 """Owns coroutines: each runs to its next await, and goes on in a turn of its own when that has settled.
-Knows promises, not what settles them; a future of asyncio only by how it is awaited.
+Must not know what settles a promise, nor asyncio: another framework's futures come in through an adapter.
 """
 
 from __future__ import annotations
@@ -10,21 +10,38 @@ from functools import partial
 from typing import Any, TypeVar
 
 from corelib.errors import Cancelled, UsageError
-from corelib.promise import Promise
+from corelib.promise import Promise, Withdraw
 from corelib.timer import Timer
 from corelib.turn import thread_loop
 from corelib.turn.interrupts import calls_user_code
 
 T = TypeVar("T")
 
+WatchForeignFuture = Callable[[Any, Callable[[object], None]], Callable[[], object] | None]
+_watch_foreign_future: WatchForeignFuture | None = None
+
+
+def let_coroutines_await_foreign_futures(watch: WatchForeignFuture) -> None:
+    """Let coroutines of run_async await the futures of another framework.
+
+    `watch(awaited, resume)` returns None for an object that is not such a future. Else it has
+    `resume(future)` called when the future is done, and returns a function that cancels the future."""
+    global _watch_foreign_future
+    _watch_foreign_future = watch
+
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> Promise[T]:
-    """Run a coroutine on the calling thread's loop; a promise of what it returns. It runs to its first await
-    at once, as LibCore's do. The loop keeps it alive.
+    """Run a coroutine on the calling thread's loop; return a promise of its result.
 
-    It may await promises, coroutines, notifiers and, where corelib.asyncio_bridge runs, asyncio's futures.
-    cancel() of the promise raises Cancelled at the await where it stands; when the loop is closed, what still
-    stands is closed, and its finally blocks run. NoEventLoop; UsageError for what is not a coroutine."""
+    It runs to its first await at once, as LibCore's do. The loop keeps it alive. It may await promises,
+    coroutines, notifiers and, under corelib.asyncio_bridge, asyncio's futures. cancel() of the promise raises
+    Cancelled at the await that it has reached. When the loop is closed, unfinished coroutines are closed and
+    their finally blocks run.
+
+    Raises:
+        NoEventLoop: the thread has no loop.
+        UsageError: the argument is not a coroutine.
+    """
     if not isinstance(coroutine, Coroutine):
         raise UsageError(
             f"run_async takes a coroutine, which calling an `async def` function gives, not {coroutine!r}"
@@ -35,7 +52,12 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> Promise[T]:
 
 
 def sleep_ms(interval_ms: float) -> Promise[None]:
-    """A promise that resolves after so many milliseconds: `await sleep_ms(10)`. NoEventLoop, ValueError."""
+    """A promise that resolves after `interval_ms` milliseconds: `await sleep_ms(10)`.
+
+    Raises:
+        NoEventLoop: the thread has no loop.
+        ValueError: the interval is negative or NaN.
+    """
     slept: Promise[None] = Promise()
     timer = Timer.create_single_shot(interval_ms, partial(slept.resolve, None))
     timer.start()
@@ -46,39 +68,44 @@ def sleep_ms(interval_ms: float) -> Promise[None]:
 class Task(Promise[T]):
     """The promise of a running coroutine. Made by run_async."""
 
-    __slots__ = ("_context", "_coroutine", "_give_up", "_thread", "_throw")
+    __slots__ = ("_context", "_coroutine", "_thread", "_throw", "_withdraw_wait")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], thread: thread_loop.ThreadLoop) -> None:
         super().__init__()
         self._coroutine = coroutine
         self._thread = thread
         self._context = copy_context()
-        #: What the next step raises inside the coroutine.
         self._throw: BaseException | None = None
-        #: While it awaits: takes the interest back, True if that ends the wait here and now.
-        self._give_up: Callable[[], bool] | None = None
+        """The error that the next step raises inside the coroutine."""
+        self._withdraw_wait: Withdraw | None = None
+        """While it awaits: ends the wait. False if the awaited thing will still call `_resume`."""
         thread.tasks.add(self)
 
     def cancel(self) -> bool:
-        """Raise Cancelled at the await where the coroutine stands, or reaches next. It goes first to what is
-        awaited, so that inner `finally` blocks run before outer ones. False if it has ended. WrongThread."""
+        """Raise `Cancelled` at the coroutine's present or next await; False if it has ended.
+
+        A coroutine that it awaits is cancelled first, so inner `finally` blocks run before outer ones.
+
+        Raises:
+            WrongThread: called from a thread other than the loop's.
+        """
         if self.is_settled:
             return False
         self._thread.require_own_thread()
-        if self._give_up is None:
+        if self._withdraw_wait is None:
             self._throw = Cancelled("the coroutine was cancelled")
-        elif self._give_up():
+        elif self._withdraw_wait():
             self._throw = Cancelled("the coroutine was cancelled")
             self._resume(None)
         return True
 
     @property
     def user_code(self) -> object:
-        """For instruments: what runs."""
+        """The coroutine, for instruments."""
         return self._coroutine
 
     def step(self) -> None:
-        """For the turn: go on to the next await, or to the end."""
+        """Run to the next await, or to the end. Called by the turn."""
         try:
             awaited = self._go_on()
         except StopIteration as end:
@@ -94,7 +121,7 @@ class Task(Promise[T]):
             self._await(awaited)
 
     def close(self) -> None:
-        """For the loop that is closed: let the coroutine's finally blocks run, where it stands."""
+        """Close the coroutine, so that its finally blocks run. Called when the loop is closed."""
         self._end()
         try:
             self._inside(self._coroutine.close)
@@ -119,12 +146,9 @@ class Task(Promise[T]):
 
     def _await(self, awaited: Any) -> None:
         if isinstance(awaited, Promise):
-            self._give_up = awaited.listen(self._resume, self._resume)
-        elif getattr(awaited, "_asyncio_future_blocking", None):
-            # The marks by which asyncio's own tasks know a future.
-            awaited._asyncio_future_blocking = False
-            self._give_up = partial(self._cancel_future, awaited)
-            awaited.add_done_callback(self._resume)
+            self._withdraw_wait = awaited.listen(self._resume, self._resume)
+        elif _watch_foreign_future is not None and (cancel := _watch_foreign_future(awaited, self._resume)):
+            self._withdraw_wait = partial(self._cancel_foreign, cancel)
         elif awaited is None:
             self._resume(None)
         else:
@@ -133,18 +157,19 @@ class Task(Promise[T]):
                 "under corelib.asyncio_bridge, asyncio's futures and tasks"
             )
             self._resume(None)
-        if self._throw is not None and self._give_up is not None:
+        if self._throw is not None and self._withdraw_wait is not None:
             self._throw = None
             self.cancel()
 
-    def _cancel_future(self, future: Any) -> bool:
-        # Its end comes through its own loop; that it was cancelled there is told here in our own word.
-        future.cancel()
+    def _cancel_foreign(self, cancel: Callable[[], object]) -> bool:
+        # The future calls _resume through its own loop. The coroutine gets corelib's Cancelled, not its
+        # error.
+        cancel()
         self._throw = Cancelled("the coroutine was cancelled")
         return False
 
     def _resume(self, _outcome: object) -> None:
-        self._give_up = None
+        self._withdraw_wait = None
         self._thread.queue.post(self.step)
 
     def _end(self) -> None:
@@ -159,7 +184,8 @@ class Task(Promise[T]):
 
 
 def _without_our_frames(error: BaseException) -> BaseException:
-    """A traceback begins in the user's coroutine; and no frame in it holds the task that holds the error."""
+    """Begin the error's traceback in the user's coroutine: a frame of ours would hold the task that holds
+    it."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_globals is globals():
         traceback = traceback.tb_next

@@ -1,5 +1,15 @@
-"""Owns EventLoop, the face of the loop: what programs call. The work is done in turn/thread_loop.py.
-May not know notifiers, timers or sockets.
+"""Owns EventLoop, what programs call of the loop; its turns are made in turn/thread_loop.py.
+Must not know notifiers, timers or sockets.
+
+The unit of the loop's work is the turn: sleep until there is something to do; activate the notifiers whose
+fds are ready; fire the timers that are due; run the deferred callbacks, in order. What these callbacks add
+waits for the next turn, so no source of work starves the others. `exec` makes turns until `quit`,
+`spin_until` until a condition holds, and `pump` makes one.
+
+Any callback may itself make turns, by `exec`, `spin_until`, a blocking call or `Promise.await_`: turns nest.
+All loops of a thread share one queue, one set of timers and one set of notifiers, so an inner turn runs what
+an outer one had not come to yet. A second EventLoop in a thread is only another thing to quit. A timer or
+notifier is not activated again while its own callback is on the stack.
 """
 
 from __future__ import annotations
@@ -7,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from threading import get_ident
 from types import TracebackType
-from typing import Any, Protocol, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple, cast
 
 from corelib import background, snapshot
 from corelib.coroutine import run_async
@@ -32,47 +42,37 @@ _WAIT = WaitMode.WAIT_FOR_EVENTS
 
 
 class Receiver(Protocol[E]):
-    """To whom events can be posted: an EventReceiver."""
+    """An object to which events can be posted: an EventReceiver."""
 
     def delivery(self, event: E) -> Callable[[], object]:
-        """What hands it the event in a turn, unless it is gone by then."""
+        """A callback that dispatches the event to the receiver, unless that is gone by then."""
         ...
 
 
 class EventLoop:
-    """Waits for time to pass, fds to become ready and callbacks to be posted, and calls who asked for it.
-
-    The unit of its work is the turn: sleep until there is something to do; activate the notifiers whose fds
-    are ready; fire the timers that are due; run the deferred callbacks, in order. What these callbacks add
-    waits for the next turn, so no one starves the others. `exec` makes turns until `quit`, `spin_until` until
-    a condition holds, and `pump` makes one.
-
-    Any callback may itself make turns, by `exec`, `spin_until`, a blocking call or `Promise.await_`: turns
-    nest. All loops of a thread share one queue, one set of timers and one set of notifiers, so an inner turn
-    runs what an outer one had not come to yet. A second EventLoop in a thread is only another thing to quit.
-    A timer or notifier is not activated again while its own callback is on the stack.
+    """Waits for timers, ready fds and posted callbacks, and calls their callbacks.
 
     An exception that leaves a callback goes to `on_exception` and the loop goes on; KeyboardInterrupt and
     SystemExit leave through `exec`. Ctrl-C is raised in or between callbacks, never within the loop. A forked
-    child forgets its parent's loops and makes its own.
+    child has none of its parent's loops and makes its own.
 
     Only `deferred_invoke`, `post_event`, `call_from_thread`, `quit`, `wake` and `snapshot` may be called from
     other threads."""
 
     on_exception: Callable[[Exception, str], None]
-    """Called with each exception that a callback let out, and a text that names the callback. Logs by
+    """Called with each exception that leaves a callback, and a text that names the callback. Logs by
     default."""
 
     def __init__(self, *, busy_poll_us: float | None = None, clock: Clock | None = None) -> None:
-        """`busy_poll_us` is for how many microseconds at most a turn of this thread's loops polls before it
-        sleeps, while events come in quick succession: 0 (never) to 100. Without it the environment variable
-        CORELIB_BUSY_POLL_US counts, else it is 100. Where the thread may use less than two processors nothing
-        is polled.
+        """Make a loop of the calling thread.
 
-        `clock` is the time that all loops of this thread live in, the system's by default; see Clock.
+        `busy_poll_us` is the upper bound, in microseconds, on polling before a sleep while events come in
+        quick succession: 0 (never) to 100. Without it, it is the environment variable CORELIB_BUSY_POLL_US,
+        or 100. A thread that may use less than two processors never polls. `clock` is the time of all loops
+        of this thread, by default the system's.
 
         Raises:
-            UsageError: a number out of range, or a loop of this thread has another clock.
+            UsageError: a bound out of range, or a loop of this thread has another clock.
         """
         self.on_exception = log_exception
         self._thread = thread_loop.current_or_new(clock)
@@ -86,22 +86,30 @@ class EventLoop:
 
     @staticmethod
     def current() -> EventLoop:
-        """The innermost executing loop of this thread, else the first it made. NoEventLoop when it has
-        none."""
-        loop = thread_loop.current().current_loop
-        assert isinstance(loop, EventLoop), "only EventLoop enters itself there"
-        return loop
+        """The innermost executing loop of this thread, else the first it made.
+
+        Raises:
+            NoEventLoop: the thread has no loop.
+        """
+        # The loops of a thread are EventLoops; the turn, below, must not know the class.
+        return cast(EventLoop, thread_loop.current().current_loop)
 
     @staticmethod
     def is_running() -> bool:
-        """Whether this thread has a current loop that was not told to quit (LibCore's rule)."""
+        """Whether this thread has a current loop that is not to quit (LibCore's rule)."""
         thread = thread_loop.current_or_none()
         return thread is not None and not thread.current_loop.was_exit_requested()
 
     def exec(self) -> int:
-        """Make turns until quit(code), and return the code. A quit() made before counts. The request is
-        consumed, so that an exec() further out goes on, and this one can be called again. EventLoopClosed,
-        WrongThread."""
+        """Make turns until quit(code), and return the code.
+
+        A quit() before exec() counts. The request is consumed: an outer exec() goes on, and this loop may
+        execute again.
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+            WrongThread: called from a thread other than the loop's.
+        """
         self._thread.require_own_thread()
         turn = self._thread.turn
         self._thread.executing.append(self)
@@ -130,8 +138,14 @@ class EventLoop:
         return thread.turn(mode, until_ns)
 
     def spin_until(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
-        """Make turns until `condition()` is true; False when the loop was told to quit (the request stays) or
-        `timeout` seconds have passed. What the condition raises, leaves. EventLoopClosed, WrongThread."""
+        """Make turns until `condition()` is true; False after `timeout` seconds or quit().
+
+        A request to quit stays in force. Exceptions raised by `condition` propagate.
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+            WrongThread: called from a thread other than the loop's.
+        """
         self._thread.require_own_thread()
         deadline = deadline_after(self._thread.now_ns(), timeout)
         self._thread.executing.append(self)
@@ -144,9 +158,15 @@ class EventLoop:
         return reached
 
     def run_until_complete(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end: what it returns, or raises. quit() cancels it, and the request is
-        consumed; so does what leaves the turns, Ctrl-C above all. Either way its finally blocks have run
-        when this ends. EventLoopClosed, WrongThread."""
+        """Run a coroutine to its end, and return or raise its outcome.
+
+        quit() cancels the coroutine, and the request is consumed. Any exception that escapes a turn, such as
+        KeyboardInterrupt, cancels it too. Either way its finally blocks have run when this ends.
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+            WrongThread: called from a thread other than the loop's.
+        """
         self._thread.require_own_thread()
         task = run_async(coroutine)
         try:
@@ -161,61 +181,87 @@ class EventLoop:
             raise
 
     def quit(self, code: int = 0) -> None:
-        """End exec() with `code` once the turn in progress is done; from any thread and from a signal
-        handler."""
+        """End exec() with `code` after the turn in progress; from any thread and from a signal handler."""
         self._exit_code = code
         self._exit_requested = True
         self.wake()
 
     def unquit(self) -> None:
-        """Take quit() back."""
+        """Withdraw quit()."""
         self._exit_requested = False
         self._exit_code = 0
 
     def was_exit_requested(self) -> bool:
-        """Whether quit() was called and neither unquit() nor the end of exec() came after it."""
+        """Whether quit() was called, and neither unquit() nor the end of exec() came after it."""
         return self._exit_requested
 
     def deferred_invoke(self, callback: Callable[[], object]) -> None:
-        """Call `callback` in the next turn, after those that were deferred before; from any thread.
-        EventLoopClosed."""
+        """Call `callback` in the next turn, after those deferred before; from any thread.
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+        """
         self._queue.post(callback)
 
     def post_event(self, receiver: Receiver[E], event: E) -> None:
-        """Dispatch `event` to `receiver` in the next turn, after what was deferred or posted before, unless
-        the receiver is dropped before (LibCore's rule); from any thread. EventLoopClosed."""
+        """Dispatch an event to a receiver in the next turn, as deferred_invoke() would; from any thread.
+
+        The event is dropped with the receiver if that is gone by then (LibCore's rule).
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+        """
         self._queue.post(receiver.delivery(event))
 
     def run_in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> Promise[T]:
-        """Call `function(*args)`, which may block, in a thread of a pool; a promise of what it returns or
-        raises, settled in a turn. cancel() takes back a job that has not begun, and drops the outcome of one
-        that has; so does closing the loop. EventLoopClosed, WrongThread."""
+        """Call `function(*args)`, which may block, in a thread of a pool; return a promise of its outcome.
+
+        The promise settles in a turn. cancel() withdraws a job that has not begun, and drops the outcome of
+        one that has; so does closing the loop.
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+            WrongThread: called from a thread other than the loop's.
+        """
         return background.run_in_thread(self._thread, function, *args)
 
     def call_from_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
-        """For other threads: have `function(*args)` called in a turn of this loop, wait for it, and return
-        what it returns or raise what it raises. EventLoopClosed when the loop is closed before that;
-        UsageError in the loop's own thread."""
+        """Call `function(*args)` in a turn of this loop from another thread, and return or raise its outcome.
+
+        Raises:
+            EventLoopClosed: the loop is closed, or was closed before the call.
+            UsageError: called from the loop's own thread, which would wait for itself.
+        """
         return background.call_from_thread(self._thread, function, *args)
 
     def wake(self) -> None:
         """End the loop's sleep, or the next one; from any thread and from a signal handler.
-        EventLoopClosed."""
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+        """
         self._thread.wakeup.wake()
 
     def add_instrument(self, instrument: Instrument) -> None:
-        """Tell an instrument of each turn and callback of this thread. WrongThread."""
+        """Let an instrument observe each turn and callback of this thread.
+
+        Raises:
+            WrongThread: called from a thread other than the loop's.
+        """
         self._thread.require_own_thread()
         instruments.add_to(self._thread, instrument)
 
     def remove_instrument(self, instrument: Instrument) -> None:
-        """Tell it no more; fine if it was not added. WrongThread."""
+        """Remove an instrument; no error if it was not added.
+
+        Raises:
+            WrongThread: called from a thread other than the loop's.
+        """
         self._thread.require_own_thread()
         instruments.remove_from(self._thread, instrument)
 
     def set_debug(self, slow_callback: float | None = 0.1) -> None:
-        """Log each callback of this thread that holds the loop up for longer than `slow_callback` seconds,
-        with its source; None ends it.
+        """Log each callback of this thread that takes more than `slow_callback` seconds; None ends it.
 
         Raises:
             WrongThread: called from a thread other than the loop's.
@@ -228,8 +274,11 @@ class EventLoop:
             instruments.add_to(self._thread, self._debug)
 
     def snapshot(self) -> snapshot.Snapshot:
-        """What this thread's loops have before them, as data; `str()` of it is for reading. From any
-        thread. EventLoopClosed."""
+        """The pending work of this thread's loops, as data; `str()` of it is for reading. From any thread.
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+        """
         if self._thread.closed:
             raise EventLoopClosed
         return snapshot.take(self._thread)
@@ -240,24 +289,35 @@ class EventLoop:
         return self._thread.depth > 0
 
     def at_turn_end(self, callback: Callable[[], object]) -> None:
-        """Call `callback` once, when the turn in progress ends, or before anything within it begins to wait.
-        Outside a turn, the next one calls it first thing."""
+        """Call `callback` once, when the turn ends or before anything in it waits; outside a turn, next."""
         self._thread.turn_end.append(callback)
 
     def register_signal(self, signo: int, handler: SignalHandler) -> int:
-        """Call `handler(signo)` in a turn after a signal has arrived, once for all its arrivals before that
-        (as with the kernel's pending signals); the id unregisters it. WrongThread unless this is a loop of
-        the main thread; UsageError for a signal that cannot be caught."""
-        return self._signals().register(signo, handler)
+        """Call `handler(signo)` in a turn after each signal; return an id for unregister_signal().
+
+        Signals that arrive before the handler has run are one, as the kernel's pending signals are.
+
+        Raises:
+            WrongThread: this is not a loop of the main thread.
+            UsageError: the signal cannot be caught.
+        """
+        return _signals_of(self._thread).register(signo, handler)
 
     def unregister_signal(self, handler_id: int) -> None:
-        """Forget a handler; with the last one of a signal, what handled it before comes back. UsageError for
-        an id that is not registered."""
-        self._signals().unregister(handler_id)
+        """Remove a handler of a signal; the last one restores the handler that Python had before.
+
+        Raises:
+            UsageError: the id is not registered.
+        """
+        _signals_of(self._thread).unregister(handler_id)
 
     def close(self) -> None:
-        """Forget this loop; with the last one of its thread, all timers, notifiers and deferred callbacks.
-        Closing twice is fine. UsageError while it executes."""
+        """Close this loop; twice is fine. The last one of a thread drops its timers, notifiers and callbacks.
+
+        Raises:
+            UsageError: the loop is executing, or it is the last one and a turn is on the stack.
+            WrongThread: called from a thread other than the loop's.
+        """
         thread = self._thread
         if thread.closed or self not in thread.loops:
             return
@@ -289,17 +349,20 @@ class EventLoop:
             turn(_WAIT, deadline)
         return True
 
-    def _signals(self) -> SignalHandlers:
-        self._thread.require_own_thread()
-        if self._thread.closed:
-            raise EventLoopClosed
-        if self._thread.signals is None:
-            raise WrongThread(
-                "signals are delivered to the main thread: register them with a loop made there"
-            )
-        return self._thread.signals
-
 
 def deferred_invoke(callback: Callable[[], object]) -> None:
-    """Call `callback` in the next turn of the calling thread's loop. NoEventLoop."""
+    """Call `callback` in the next turn of the calling thread's loop.
+
+    Raises:
+        NoEventLoop: the thread has no loop.
+    """
     thread_loop.current().queue.post(callback)
+
+
+def _signals_of(thread: thread_loop.ThreadLoop) -> SignalHandlers:
+    thread.require_own_thread()
+    if thread.closed:
+        raise EventLoopClosed
+    if thread.signals is None:
+        raise WrongThread("signals are delivered to the main thread: register them with a loop made there")
+    return thread.signals

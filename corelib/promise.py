@@ -1,5 +1,5 @@
-"""Owns Promise: a value that comes later, who waits for it or gave up, and that no failure goes unseen.
-Knows turns of the loop, for await_, and nothing of what settles it.
+"""Owns Promise: a value that comes later, its listeners and their withdrawal, and failures that nobody
+handled. Must not know what settles it; of the loop it knows the turns that await_ makes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,22 @@ U = TypeVar("U")
 ValueCallback = Callable[[T], object]
 ErrorCallback = Callable[[BaseException], object]
 Reaction = tuple[ValueCallback[Any] | None, ErrorCallback | None]
+Withdraw = Callable[[], bool]
 
-#: How a coroutine that another framework drives waits for a promise; set by the bridge to that framework.
-foreign_wait: Callable[[Promise[Any]], Awaitable[Any]] | None = None
+ForeignWait = Callable[["Promise[Any]"], Awaitable[Any]]
+_foreign_wait: ForeignWait | None = None
+
+
+def let_foreign_coroutines_await(wait: ForeignWait) -> None:
+    """Have coroutines of another framework await promises by `await wait(promise)`.
+
+    Called by the bridge to that framework. Coroutines of run_async never go this way."""
+    global _foreign_wait
+    _foreign_wait = wait
 
 
 class _Rejection:
-    """The error of a rejected promise; logs itself when it is dropped before anybody took notice."""
+    """The error of a rejected promise; logged if it is dropped before anybody has noticed it."""
 
     __slots__ = ("error", "noticed")
 
@@ -48,22 +57,23 @@ _WAIT = WaitMode.WAIT_FOR_EVENTS
 
 
 class Promise(Generic[T]):
-    """Settled once, by resolve(value) or reject(error); belongs to the thread of its loop, like all
-    callbacks.
+    """A value that comes later: settled once, by resolve(value) or reject(error), in the loop's thread.
 
     Callbacks are called when it settles, in the order in which they were added, or at once if it has settled
-    already. What they raise goes to the loop's on_exception, not to whoever settles. A coroutine awaits it.
+    already. Their exceptions go to the loop's on_exception, not to the code that settles. Coroutines await
+    it.
 
-    A rejection counts as handled by when_rejected, await, await_, or by map and the like, which hand it on;
-    one that nobody handled is logged when the promise is dropped.
+    A rejection counts as handled by when_rejected, await and await_, and by map and the like, which pass it
+    on. A rejection that nobody handled is logged when the promise is dropped.
 
-    cancel() gives up on it. What was derived from it (map, chain, after, within) and coroutines that await it
-    give up by taking their interest back, and a promise that loses its last interest so is cancelled too."""
+    cancel() rejects it and stops the work. Promises derived from it (map, chain, after, within) and
+    coroutines that await it are its listeners; when one of them is cancelled it withdraws, and when the last
+    listener withdraws, the promise is cancelled."""
 
     __slots__ = ("__weakref__", "_reactions", "_rejection", "_value", "on_cancel")
 
     on_cancel: Callable[[], object] | None
-    """For whoever settles it: called when it is cancelled, to stop the work."""
+    """Called when the promise is cancelled, to stop the work that would settle it."""
 
     def __init__(self) -> None:
         self._value: T = _UNSETTLED
@@ -87,7 +97,7 @@ class Promise(Generic[T]):
 
     @classmethod
     def after(cls, promises: Iterable[Promise[T]]) -> Promise[list[T]]:
-        """A promise of all their values, in their order; rejected as soon as one of them is."""
+        """A promise of all values, in the order of the promises; rejected as soon as one of them is."""
         awaited = list(promises)
         waiting = len(awaited)
         together: Promise[list[T]] = Promise()
@@ -107,12 +117,12 @@ class Promise(Generic[T]):
 
     @property
     def is_resolved(self) -> bool:
-        """Whether it has its value."""
+        """Whether it has a value."""
         return self._value is not _UNSETTLED
 
     @property
     def is_rejected(self) -> bool:
-        """Whether it has failed, or was cancelled."""
+        """Whether it was rejected or cancelled."""
         return self._rejection is not None
 
     @property
@@ -126,7 +136,7 @@ class Promise(Generic[T]):
         return self._value is not _UNSETTLED or self._rejection is not None
 
     def resolve(self, value: T) -> bool:
-        """Settle with a value; False, and nothing happens, if it is settled already."""
+        """Settle with a value; False, without effect, if it is settled already."""
         if self._value is not _UNSETTLED or self._rejection is not None:
             return False
         self._value = value
@@ -136,7 +146,7 @@ class Promise(Generic[T]):
         return True
 
     def reject(self, error: BaseException) -> bool:
-        """Settle with an error; False, and nothing happens, if it is settled already."""
+        """Settle with an error; False, without effect, if it is settled already."""
         if self.is_settled:
             return False
         self._rejection = _Rejection(error)
@@ -144,8 +154,9 @@ class Promise(Generic[T]):
         return True
 
     def cancel(self) -> bool:
-        """Give up on it: reject it with Cancelled and stop the work; False, and nothing happens, if it is
-        settled already. A coroutine's promise settles when the coroutine has dealt with its Cancelled."""
+        """Reject it with `Cancelled` and stop the work; False, without effect, if it is settled already.
+
+        A coroutine's promise settles later, when the coroutine has dealt with its own `Cancelled`."""
         if self.is_settled:
             return False
         stop = self.on_cancel
@@ -165,48 +176,58 @@ class Promise(Generic[T]):
         return self
 
     def map(self, function: Callable[[T], U]) -> Promise[U]:
-        """A promise of `function(value)`; rejected when this one is, or with what the function raises."""
+        """A promise of `function(value)`; rejected with this one, or with the function's exception."""
         mapped: Promise[U] = Promise()
-        mapped._stand_on(self.listen(partial(_settle_with_result, mapped, function), mapped.reject))
+        mapped._depend_by(self.listen(partial(_settle_with_result, mapped, function), mapped.reject))
         return mapped
 
     def chain(self, function: Callable[[T], Promise[U]]) -> Promise[U]:
-        """A promise of what the promise `function(value)` will hold; rejected when this one or that one is,
-        or with what the function raises."""
+        """A promise of the value of the promise `function(value)`.
+
+        It is rejected with this promise or with that one, or with the function's exception."""
         chained: Promise[U] = Promise()
         withdraw = self.listen(partial(_settle_as_result, chained, function), chained.reject)
-        if not self.is_settled:  # Otherwise it stands on the second promise already.
-            chained._stand_on(withdraw)
+        if not self.is_settled:  # Otherwise it depends on the second promise already.
+            chained._depend_by(withdraw)
         return chained
 
     def within(self, seconds: float) -> Promise[T]:
-        """A promise of the same value, rejected with TimedOut if it is not there in time. NoEventLoop."""
+        """A promise of the same value, rejected with `TimedOut` after this many seconds.
+
+        Raises:
+            NoEventLoop: the thread has no loop.
+        """
         limited: Promise[T] = Promise()
-        clock = Timer.create_single_shot(seconds * 1000)
-        clock.start()
+        timer = Timer.create_single_shot(seconds * 1000)
+        timer.start()
 
         def end_in_time(settle: Callable[[Any], bool], outcome: Any) -> None:
-            clock.stop()
+            timer.stop()
             settle(outcome)
 
         withdraw = self.listen(partial(end_in_time, limited.resolve), partial(end_in_time, limited.reject))
 
         def give_up() -> None:
-            clock.stop()
+            timer.stop()
             withdraw()
 
         def end_late() -> None:
             limited.reject(TimedOut(f"the promise was not settled within {seconds} s"))
             withdraw()
 
-        clock.on_timeout = end_late
-        limited._stand_on(give_up)
+        timer.on_timeout = end_late
+        limited._depend_by(give_up)
         return limited
 
     def await_(self, timeout: float | None = None) -> T:
-        """The value; makes turns of the current loop until it is there. quit() does not end it. Raises the
-        rejection's error; TimedOut, a TimeoutError, after `timeout` seconds; NoEventLoop if it must wait and
-        cannot."""
+        """Make turns until it is settled, whether or not the loop is to quit; return the value.
+
+        Raises the error of a rejection.
+
+        Raises:
+            TimedOut: not settled after `timeout` seconds; a TimeoutError.
+            NoEventLoop: it is not settled, and the thread has no loop.
+        """
         if self._value is not _UNSETTLED:
             return self._value
         if self._rejection is None:
@@ -217,10 +238,10 @@ class Promise(Generic[T]):
             del self  # The error's traceback holds this frame: leave no cycle in it.
 
     def __await__(self) -> Generator[Any, Any, T]:
-        if foreign_wait is not None:
+        if _foreign_wait is not None:
             thread = thread_loop.current_or_none()
             if thread is None or thread.coroutine is None:
-                return (yield from foreign_wait(self).__await__())  # type: ignore[no-any-return]
+                return (yield from _foreign_wait(self).__await__())  # type: ignore[no-any-return]
         if not self.is_settled:
             yield self
         try:
@@ -228,9 +249,11 @@ class Promise(Generic[T]):
         finally:
             del self
 
-    def listen(self, on_value: ValueCallback[T], on_error: ErrorCallback) -> Callable[[], bool]:
-        """Add both callbacks, for who may lose interest: the answer takes them back. It is False where that
-        was the promise's last interest: then the promise is cancelled, and its end is told all the same."""
+    def listen(self, on_value: ValueCallback[T], on_error: ErrorCallback) -> Withdraw:
+        """Add both callbacks; return a function that withdraws them.
+
+        That returns True if they are never called after it (they were withdrawn, or called before), and False
+        if they were the last listener: then the promise is cancelled, and `on_error` is called with that."""
         reaction: Reaction = (on_value, on_error)
         self._add_reaction(reaction)
         return partial(self._withdraw, reaction)
@@ -245,7 +268,7 @@ class Promise(Generic[T]):
         self.cancel()
         return False
 
-    def _stand_on(self, withdraw: Callable[[], object]) -> None:
+    def _depend_by(self, withdraw: Callable[[], object]) -> None:
         if not self.is_settled:
             self.on_cancel = withdraw
 
@@ -285,7 +308,7 @@ class Promise(Generic[T]):
                 self._call(*reactions.popleft())
         finally:
             if reactions:
-                # KeyboardInterrupt or SystemExit left one of them: the others still get their call.
+                # KeyboardInterrupt or SystemExit has left one of them; the others are still called.
                 thread_loop.current().queue.post(self._react)
 
     @calls_user_code
@@ -329,7 +352,7 @@ def _settle_as_result(chained: Promise[U], function: Callable[[T], Promise[U]], 
         chained.reject(error)
         return
     if isinstance(result, Promise):
-        chained._stand_on(result.listen(chained.resolve, chained.reject))
+        chained._depend_by(result.listen(chained.resolve, chained.reject))
     else:
         chained.reject(
             UsageError(
