@@ -1,5 +1,6 @@
-"""SerenityOS's LibCore for Python: an event loop, and what hangs on it. Knows fds, time, threads, signals and
-callbacks. The names that programs use; everything else in the package is its own business.
+"""Owns SerenityOS's LibCore for Python: an event loop, and fds, timers, threads, signals and callbacks on it.
+Must not know messages. `__all__` has the names for programs; the rest of the package is private, except what
+`corelib.turn.__all__` names.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Owns shared memory: one memfd, its size and its mapping, and what makes a stranger's memory safe to read.
-Knows descriptors and bytes, no messages.
+"""Owns shared memory: one memfd, its size and its mapping, and the checks that make another's safe to read.
+Must not know messages, only fds and bytes.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from typing import Self
 from corelib.errors import BufferRefused, UsageError
 
 LARGEST_BUFFER = 0xFFFFFFFF
-"""Bytes: sizes travel as u32."""
+"""The largest size in bytes, as sizes are u32 on the wire."""
 
 _COPIED_AT_ONCE = 1 << 20
 
 
 class AnonymousBuffer:
-    """Memory that several processes can map: what one writes, the others see.
+    """Memory that several processes can map: each sees the writes of the others.
 
-    `AnonymousBuffer()` is an invalid one, which stands for none. A valid one owns its descriptor until
-    close(), the end of a `with`, or the last reference. Who has it can write it at any time, so copy first
-    what is to be checked and then believed.
-    """
+    `AnonymousBuffer()` is invalid: it stands for no buffer. A valid one owns its fd until close(), the end of
+    a `with`, or the last reference. Any process that has it can write to it at any time, so copy data first,
+    then check the copy."""
 
     __slots__ = ("_fd", "_mapping", "_size")
 
@@ -36,8 +35,11 @@ class AnonymousBuffer:
 
     @classmethod
     def create(cls, size: int) -> AnonymousBuffer:
-        """`size` bytes of zeros, which no process can shrink or grow. UsageError when the size is none
-        of 0 to 4 GiB - 1."""
+        """A buffer of `size` zero bytes, which no process can shrink or grow.
+
+        Raises:
+            UsageError: the size is not 0 to 4 GiB - 1.
+        """
         if not 0 <= size <= LARGEST_BUFFER:
             raise UsageError(f"a buffer has 0 to {LARGEST_BUFFER} bytes, not {size}")
         fd = os.memfd_create("AnonymousBuffer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -48,12 +50,15 @@ class AnonymousBuffer:
 
     @classmethod
     def create_from_fd(cls, fd: int, size: int, max_copied: int = LARGEST_BUFFER) -> AnonymousBuffer:
-        """Another process's memory, with `fd` taken over; BufferRefused leaves it to the caller.
+        """A buffer of another process's memory; it takes over `fd`.
 
-        Reading memory behind the end of its file kills a process (SIGBUS, mmap(2)), so the file is first
-        sealed against shrinking, then measured. One that cannot be sealed is copied, at most `max_copied`
-        bytes: what the other process writes later is not seen. Copying from a file whose filesystem does not
-        answer (FUSE, a dead NFS server) waits as every read of it does.
+        Reading mapped memory past the end of its file kills a process (SIGBUS, mmap(2)), so the file is first
+        sealed against shrinking, then measured. A file that cannot be sealed is copied, at most `max_copied`
+        bytes: later writes of the other process are not seen. Copying from a file whose filesystem does not
+        respond (FUSE, a dead NFS server) blocks as every read of it does.
+
+        Raises:
+            BufferRefused: not memory of this size, or too large to copy; the fd stays the caller's.
         """
         if _stays(fd):
             _measure(fd, size)
@@ -77,17 +82,21 @@ class AnonymousBuffer:
 
     @property
     def is_valid(self) -> bool:
-        """False for a buffer that stands for none, and for a closed one."""
+        """Whether it has memory: it was made with some, and is not closed."""
         return self._fd >= 0
 
     @property
     def size(self) -> int:
-        """In bytes; 0 when the buffer is invalid."""
+        """The size in bytes; 0 if the buffer is invalid."""
         return self._size
 
     @property
     def fd(self) -> int:
-        """The descriptor, still owned. UsageError when the buffer is invalid."""
+        """The fd, which stays the buffer's.
+
+        Raises:
+            UsageError: the buffer is invalid.
+        """
         if self._fd < 0:
             raise UsageError(
                 "this buffer is invalid: it was closed, or made without memory; use create(size)"
@@ -96,9 +105,15 @@ class AnonymousBuffer:
 
     @property
     def data(self) -> memoryview:
-        """The memory itself, mapped at the first use; writable unless the one who passed it forbade that, by
-        a seal or by a descriptor that only reads. It can be used after close(). UsageError when the buffer is
-        invalid, OSError when the system has no room for the mapping."""
+        """The memory, mapped at the first use.
+
+        It is writable unless its sender forbade that, by a seal or by an fd that is only for reading. It
+        stays usable after close().
+
+        Raises:
+            UsageError: the buffer is invalid.
+            OSError: the system has no room for the mapping.
+        """
         fd = self.fd
         if not self._size:
             return memoryview(bytearray())
@@ -107,7 +122,7 @@ class AnonymousBuffer:
         return memoryview(self._mapping)
 
     def close(self) -> None:
-        """Give the memory up; views of it that are still held keep their part. Harmless when repeated."""
+        """Close the fd and drop the mapping, which views that are still held keep; twice is fine."""
         fd, self._fd = self._fd, -1
         self._mapping = None
         self._size = 0
@@ -130,13 +145,15 @@ class AnonymousBuffer:
 
 
 def _stays(fd: int) -> bool:
-    """Whether what is mapped of the file stays there, which is seen to where the file allows it."""
+    """Whether mapped pages of the file cannot vanish; seals the file if it allows that."""
     return _has_small_pages(fd) and _is_sealed(fd)
 
 
 def _has_small_pages(fd: int) -> bool:
-    """Huge pages are few: one that the other process gives back (fallocate(2), FALLOC_FL_PUNCH_HOLE) may not
-    be had again, and then reading it is a SIGBUS, sealed or not. Their block size tells them."""
+    """Whether the file has pages of the common size; the block size tells.
+
+    Huge pages are few. If the other process frees one (fallocate(2), FALLOC_FL_PUNCH_HOLE), the kernel may
+    have none left for the next access, and raises SIGBUS, sealed or not."""
     try:
         return os.fstatvfs(fd).f_bsize == mmap.PAGESIZE
     except OSError:
@@ -144,7 +161,7 @@ def _has_small_pages(fd: int) -> bool:
 
 
 def _is_sealed(fd: int) -> bool:
-    """Whether the file can no longer shrink; it is sealed where that can be done (memfd_create(2))."""
+    """Whether the file can no longer shrink; seals it if possible (memfd_create(2))."""
     try:
         if not fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
@@ -157,11 +174,11 @@ def _measure(fd: int, size: int) -> None:
     try:
         status = os.fstat(fd)
     except OSError as error:
-        raise BufferRefused(f"descriptor {fd} is of no use: {error.strerror}") from error
+        raise BufferRefused(f"fd {fd} cannot be used: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
-        raise BufferRefused("the descriptor is not of memory, nor of a file")
+        raise BufferRefused("the fd is neither of memory nor of a file")
     if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
-        raise BufferRefused("the descriptor can only be written")
+        raise BufferRefused("the fd can only be written")
     if not 0 <= size <= min(status.st_size, LARGEST_BUFFER):
         raise BufferRefused(f"a buffer of {size} bytes in memory of {status.st_size}")
 
@@ -170,8 +187,8 @@ def _map(fd: int, size: int) -> mmap.mmap:
     try:
         return mmap.mmap(fd, size)
     except PermissionError:
-        # Before Linux 6.7, memory sealed against writing cannot be mapped as shared even to be read. Private
-        # pages that are never written are the file's own.
+        # Before Linux 6.7, memory that is sealed against writing cannot be mapped as shared even for reading.
+        # Private pages that are never written are the file's own.
         return mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
 
 

@@ -1,5 +1,6 @@
 """Owns the bridge to asyncio: an asyncio event loop whose wait is a turn of the corelib loop, the same as a
-guest of EventLoop.exec(), and awaiting across. Imported on its own: nothing else in corelib may know asyncio.
+guest of EventLoop.exec(), and awaiting across. Must not know what is built on corelib. It is imported on its
+own: the rest of corelib does not know asyncio.
 """
 
 from __future__ import annotations
@@ -36,26 +37,27 @@ Ts = TypeVarTuple("Ts")
 
 logger = logging.getLogger("corelib")
 
-# How soon a guest looks again whether the other asyncio loop that runs in its thread has ended.
+# How often a guest checks whether the other asyncio loop that runs in its thread has ended.
 _NEXT_LOOK_MS = 10.0
 
 
 class _TurnSelector(selectors.EpollSelector):
-    """asyncio's fds, in an epoll set of their own. Such a set is an fd too, readable when one of its fds is
-    ready: so one notifier brings them all into the turn's wait, and they stay the kernel's business alone."""
+    """asyncio's fds, in an epoll set of their own.
+
+    Such a set is itself an fd, readable when one of its fds is ready: one notifier brings them all into the
+    turn's wait, and adding and removing them is left to asyncio."""
 
     def __init__(self) -> None:
         super().__init__()
-        #: Whether asyncio waits, and no callback of its own is on the stack.
         self.is_selecting = False
+        """Whether asyncio waits, and none of its callbacks is on the stack."""
         self._is_ready = False
         self._thread: thread_loop.ThreadLoop | None = None
         self._notifier: Notifier
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
-        """Meanwhile select() makes a turn of this thread's loop, which sleeps at most as long as asyncio
-        would."""
+        """Let select() make turns of this thread's loop, which sleep at most as long as asyncio would."""
         self._notifier = Notifier(self.fileno(), Notifier.Type.READ, self._note, reentrant=True)
         self._thread = thread_loop.current()
         try:
@@ -65,8 +67,9 @@ class _TurnSelector(selectors.EpollSelector):
             self._notifier.close()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """The fds that are ready, after one turn. What callbacks of the turn raise goes to the loop's
-        on_exception; KeyboardInterrupt and SystemExit leave."""
+        """Make one turn; return the fds that are ready.
+
+        Exceptions of callbacks go to the loop's on_exception; KeyboardInterrupt and SystemExit propagate."""
         if self._thread is None:
             return super().select(timeout)
         self._notifier.set_enabled(True)
@@ -86,22 +89,23 @@ class _TurnSelector(selectors.EpollSelector):
         if self.is_selecting and not self._is_ready:
             self._is_ready = True
         else:
-            # In a turn that a blocking call makes asyncio cannot take what is ready: let those turns sleep.
+            # In a turn of a blocking call asyncio cannot serve its fds: let such turns sleep.
             self._notifier.set_enabled(False)
 
 
 class AsyncioEventLoop(asyncio.SelectorEventLoop):
-    """An asyncio event loop on the corelib loop: what asyncio's libraries wait for, timers, notifiers and
-    connections live in one thread and one wait. The class is a loop factory:
-    `asyncio.Runner(loop_factory=AsyncioEventLoop)`.
+    """An asyncio event loop on the corelib loop.
+
+    asyncio's libraries, timers, notifiers and connections share one thread and one wait. The class is a loop
+    factory: `asyncio.Runner(loop_factory=AsyncioEventLoop)`.
 
     It runs on the corelib loop of the thread that runs it. If there is none by then, it makes one and keeps
-    it until close() (in a thread other than its maker's, until it has run). So timers, notifiers and
-    connections can be made by its callbacks, and before it runs where there is an EventLoop.
+    it until close(); in a thread other than its maker's, until it has run. So its callbacks can make timers,
+    notifiers and connections; before it runs, only a thread with an EventLoop can.
 
     A blocking call in a callback or task of asyncio makes turns: corelib's work goes on meanwhile, asyncio's
-    waits, for a task cannot be entered twice. In tasks, await promises. asyncio's
-    debug mode warns of blocking calls."""
+    waits, as a task cannot be entered twice. In tasks, await promises instead. asyncio's debug mode warns of
+    blocking calls."""
 
     def __init__(self) -> None:
         self._turns = _TurnSelector()
@@ -112,37 +116,43 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
 
     @calls_user_code
     def run_forever(self) -> None:
-        """Run until stop(). RuntimeError as asyncio's, EventLoopClosed."""
+        """Run until stop().
+
+        Raises:
+            RuntimeError: it is running or closed.
+            EventLoopClosed: the corelib loop was closed.
+        """
         if self.is_running() or self.is_closed():
-            super().run_forever()  # It raises, with asyncio's own words.
+            super().run_forever()  # It raises, with asyncio's own message.
         with self._corelib_loop(), self._turns.joined(), _interrupts_at_safe_points(), self._inside():
             super().run_forever()
         if interrupts.pending:
             raise_pending()
 
     def close(self) -> None:
-        """Close it, and the corelib loop if it made one."""
+        """Close it, and the corelib loop if it has made one."""
         super().close()
         own_loop, self._own_loop = self._own_loop, None
         if own_loop is not None and get_ident() == self._home:
             own_loop.close()
 
     def time(self) -> float:
-        """asyncio's time, in seconds: that of the calling thread's corelib loop."""
+        """The time of the calling thread's corelib loop, in seconds."""
         thread = thread_loop.current_or_none()
         if thread is None or thread.clock is SYSTEM_CLOCK:
             return super().time()
         return thread.now_ns() / 1e9
 
     def set_debug(self, enabled: bool) -> None:
-        """asyncio's debug mode; it warns of blocking calls in asyncio's callbacks too."""
+        """Set asyncio's debug mode, which here warns of blocking calls in asyncio's callbacks too."""
         super().set_debug(enabled)
         if self.is_running():
             self.call_soon_threadsafe(lambda: self._watch_blocking_calls(thread_loop.current(), enabled))
 
     def add_signal_handler(self, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
-        """As asyncio's, but heard through a Python handler: the wake-up fd remains corelib's, so that every
-        signal ends a wait at once, whoever waits and whoever handles it."""
+        """Add a handler as asyncio does, but by a Python handler.
+
+        The wake-up fd remains corelib's, so every signal ends every wait at once."""
         with _wakeup_fd_kept():
             super().add_signal_handler(sig, callback, *args)
         context = copy_context()
@@ -155,7 +165,7 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
         signal.siginterrupt(sig, False)
 
     def remove_signal_handler(self, sig: int) -> bool:
-        """As asyncio's: the signal has its default action then."""
+        """Remove a handler as asyncio does: the signal gets its default action."""
         with _wakeup_fd_kept():
             return super().remove_signal_handler(sig)
 
@@ -172,7 +182,7 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
 
     @contextlib.contextmanager
     def _inside(self) -> Iterator[None]:
-        """Around asyncio's code: its tasks are not part of the corelib coroutine that may be on the stack."""
+        """Run asyncio's code: its tasks are not part of the corelib coroutine that may be on the stack."""
         thread = thread_loop.current()
         outer, thread.coroutine = thread.coroutine, None
         self._watch_blocking_calls(thread, self.get_debug())
@@ -192,10 +202,12 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
 
 
 class _GuestEventLoop(AsyncioEventLoop):
-    """Served by the turns of EventLoop.exec(): a single iteration is made when asyncio has something to do.
-    It never runs for longer, so that the turns, and who asked for them, stay the masters."""
+    """An asyncio loop that the turns of EventLoop.exec() serve.
 
-    # asyncio tells nobody what it has to do next; these two have held it since Python 3.4.
+    When asyncio has something to do, a turn makes a single iteration of it. It never runs for longer, so the
+    code that makes the turns keeps control."""
+
+    # asyncio has no public way to ask what it has to do next; these two have held it since Python 3.4.
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
 
@@ -209,7 +221,7 @@ class _GuestEventLoop(AsyncioEventLoop):
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """As asyncio's."""
+        """Call back soon, as asyncio does."""
         handle = super().call_soon(callback, *args, context=context)
         self._arrange()
         return handle
@@ -221,28 +233,28 @@ class _GuestEventLoop(AsyncioEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """As asyncio's."""
+        """Call back at a time, as asyncio does."""
         handle = super().call_at(when, callback, *args, context=context)
         self._arrange()
         return handle
 
     @calls_user_code
     def run_forever(self) -> None:
-        """Run until stop(), as a blocking call would: the turns are its own meanwhile."""
+        """Run until stop() by turns of its own, as a blocking call does."""
         try:
             super().run_forever()
         finally:
             self._arrange()
 
     def close(self) -> None:
-        """Close it; no turn serves it any more."""
+        """Close it, so that no turn serves it any more."""
         if not self.is_running() and not self.is_closed():
             self._timer.stop()
             self._notifier.close()
         super().close()
 
     def _arrange(self) -> None:
-        """See to it that an iteration comes when asyncio has something to do; while it runs, its end does."""
+        """Schedule an iteration for when asyncio has something to do; the end of a run does so too."""
         if self.is_running() or self.is_closed():
             return
         self._notifier.set_enabled(True)
@@ -264,7 +276,7 @@ class _GuestEventLoop(AsyncioEventLoop):
         if running is None:
             self._run_once_through()
             return
-        # One of asyncio's callbacks made this turn, and asyncio cannot run inside itself.
+        # A callback of asyncio made this turn, and asyncio cannot run inside itself.
         self._notifier.set_enabled(False)
         if running is not self:
             self._timer.restart(_NEXT_LOOK_MS)
@@ -280,7 +292,7 @@ class _GuestEventLoop(AsyncioEventLoop):
 
 
 class _BlockingCalls(Instrument):
-    """Warns of each asyncio callback that makes turns."""
+    """Warns of each callback of asyncio that makes turns."""
 
     def __init__(self, loop: AsyncioEventLoop, turns: _TurnSelector) -> None:
         self._loop = loop
@@ -301,25 +313,30 @@ class _BlockingCalls(Instrument):
 if sys.version_info < (3, 14):
 
     class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
-        """For programs that get their loops from a policy:
-        `asyncio.set_event_loop_policy(EventLoopPolicy())`. Python 3.14 deprecates policies."""
+        """A policy for programs that use one: `asyncio.set_event_loop_policy(EventLoopPolicy())`.
+
+        Python 3.14 deprecates policies."""
 
         def new_event_loop(self) -> asyncio.AbstractEventLoop:
-            """An AsyncioEventLoop."""
+            """A new AsyncioEventLoop."""
             return AsyncioEventLoop()
 
 
 def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
-    """As asyncio.run, on the calling thread's corelib loop, or on a new one that is closed at the end.
+    """Run a coroutine as asyncio.run does, on the calling thread's corelib loop, else on a temporary one.
 
     Ctrl-C does what it does there: the first cancels the main task, and KeyboardInterrupt is raised when that
-    has ended; the second is raised at once. UsageError when an asyncio loop runs in this thread already;
-    ValueError for what is not a coroutine."""
+    has ended; the second is raised at once.
+
+    Raises:
+        UsageError: an asyncio loop runs in this thread already.
+        ValueError: the argument is not a coroutine.
+    """
     if asyncio._get_running_loop() is not None:
         raise UsageError("an asyncio loop runs in this thread already: await the coroutine instead")
     if threading.current_thread() is not threading.main_thread():
         return _run(main, debug)
-    interrupts.uninstall()  # asyncio takes SIGINT over from nobody but Python's own handler.
+    interrupts.uninstall()  # asyncio replaces no other handler of SIGINT than Python's own.
     try:
         return _run(main, debug)
     finally:
@@ -329,16 +346,21 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
 
 @contextlib.contextmanager
 def hosted(*, debug: bool | None = None) -> Iterator[AsyncioEventLoop]:
-    """An asyncio loop that the turns of this thread's corelib loop serve, whoever makes them: for programs
-    that run by EventLoop.exec().
+    """An asyncio loop that is served by the turns of this thread's corelib loop.
+
+    For programs that run by EventLoop.exec():
 
         with asyncio_bridge.hosted() as asyncio_loop:
             asyncio_loop.create_task(main())
             code = EventLoop.current().exec()
 
-    It is asyncio's running loop in its own callbacks and tasks alone; elsewhere use the object. It stands
-    still while one of its callbacks makes a blocking call, and while another asyncio loop runs in the thread.
-    At the end its tasks are cancelled and waited for, as at the end of asyncio.run. NoEventLoop."""
+    It is asyncio's running loop only in its own callbacks and tasks; elsewhere use the object. It pauses
+    while one of its callbacks makes a blocking call, and while another asyncio loop runs in the thread. At
+    the end its tasks are cancelled and awaited, as at the end of asyncio.run.
+
+    Raises:
+        NoEventLoop: the thread has no loop.
+    """
     thread_loop.current()
     with asyncio.Runner(debug=debug, loop_factory=_GuestEventLoop) as runner:
         loop = runner.get_loop()
@@ -352,8 +374,10 @@ def _run(main: Coroutine[Any, Any, T], debug: bool | None) -> T:
 
 
 async def _wait_for(awaited: Promise[T]) -> T:
-    """What a task of asyncio does at `await promise`. Cancelling the task takes its interest in the promise
-    back; a promise that is cancelled ends the wait with asyncio's CancelledError."""
+    """Await a promise in a task of asyncio.
+
+    Cancelling the task withdraws its listener. Cancelling the promise raises asyncio's CancelledError
+    here."""
     loop = _running_bridge()
     settled = loop.create_future()
 
@@ -374,7 +398,7 @@ async def _wait_for(awaited: Promise[T]) -> T:
 
 
 def _watch_future(awaited: Any, resume: Callable[[object], None]) -> Callable[[], object] | None:
-    # What a coroutine awaits is an asyncio future if it has this mark: asyncio's own tasks go by it.
+    # The mark of an awaited asyncio future, by which asyncio's own tasks recognise it.
     if not getattr(awaited, "_asyncio_future_blocking", None):
         return None
     awaited._asyncio_future_blocking = False
@@ -398,8 +422,9 @@ def _running_bridge() -> AsyncioEventLoop:
 
 @contextlib.contextmanager
 def _interrupts_at_safe_points() -> Iterator[None]:
-    """Whoever handles SIGINT (asyncio's Runner, for one), a KeyboardInterrupt that he raises is raised in or
-    between user callbacks, and never inside the loop's book-keeping."""
+    """Defer a KeyboardInterrupt raised by the installed SIGINT handler to a safe point.
+
+    asyncio's Runner installs one."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
@@ -425,7 +450,7 @@ def _interrupts_at_safe_points() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _wakeup_fd_kept() -> Iterator[None]:
-    """asyncio sets the wake-up fd for itself, and in the end to none."""
+    """Restore the wake-up fd, which asyncio takes over and finally clears."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,5 +1,5 @@
 """Owns what crosses between a loop and other threads: jobs that leave it, and calls that come to it.
-Knows a thread's queue, and nothing of who waits for a job.
+Must not know who waits for a job; it uses the queue of the thread alone.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ Ts = TypeVarTuple("Ts")
 
 
 def run_in_thread(thread: ThreadLoop, function: Callable[[*Ts], T], *args: *Ts) -> Promise[T]:
-    """Call `function(*args)`, which may block, in a thread of the process's pool; a promise of what it
-    returns or raises, settled in a turn of the loop that asks.
+    """Call `function(*args)`, which may block, in a thread of the process's pool.
 
-    cancel() takes back a job that has not begun, and drops the outcome of one that has. Closing the loop
-    cancels; what a job raises after that is logged. A forked child has none of them. EventLoopClosed,
-    WrongThread."""
+    Return a promise of its outcome, settled in a turn of the calling loop. cancel() withdraws a job that has
+    not begun, and drops the outcome of one that has. Closing the loop cancels; later exceptions of the job
+    are logged. A forked child has no jobs.
+
+    Raises:
+        EventLoopClosed: the loop is closed.
+        WrongThread: called from a thread other than the loop's.
+    """
     thread.require_own_thread()
     if thread.closed:
         raise EventLoopClosed
@@ -42,11 +46,14 @@ def run_in_thread(thread: ThreadLoop, function: Callable[[*Ts], T], *args: *Ts) 
 
 
 def call_from_thread(thread: ThreadLoop, function: Callable[[*Ts], T], *args: *Ts) -> T:
-    """For other threads: have `function(*args)` called in a turn of the loop, wait for it, and return what it
-    returns or raise what it raises. Meanwhile the calling thread stands still, its own loop included; Ctrl-C
-    ends the wait of the main thread.
+    """Call `function(*args)` in a turn of the loop from another thread, and return or raise its outcome.
 
-    EventLoopClosed when the loop is closed before the call was made; UsageError in the loop's own thread."""
+    The calling thread blocks meanwhile, with its own loop; Ctrl-C ends the wait of the main thread.
+
+    Raises:
+        EventLoopClosed: the loop is closed, or was closed before the call.
+        UsageError: called from the loop's own thread.
+    """
     if thread.closed:
         raise EventLoopClosed
     if get_ident() == thread.ident:
@@ -58,7 +65,7 @@ def call_from_thread(thread: ThreadLoop, function: Callable[[*Ts], T], *args: *T
     with suppress(EventLoopClosed):
         thread.queue.post(_Call(answer, function, args))
     if thread.closed and answer.outcome.reject(EventLoopClosed()):
-        # Maybe it was closed before the call was queued: then nobody else answers.
+        # If it was closed before the call was queued, nobody else answers.
         answer.leave("loop")
     answer.wait()
     return answer.outcome.await_()
@@ -72,17 +79,17 @@ class Job(Promise[T]):
     def __init__(self, thread: ThreadLoop, function: Callable[..., T]) -> None:
         super().__init__()
         self._thread = thread
-        #: For instruments: what runs.
         self.user_code = function
+        """The function, for instruments."""
 
     def start(self, future: Future[T]) -> None:
-        """It is in the pool."""
+        """Follow the job, which is in the pool now."""
         self._thread.tasks.add(self)
         self.on_cancel = partial(self._take_back, future)
         future.add_done_callback(self._come_back)
 
     def close(self) -> None:
-        """For the loop that is closed."""
+        """Cancel the job. Called when the loop is closed."""
         self.cancel()
 
     def _take_back(self, future: Future[T]) -> None:
@@ -90,8 +97,9 @@ class Job(Promise[T]):
         future.cancel()
 
     def _come_back(self, future: Future[T]) -> None:
-        """In the thread of the pool. Where the loop is closed the outcome is dropped, and logs itself if it
-        is a rejection."""
+        """Post the outcome to the loop; runs in the pool's thread.
+
+        If the loop is closed, the outcome is dropped, and logged if it is a rejection."""
         if future.cancelled():
             return
         error = future.exception()
@@ -109,8 +117,10 @@ class Job(Promise[T]):
 
 
 class _Answer(Generic[T]):
-    """What a caller waits for, and the pipe that ends its wait. The pipe is closed by the last of the two
-    sides that leaves, so that a late answer is never written to a number that is another file's by then."""
+    """The outcome that a caller waits for, and the pipe that ends its wait.
+
+    The last of the two sides that leaves closes the pipe, so a late answer is never written to an fd that is
+    another file's by then."""
 
     __slots__ = ("_sides", "_wakeup", "outcome")
 
@@ -120,30 +130,29 @@ class _Answer(Generic[T]):
         self._sides = {"caller", "loop"}
 
     def wait(self) -> None:
-        """For the caller: until the outcome is there."""
+        """Block until the outcome is there. Called by the caller."""
         try:
-            # A forked child that drops its copy of the call wakes the parent's caller too: look again.
+            # In a loop: a forked child that drops its copy of the call wakes the parent's caller too.
             while not self.outcome.is_settled:
                 block_on(self._wakeup.fd, READABLE, None)
                 self._wakeup.drain()
         finally:
             self.leave("caller")
 
-    def tell(self) -> None:
-        """For the loop: the outcome is there."""
+    def wake(self) -> None:
+        """End the caller's wait, as the outcome is there. Called by the loop."""
         self._wakeup.wake()
         self.leave("loop")
 
     def leave(self, side: str) -> None:
-        """It will not touch the pipe again."""
+        """Note that a side, "caller" or "loop", does not use the pipe any more."""
         self._sides.discard(side)
         if not self._sides:
             self._wakeup.close()
 
 
 class _Call(Generic[T]):
-    """A call on its way to a loop. A loop that is closed drops it without making it, and has answered the
-    caller all the same."""
+    """A call on its way to a loop. A loop that is closed drops it, which answers the caller too."""
 
     __slots__ = ("_answer", "_args", "user_code")
 
@@ -162,11 +171,11 @@ class _Call(Generic[T]):
             if not isinstance(error, Exception):
                 raise
         finally:
-            self._answer.tell()
+            self._answer.wake()
 
     def __del__(self) -> None:
         if self._answer.outcome.reject(EventLoopClosed()):
-            self._answer.tell()
+            self._answer.wake()
         else:
             self._answer.leave("loop")
 
@@ -176,7 +185,7 @@ class _Call(Generic[T]):
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    # Imported when first needed: it would add a third to the time that importing corelib takes.
+    # Imported when first needed: it would make importing corelib take a third longer.
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(thread_name_prefix="corelib-job")

@@ -184,8 +184,7 @@ class Task(Promise[T]):
 
 
 def _without_our_frames(error: BaseException) -> BaseException:
-    """Begin the error's traceback in the user's coroutine: a frame of ours would hold the task that holds
-    it."""
+    """Begin the traceback in the user's coroutine: our frames hold the task, which holds the error."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_globals is globals():
         traceback = traceback.tb_next

@@ -1,16 +1,16 @@
 """Owns the errors of corelib, split by who is at fault: the program, the system around it, or the peer.
-Knows nothing else of the package; what the kernel says clearly by itself stays the OSError that it is.
+Must not know the rest of the package. An error that the kernel reports clearly stays the OSError that it is.
 """
 
 from __future__ import annotations
 
 
 class CorelibError(Exception):
-    """The family: everything that corelib itself raises."""
+    """The base of all errors that corelib itself raises."""
 
 
 class UsageError(CorelibError, RuntimeError):
-    """The program asked for something that cannot be; the text says what to do instead."""
+    """The program asked for something impossible; the text says what to do instead."""
 
 
 class NoEventLoop(UsageError):
@@ -36,7 +36,7 @@ class WrongThread(UsageError):
 
 
 class NotWatchable(UsageError, OSError):
-    """No notifier can watch this file descriptor: closed, or of a kind that is always ready."""
+    """No notifier can watch this fd: it is closed, or of a kind that is always ready."""
 
 
 class SocketPathError(CorelibError, OSError):
@@ -44,22 +44,23 @@ class SocketPathError(CorelibError, OSError):
 
 
 class AddressInUse(SocketPathError):
-    """Another server is alive at this socket path or TCP address; it was left alone."""
+    """Another server is alive at this socket path or TCP address, and was left alone."""
 
 
 class DescriptorsTruncated(CorelibError):
-    """The peer sent more file descriptors than the receiver takes; those that arrived were closed."""
+    """The peer sent more fds than the receiver takes; those that arrived were closed."""
 
 
 class TimedOut(CorelibError, TimeoutError):
-    """The time given for waiting is up."""
+    """The timeout of a wait has passed."""
 
 
 class Cancelled(BaseException):
-    """The promise was cancelled, or the coroutine in which this is raised: nobody waits for it any more.
+    """The promise was cancelled, or the coroutine in which this is raised.
 
-    No error of anybody's, so `except Exception` lets it pass and `finally` blocks run."""
+    It is not an Exception, since nobody is at fault: `except Exception` does not catch it, and `finally`
+    blocks run."""
 
 
 class BufferRefused(CorelibError, ValueError):
-    """A descriptor that another process passed is not the shared memory that it was said to be."""
+    """An fd that another process passed is not the shared memory that it was said to be."""

@@ -1,5 +1,5 @@
 """Owns EventReceiver, the tree that events travel, and the events themselves.
-Knows timers and the thread's queue, nothing of what the events of a program mean.
+Must not know what the events of a program mean; it uses timers and the thread's queue.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from corelib.turn.interrupts import calls_user_code
 
 
 class Event:
-    """Something that happened, for an EventReceiver. Accepted from the start, as in LibCore: a handler that
-    leaves it to its parents calls ignore(). A program's own events derive from it and bring an enum of their
-    own for `type`."""
+    """Something that happened, for an EventReceiver.
+
+    It is accepted from the start, as in LibCore: a handler that leaves it to the parents calls ignore(). A
+    program's own events derive from this class, and have an enum of their own for `type`."""
 
     class Type(enum.Enum):
-        """The kinds that corelib itself makes."""
+        """The kinds of corelib's own events."""
 
         TIMER = enum.auto()
         CHILD_ADDED = enum.auto()
@@ -40,20 +41,20 @@ class Event:
 
     @property
     def type(self) -> enum.Enum:
-        """What kind it is."""
+        """The kind of the event."""
         return self._type
 
     @property
     def is_accepted(self) -> bool:
-        """Whether it has come to its end; if not, it goes on to the parent."""
+        """Whether it is handled; if not, it goes on to the parent."""
         return self._accepted
 
     def accept(self) -> None:
-        """Let it end here."""
+        """Do not pass it on to the parent."""
         self._accepted = True
 
     def ignore(self) -> None:
-        """Let it go on to the parent."""
+        """Pass it on to the parent."""
         self._accepted = False
 
     def __repr__(self) -> str:
@@ -74,8 +75,9 @@ class TimerEvent(Event):
 
 
 class ChildEvent(Event):
-    """For the parent: it has a child, or has it no more. `insertion_before_child` is the sibling that
-    insert_child_before() put it before."""
+    """A child was added to the parent that gets the event, or removed from it.
+
+    `insertion_before_child` is the sibling before which insert_child_before() has put it."""
 
     __slots__ = ("child", "insertion_before_child")
 
@@ -88,7 +90,7 @@ class ChildEvent(Event):
 
 
 class CustomEvent(Event):
-    """An event of the program's own, told apart by a number."""
+    """An event of the program's own, identified by a number."""
 
     __slots__ = ("custom_type", "data")
 
@@ -106,13 +108,14 @@ EventFilter = Callable[[Event], object]
 
 
 class EventReceiver:
-    """A node of a tree that events go up, with timers of its own; LibCore's Core::EventReceiver (once
-    Core::Object). Override timer_event, child_event and custom_event, or event for all kinds.
+    """A node of the tree that events go up, with timers of its own: LibCore's Core::EventReceiver.
 
-    A parent keeps its children alive and not the other way round. What the loop holds for a receiver (its
-    timers, events and callbacks in the queue) does not keep it alive either, and is dropped with it.
+    Override timer_event, child_event and custom_event, or event for all kinds. (Once it was Core::Object.)
 
-    An exception of a handler, when an event comes from the loop or tells of a child, goes to the loop's
+    A parent keeps its children alive, not the other way round. The loop does not keep a receiver alive
+    either: its timers, events and callbacks in the queue are dropped with it.
+
+    If the event comes from the loop or is about a child, the exception of a handler goes to the loop's
     on_exception."""
 
     __slots__ = ("__weakref__", "_children", "_event_filter", "_parent", "_timers", "name")
@@ -122,53 +125,65 @@ class EventReceiver:
         self._parent: weakref.ref[EventReceiver] | None = None
         self._children: list[EventReceiver] = []
         self._event_filter: EventFilter | None = None
-        #: With each timer what stops it when the receiver is dropped.
         self._timers: dict[int, tuple[Timer, weakref.finalize[[EventQueue, Timer], EventReceiver]]] = {}
+        """By id: each timer, and the finalizer that stops it when the receiver is dropped."""
         if parent is not None:
             parent.add_child(self)
 
     @property
     def parent(self) -> EventReceiver | None:
-        """Whose child it is; None too when that one was dropped."""
+        """The parent; None if there is none or it was dropped."""
         return None if self._parent is None else self._parent()
 
     @property
     def children(self) -> tuple[EventReceiver, ...]:
-        """Those that it has now, in order."""
+        """The children it has now, in order."""
         return tuple(self._children)
 
     def add_child(self, child: EventReceiver) -> None:
-        """Append a child and keep it alive. UsageError for one that has a parent, and for an ancestor."""
+        """Append a child and keep it alive.
+
+        Raises:
+            UsageError: the child has a parent, or is an ancestor.
+        """
         self._require_adoptable(child)
         self._adopt(child, len(self._children))
 
     def insert_child_before(self, new_child: EventReceiver, before_child: EventReceiver) -> None:
-        """Add a child in front of another. UsageError as add_child, and if that other is no child."""
+        """Add a child before another.
+
+        Raises:
+            UsageError: as add_child(), and if the other is not a child of this receiver.
+        """
         self._require_own(before_child)
         self._require_adoptable(new_child)
         self._adopt(new_child, self._position_of(before_child), before_child)
 
     def remove_child(self, child: EventReceiver) -> None:
-        """Let go of a child. UsageError if it is none."""
+        """Remove a child.
+
+        Raises:
+            UsageError: it is not a child of this receiver.
+        """
         self._require_own(child)
         del self._children[self._position_of(child)]
         child._parent = None
-        self._tell(ChildEvent(Event.Type.CHILD_REMOVED, child))
+        self._handle_child_event(ChildEvent(Event.Type.CHILD_REMOVED, child))
 
     def remove_from_parent(self) -> None:
-        """Leave the parent; fine without one."""
+        """Remove it from its parent; no effect without one."""
         parent = self.parent
         if parent is not None:
             parent.remove_child(self)
 
     def remove_all_children(self) -> None:
-        """Let go of all that it has now."""
+        """Remove the children it has now."""
         for child in self.children:
             if child.parent is self:
                 self.remove_child(child)
 
     def is_ancestor_of(self, other: EventReceiver) -> bool:
-        """Whether `other` is a child, or a child's child, and so on."""
+        """Whether `other` is a child, a child of a child, and so on."""
         ancestor = other.parent
         while ancestor is not None and ancestor is not self:
             ancestor = ancestor.parent
@@ -179,7 +194,7 @@ class EventReceiver:
         return [child for child in self._children if isinstance(child, kind)]
 
     def descendants_of_type(self, kind: type[R]) -> Iterator[R]:
-        """All below it that are instances of a class, parents before their children."""
+        """The descendants that are instances of a class, parents before their children."""
         waiting = list(reversed(self._children))
         while waiting:
             receiver = waiting.pop()
@@ -188,17 +203,16 @@ class EventReceiver:
                 yield receiver
 
     def find_child(self, kind: type[R], name: str) -> R | None:
-        """The first child of a class that has this name."""
+        """The first child of a class with this name."""
         return next((child for child in self.children_of_type(kind) if child.name == name), None)
 
     def find_descendant(self, kind: type[R], name: str) -> R | None:
-        """The first of a class below it that has this name."""
+        """The first descendant of a class with this name."""
         return next((each for each in self.descendants_of_type(kind) if each.name == name), None)
 
     @calls_user_code
     def event(self, event: Event) -> None:
-        """Handle an event: hands it to the handler of its kind; other kinds have none here, and count as
-        handled, unless ignored."""
+        """Pass an event to the handler of its kind; a kind without handler counts as handled."""
         if isinstance(event, TimerEvent):
             self.timer_event(event)
         elif isinstance(event, ChildEvent):
@@ -207,29 +221,34 @@ class EventReceiver:
             self.custom_event(event)
 
     def timer_event(self, event: TimerEvent) -> None:
-        """Override: a timer of this receiver ticked."""
+        """Called for a tick of one of its timers; override it."""
 
     def child_event(self, event: ChildEvent) -> None:
-        """Override: it has gained or lost a child. A child that adds itself when it is made may not be ready
-        yet (LibCore's rule)."""
+        """Called when a child was added or removed; override it.
+
+        A child that adds itself in its constructor may not be ready yet (LibCore's rule)."""
 
     def custom_event(self, event: CustomEvent) -> None:
-        """Override: an event of the program's own."""
+        """Called for an event of the program's own; override it."""
 
     def set_event_filter(self, event_filter: EventFilter | None) -> None:
-        """Ask this first about each event that is dispatched here: what is false swallows the event."""
+        """Call this before each event that is dispatched here; a false result drops the event."""
         self._event_filter = event_filter
 
     @calls_user_code
     def dispatch_event(self, event: Event, stay_within: EventReceiver | None = None) -> None:
-        """Hand an event to this receiver and, as long as it is not accepted, to one parent after the other,
-        before `stay_within`, which is the last where it is this receiver itself. Each one's filter is asked
-        first. What a filter or handler raises, leaves. UsageError when `stay_within` is not this receiver or
-        an ancestor."""
+        """Pass an event to this receiver and, while it is ignored, to one parent after the other.
+
+        It stops before `stay_within` (after it, if it is this receiver). Each receiver's filter is called
+        first. Exceptions of filters and handlers propagate.
+
+        Raises:
+            UsageError: `stay_within` is neither this receiver nor an ancestor.
+        """
         if stay_within is not None and stay_within is not self and not stay_within.is_ancestor_of(self):
             raise UsageError(
-                f"{self!r} cannot stay within {stay_within!r}, which is no ancestor of it: pass the receiver "
-                "itself, one of its ancestors, or None"
+                f"{self!r} cannot stay within {stay_within!r}, which is not an ancestor of it: pass "
+                "the receiver itself, one of its ancestors, or None"
             )
         target: EventReceiver | None = self
         while target is not None:
@@ -243,8 +262,12 @@ class EventReceiver:
                 return
 
     def start_timer(self, interval_ms: float) -> int:
-        """Have a TimerEvent dispatched every so many milliseconds, by the loop of the calling thread; the id,
-        which the event carries, stops it. NoEventLoop, ValueError."""
+        """Get a TimerEvent every `interval_ms` milliseconds; return its id, for stop_timer().
+
+        Raises:
+            NoEventLoop: the thread has no loop.
+            ValueError: the interval is negative or NaN.
+        """
         timer_id = next(_timer_ids)
         timer = Timer.create_repeating(interval_ms, _Ticks(self, timer_id))
         timer.start()
@@ -254,8 +277,12 @@ class EventReceiver:
         return timer_id
 
     def stop_timer(self, timer_id: int) -> None:
-        """Stop one. UsageError for an id that start_timer() did not give, or that was stopped before;
-        WrongThread."""
+        """Stop a timer by its id.
+
+        Raises:
+            UsageError: the id is not of start_timer(), or was stopped before.
+            WrongThread: another thread started it.
+        """
         if timer_id not in self._timers:
             raise UsageError(
                 f"{self!r} has no timer {timer_id!r}: stop each id once, on the receiver that started it"
@@ -270,26 +297,30 @@ class EventReceiver:
         return any(timer.is_active for timer, _stop in self._timers.values())
 
     def deferred_invoke(self, callback: Callable[[], object]) -> None:
-        """Call `callback` in the next turn of the calling thread's loop, unless the receiver is dropped
-        before. A bound method of the receiver does not keep it alive. NoEventLoop."""
+        """Call `callback` in the next turn of the calling thread's loop, unless the receiver is gone by then.
+
+        A bound method of the receiver does not keep it alive.
+
+        Raises:
+            NoEventLoop: the thread has no loop.
+        """
         thread_loop.current().queue.post(_DeferredInvocation(self, callback))
 
     def delivery(self, event: Event) -> Callable[[], None]:
-        """For EventLoop.post_event: what dispatches the event in a turn, unless the receiver is dropped
-        before."""
+        """A callback that dispatches the event, unless the receiver is gone by then; for the loop."""
         return _Delivery(self, event)
 
     def _adopt(self, child: EventReceiver, position: int, before: EventReceiver | None = None) -> None:
         self._children.insert(position, child)
         child._parent = weakref.ref(self)
-        self._tell(ChildEvent(Event.Type.CHILD_ADDED, child, before))
+        self._handle_child_event(ChildEvent(Event.Type.CHILD_ADDED, child, before))
 
     def _position_of(self, child: EventReceiver) -> int:
         return next(position for position, each in enumerate(self._children) if each is child)
 
     def _require_own(self, child: EventReceiver) -> None:
         if child.parent is not self:
-            raise UsageError(f"{child!r} is no child of {self!r}: add_child() it first")
+            raise UsageError(f"{child!r} is not a child of {self!r}: add_child() it first")
 
     def _require_adoptable(self, child: EventReceiver) -> None:
         parent = child.parent
@@ -306,7 +337,7 @@ class EventReceiver:
             )
 
     @calls_user_code
-    def _tell(self, event: ChildEvent) -> None:
+    def _handle_child_event(self, event: ChildEvent) -> None:
         try:
             self.event(event)
         except Exception as error:
@@ -317,7 +348,7 @@ class EventReceiver:
 
 
 class _Held:
-    """What the loop holds of a receiver, weakly."""
+    """Work that the loop holds for a receiver, which it refers to weakly."""
 
     __slots__ = ("_receiver",)
 
@@ -326,7 +357,7 @@ class _Held:
 
     @property
     def user_code(self) -> object:
-        """For instruments: what runs."""
+        """The handler, for instruments."""
         receiver = self._receiver()
         return None if receiver is None else receiver.event
 
@@ -358,7 +389,7 @@ class _Delivery(_Held):
 
 
 class _Ticks(_Held):
-    """What a receiver's timer calls."""
+    """The callback of a receiver's timer."""
 
     __slots__ = ("_timer_id",)
 
@@ -376,7 +407,7 @@ class _Ticks(_Held):
 
 
 class _DeferredInvocation(_Held):
-    """A callback that is called as long as its receiver lives."""
+    """A callback that is called if its receiver is still alive."""
 
     __slots__ = ("_callback",)
 
@@ -404,7 +435,6 @@ _timer_ids = itertools.count(1)
 
 
 def _stop_in_a_turn(queue: EventQueue, timer: Timer) -> None:
-    """A receiver may be dropped anywhere: in another thread, or by the garbage collector in the midst of the
-    loop's book-keeping."""
-    with suppress(EventLoopClosed):  # Then its timers were forgotten with it.
+    """Stop a timer in a turn, as a receiver may be dropped in another thread, or by the garbage collector."""
+    with suppress(EventLoopClosed):  # Closing the loop has stopped its timers.
         queue.post(timer.stop)

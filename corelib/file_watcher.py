@@ -1,5 +1,6 @@
-"""Owns FileWatcher: the kernel's inotify(7), and what its events mean in LibCore's terms. Knows Notifier, not
-how the loop waits. On ctypes, for it needs three calls of libc, and a library would be a dependency.
+"""Owns FileWatcher: the kernel's inotify(7), and the meaning of its events in LibCore's terms. Must not know
+how the loop waits; it uses a Notifier. It calls libc by ctypes: a library for three functions would be a
+dependency.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from corelib.turn.interrupts import calls_user_code
 
 logger = logging.getLogger(__name__)
 
-# At least one event with the longest name (255 bytes) fits; at most 1,024 without a name, to leave room in
-# the turn for others.
+# At least one event with the longest name (255 bytes) fits, and at most 1,024 without a name, so that one
+# busy folder cannot starve the rest of a turn.
 _READ_SIZE = 16384
 _EVENT = struct.Struct("=iIII")  # struct inotify_event: watch, mask, cookie, size of the name
 
@@ -51,21 +52,22 @@ class FileWatcherEvent:
     """One change."""
 
     class Type(enum.Flag):
-        """What changed. The first and the last tell of a watched file, and of the children of a watched
-        folder."""
+        """The kinds of change."""
 
         CONTENT_MODIFIED = enum.auto()
-        #: Made in the watched folder, or moved there.
+        """The content of the watched file, or of a child of the watched folder, was modified."""
         CHILD_CREATED = enum.auto()
-        #: Deleted from the watched folder, or moved away.
+        """A child was made in the watched folder, or moved there."""
         CHILD_DELETED = enum.auto()
-        #: What was watched is not at its path any more: deleted, moved away or unmounted.
+        """A child was deleted from the watched folder, or moved away."""
         DELETED = enum.auto()
+        """The watched file or folder is not at its path any more: deleted, moved away or unmounted."""
         METADATA_MODIFIED = enum.auto()
+        """The metadata of the watched file or folder, or of a child of the folder, were modified."""
 
     type: Type
-    #: The watched path as it was given; for a child, that and the child's name.
     event_path: str
+    """The watched path as it was given; for a child, with the child's name."""
 
 
 _KERNEL_EVENTS = {
@@ -84,15 +86,17 @@ class _Watch:
 
 
 class FileWatcher:
-    """Calls `on_change` for each change of the files and folders that it watches, in the order in which they
-    happened, in turns of the loop of the thread that made it; the loop keeps it alive until close(). With a
-    folder its children are watched, what lies deeper is not. Without an `on_change` changes are forgotten.
+    """Calls `on_change` for each change of the files and folders that it watches, in order.
 
-    What is deleted, moved away or unmounted is not watched any more; its path can be watched anew at once, in
-    `on_change` too. A deleted file is gone when its last name and the last open fd are.
+    It calls in turns of the loop of the thread that made it, and the loop keeps it alive until close(). In a
+    folder its children are watched, but nothing deeper. Without an `on_change`, changes are dropped.
 
-    The kernel queues a limited number of events (fs.inotify.max_queued_events) and drops what comes then:
-    `on_overflow` is called, whose callee has to look at everything again. A forked child's copy is closed."""
+    A file that is deleted, moved away or unmounted is not watched any more; its path can be watched again at
+    once, in `on_change` too. A deleted file counts as deleted when its last name and its last open fd are
+    gone.
+
+    The kernel queues a limited number of events (fs.inotify.max_queued_events) and drops the rest; then
+    `on_overflow` is called, which has to look at everything again. A forked child's copy is closed."""
 
     __slots__ = (
         "__weakref__",
@@ -111,29 +115,40 @@ class FileWatcher:
     """Called when events were lost. Logs a warning by default."""
 
     def __init__(self, on_change: Callable[[FileWatcherEvent], object] | None = None) -> None:
-        """NoEventLoop; OSError, with the remedy, when the user has too many watchers."""
+        """Make a watcher for the calling thread's loop that watches nothing yet.
+
+        Raises:
+            NoEventLoop: the thread has no loop.
+            OSError: the user has too many watchers; it names the remedy.
+        """
         self._thread = thread_loop.current()
         self.on_change = on_change
         self.on_overflow = _log_overflow
-        # FileIO closes it with the last reference.
+        # FileIO closes the fd with its last reference.
         self._file = io.FileIO(_open_inotify(), "r")
         self._watches: dict[int, _Watch] = {}
         self._paths: dict[str, int] = {}
-        #: Read, but not delivered yet: (watch, mask, name).
         self._pending: deque[tuple[int, int, str]] = deque()
+        """Events that were read and not delivered yet: (watch, mask, name)."""
         self._notifier = Notifier(self._file, Notifier.Type.READ, self._read)
         _watchers.add(self)
 
     def add_watch(self, path: str | os.PathLike[str], event_mask: FileWatcherEvent.Type) -> bool:
-        """Watch a file or folder for some kinds of change; symbolic links are followed. False, and nothing
-        changes, if it is watched already, be it under another path.
+        """Watch a file or folder for some kinds of change; symbolic links are followed.
 
-        FileNotFoundError, PermissionError and so on, with the path; OSError ENOSPC, with the remedy, when the
-        user watches too many; UsageError after close(); ValueError for no kind of change. WrongThread."""
+        False, without effect, if it is watched already, even by another path.
+
+        Raises:
+            OSError: FileNotFoundError, PermissionError and so on, with the path; ENOSPC, with the remedy, if
+                the user watches too many files.
+            UsageError: the watcher is closed.
+            ValueError: the mask is empty.
+            WrongThread: called from a thread other than the loop's.
+        """
         self._require_open()
         path = os.fspath(path)
         if not event_mask:
-            raise ValueError(f"an empty event mask would tell nothing about {path!r}: name what to watch for")
+            raise ValueError(f"an empty event mask reports nothing about {path!r}: name what to watch for")
         if path in self._paths:
             return False
         watch = _inotify_add_watch(self._file.fileno(), _as_c_string(path), _kernel_mask(event_mask))
@@ -147,19 +162,27 @@ class FileWatcher:
         return True
 
     def remove_watch(self, path: str | os.PathLike[str]) -> bool:
-        """Watch it no more, and tell nothing of it that has not been told; False if it is not watched.
-        UsageError after close(). WrongThread."""
+        """Stop watching a path, and drop its pending events; False if it is not watched.
+
+        Raises:
+            UsageError: the watcher is closed.
+            WrongThread: called from a thread other than the loop's.
+        """
         self._require_open()
         watch = self._paths.get(os.fspath(path))
         if watch is None:
             return False
         self._forget(watch)
-        # It fails where the kernel has ended the watch already, which we have not read yet.
+        # It fails if the kernel has ended the watch already; the event that says so is not read yet.
         _inotify_rm_watch(self._file.fileno(), watch)
         return True
 
     def close(self) -> None:
-        """Watch nothing any more, and tell nothing more; twice is fine. WrongThread."""
+        """Stop watching, and drop pending events; twice is fine.
+
+        Raises:
+            WrongThread: called from a thread other than the loop's.
+        """
         if not self._file.closed:
             self._notifier.close()
             self._abandon()
@@ -187,12 +210,12 @@ class FileWatcher:
                 self._handle(*self._pending.popleft())
         finally:
             if self._pending:
-                # KeyboardInterrupt or SystemExit left a callback: the others still get their call.
+                # KeyboardInterrupt or SystemExit has left a callback; the others are still called.
                 self._thread.queue.post(self._deliver)
 
     def _handle(self, number: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
-            self._tell_overflow()
+            self._call_on_overflow()
             return
         watch = self._watches.get(number)
         if watch is None:
@@ -203,13 +226,15 @@ class FileWatcher:
                 _inotify_rm_watch(self._file.fileno(), number)
         type = _type_of(mask)
         if type is not None and type in watch.wanted:
-            self._tell(FileWatcherEvent(type, os.path.join(watch.path, name) if name else watch.path))
+            self._call_on_change(
+                FileWatcherEvent(type, os.path.join(watch.path, name) if name else watch.path)
+            )
 
     def _forget(self, number: int) -> None:
         del self._paths[self._watches.pop(number).path]
 
     @calls_user_code
-    def _tell(self, event: FileWatcherEvent) -> None:
+    def _call_on_change(self, event: FileWatcherEvent) -> None:
         if self.on_change is None:
             return
         try:
@@ -218,7 +243,7 @@ class FileWatcher:
             thread_loop.report(error, "on_change", self.on_change)
 
     @calls_user_code
-    def _tell_overflow(self) -> None:
+    def _call_on_overflow(self) -> None:
         try:
             self.on_overflow()
         except Exception as error:
@@ -242,7 +267,7 @@ def _open_inotify() -> int:
 def _as_c_string(path: str) -> bytes:
     encoded = os.fsencode(path)
     if b"\0" in encoded:
-        raise ValueError(f"no path has a NUL character: {path!r}")
+        raise ValueError(f"a path cannot have a NUL character: {path!r}")
     return encoded
 
 
@@ -265,17 +290,17 @@ def _events_in(data: bytes) -> Iterator[tuple[int, int, str]]:
 
 
 def _kernel_mask(wanted: FileWatcherEvent.Type) -> int:
-    # In any case to be told when the watch is over.
+    # With these the kernel always reports the end of the watch.
     mask = _DELETE_SELF | _MOVE_SELF | _EXCLUDE_UNLINKED | _MASK_CREATE
     for type, events in _KERNEL_EVENTS.items():
         if type in wanted:
-            mask |= events & ~_UNMOUNT  # Told unasked.
+            mask |= events & ~_UNMOUNT  # The kernel reports an unmount unasked.
     return mask
 
 
 def _type_of(mask: int) -> FileWatcherEvent.Type | None:
     for type, events in _KERNEL_EVENTS.items():
-        if mask & events:  # The kernel tells one thing in an event.
+        if mask & events:  # The kernel reports one change in an event.
             return type
     return None
 

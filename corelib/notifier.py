@@ -1,5 +1,5 @@
-"""Owns Notifier: who is told when an fd is ready, and that its callback never runs inside itself.
-Knows the thread's poller, not how the loop waits.
+"""Owns Notifier: the callback of a ready fd, and that it never runs inside itself.
+Must not know how the loop waits; it uses the thread's poller alone.
 """
 
 from __future__ import annotations
@@ -19,33 +19,32 @@ logger = logging.getLogger("corelib")
 
 
 class HasFileno(Protocol):
-    """A socket, a file, a pipe's end."""
+    """A socket, a file, the end of a pipe."""
 
     def fileno(self) -> int: ...
 
 
 def _nothing() -> None:
-    """What a notifier without a callback would call."""
+    """The callback of a notifier that has none."""
 
 
 def _unknown() -> int:
-    """The fileno of a file that is known by its number alone."""
+    """The fileno() of a file that is known by its number alone."""
     return -1
 
 
 class Notifier:
-    """Calls `on_activation` in each turn in which its fd is ready to read or write, or has an error or
-    hang-up. A coroutine may await it, once for each activation.
+    """Calls `on_activation` in each turn in which its fd is ready, or has an error or hang-up.
 
-    It is enabled when made, watches as soon as it has a callback, and is kept alive by the loop of the thread
-    that made it while it watches. Readiness is level-triggered: what the callback leaves unread is reported
-    again.
+    It is enabled when made, and watches as soon as it has a callback or is awaited: a coroutine may await
+    each activation. While it watches, the loop of the thread that made it keeps it alive. Readiness is
+    level-triggered: data that the callback leaves unread are reported again.
 
-    It does not own the fd: close the notifier first, then the file. One whose file was closed under it is
-    never called for the file that has the number next; the log names it, and it is disabled.
+    It does not own the fd: close the notifier first, then the file. If the file is closed first, the notifier
+    is disabled and logged, and never called for the next file with the same number.
 
-    While its callback is on the stack it is not activated by nested turns. With `reentrant` it is, for
-    callers that keep their own state consistent and their fd open."""
+    Nested turns do not activate it while its callback is on the stack. With `reentrant` they do: for callers
+    that keep their own state consistent and their fd open."""
 
     class Type(enum.Flag):
         """What to wait for."""
@@ -78,10 +77,15 @@ class Notifier:
         *,
         reentrant: bool = False,
     ) -> None:
-        """NoEventLoop; NotWatchable for a closed fd or a regular file."""
+        """Make an enabled notifier for the calling thread's loop.
+
+        Raises:
+            NoEventLoop: the thread has no loop.
+            NotWatchable: a closed fd, or a regular file.
+        """
         self._thread = thread_loop.current()
-        #: What vouches for the number without a system call, where a file object was given.
         self._fileno = _unknown if isinstance(fd, int) else fd.fileno
+        """fileno() of the file object, used to check the fd without a system call."""
         self._fd = fd if isinstance(fd, int) else fd.fileno()
         if self._fd < 0:
             raise NotWatchable(f"{fd!r} cannot be watched: it is closed")
@@ -89,8 +93,9 @@ class Notifier:
         self._enabled = True
         self._running = False
         self._muted = False
-        #: Who awaits the next activation.
+        """Whether it is not watching because it became ready again while its callback runs."""
         self._waiting: Promise[None] | None = None
+        """The promise of the next activation, if anybody awaits it."""
         self.reentrant = reentrant
         self.interest = 0
         self.on_activation = on_activation
@@ -102,7 +107,7 @@ class Notifier:
 
     @property
     def type(self) -> Type:
-        """What it waits for."""
+        """The directions that it waits for."""
         return self._type
 
     @property
@@ -112,8 +117,7 @@ class Notifier:
 
     @property
     def on_activation(self) -> Callable[[], object] | None:
-        """Called when the fd is ready. Without one nothing is watched, for nobody would take away what is
-        ready."""
+        """Called when the fd is ready. While it is None, nothing is watched: nobody would read or write."""
         return self._on_activation
 
     @on_activation.setter
@@ -123,8 +127,13 @@ class Notifier:
         self._watch(self._enabled, self._type)
 
     def activation(self) -> Promise[None]:
-        """A promise of the next activation; `await notifier` awaits it. Rejected with NotWatchable when the
-        fd turns out to be closed, cancelled by close(). WrongThread."""
+        """A promise of the next activation; `await notifier` awaits it.
+
+        It is rejected with `NotWatchable` if the fd was closed, and cancelled by close().
+
+        Raises:
+            WrongThread: called from a thread other than the loop's.
+        """
         waiting = self._waiting
         if waiting is None:
             self._waiting = waiting = Promise()
@@ -135,33 +144,46 @@ class Notifier:
 
     @property
     def user_code(self) -> object:
-        """For instruments: whom it calls."""
+        """The callback, for instruments."""
         return self._on_activation
 
     def __await__(self) -> Generator[Any, Any, None]:
         return self.activation().__await__()
 
     def set_enabled(self, enabled: bool) -> None:
-        """Watch, or stop watching. EventLoopClosed, NotWatchable, WrongThread."""
+        """Watch, or stop watching.
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+            NotWatchable: the fd was closed.
+            WrongThread: called from a thread other than the loop's.
+        """
         if enabled != self._enabled:
             self._watch(enabled, self._type)
             self._enabled = enabled
 
     def set_type(self, type: Type) -> None:
-        """Change what it waits for. WrongThread."""
+        """Change the directions that it waits for.
+
+        Raises:
+            WrongThread: called from a thread other than the loop's.
+        """
         if type != self._type:
             self._watch(self._enabled, type)
             self._type = type
 
     def close(self) -> None:
-        """Stop watching for good; before the fd itself is closed, and twice is fine. WrongThread."""
+        """Stop watching, before the fd itself is closed; twice is fine.
+
+        Raises:
+            WrongThread: called from a thread other than the loop's.
+        """
         self.set_enabled(False)
         if self._waiting is not None:
             self._waiting.cancel()
 
     def orphan(self) -> None:
-        """For the poller, which found that the fd's number no longer names the file that was watched: be
-        disabled, and say so."""
+        """Become disabled, and log it. Called by the poller when the fd names another file, or none."""
         self._enabled = False
         logger.error(
             "%r is disabled: its fd was closed while it watched; close the notifier before the file", self
@@ -173,8 +195,10 @@ class Notifier:
 
     @calls_user_code
     def activate(self) -> None:
-        """For the turn: call `on_activation`. If that is what runs already, be deaf until it has returned, so
-        that turns inside it can sleep although the fd is ready."""
+        """Call the callback. Called by the turn.
+
+        If the callback is running already, stop watching until it has returned, so that turns inside it can
+        sleep although the fd is ready."""
         if self._running:
             self._muted = True
             self._watch(self._enabled, self._type)
@@ -195,7 +219,7 @@ class Notifier:
             if self._fileno() == self._fd:
                 return True
         except ValueError:
-            pass  # So says a closed file.
+            pass  # fileno() of a closed file raises ValueError.
         return self._thread.poller.still_holds(self._fd)
 
     def _watch(self, enabled: bool, type: Type) -> None:
@@ -204,13 +228,13 @@ class Notifier:
         self._thread.poller.watch(self._fd, self, type.value if wanted else 0)
 
     def _choose_callback(self) -> None:
-        """What the turn calls: nothing of this class stands in between, unless somebody awaits."""
+        """Bind `callback`: the user's own, with no function of ours between, unless it is awaited."""
         if self._waiting is not None:
-            self.callback = self._tell_waiting
+            self.callback = self._resolve_waiting
         else:
             self.callback = self._on_activation or _nothing
 
-    def _tell_waiting(self) -> None:
+    def _resolve_waiting(self) -> None:
         waiting = self._waiting
         self._stop_waiting()
         if waiting is not None:

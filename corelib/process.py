@@ -1,5 +1,5 @@
-"""Owns Process: a program that runs beside the loop, its input and output as they come, and its end told by a
-pidfd. Knows nothing of what the program does.
+"""Owns Process: a program that runs beside the loop, its input and output as they come, and its end.
+Must not know what the program does.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ logger = logging.getLogger("corelib")
 Argument = str | bytes | os.PathLike[str]
 OnOutput = Callable[[bytes], object]
 
-# In a turn, to leave room for others; as much as a pipe holds unless somebody enlarged it.
+# At most this many bytes per turn, so one program cannot starve the rest; a pipe holds as many by default.
 _CHUNK = 65536
 _INT = struct.Struct("=i")
-# What a shell says of a program that it knows nothing about.
+# As a shell reports a program whose exit code it cannot get.
 _UNKNOWN_CODE = 255
-# subprocess gives a program these back itself, because Python ignores them for its own sake.
+# Python ignores these for its own sake, and subprocess restores them in a program itself.
 _RESTORED = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
 
 class Process:
-    """A child process. The loop of the thread that spawned it keeps it alive until it has exited and
-    `on_exit` was called.
+    """A child process.
 
-    Its exit is told once, in a turn, when all that it wrote to its output before was delivered. A process of
-    its own that it left behind with the same output is not waited for: what that one writes is delivered
+    The loop of the thread that spawned it keeps this object alive until the process has exited and `on_exit`
+    was called. `on_exit` is called once, in a turn, after all output that the process wrote was delivered. If
+    the process leaves another one with the same output, that is not waited for: its output is delivered
     later.
 
-    When the loop is closed first, the process goes on alone, its pipes closed; a thread sees to it that no
-    zombie stays. A forked child has no part in its parent's processes."""
+    When the loop is closed first, the process goes on with its pipes closed, and a thread reaps it. A forked
+    child does not get its parent's processes."""
 
     __slots__ = (
         "__weakref__",
@@ -71,12 +71,12 @@ class Process:
         on_error_output: OnOutput | None,
         on_exit: Callable[[int], object] | None,
     ) -> None:
-        """For `spawn`, which makes one."""
+        """Watch a process; called by `spawn`."""
         self._popen = popen
         self._program = popen.args
         self._on_exit = on_exit
         self._exited: Promise[int] = Promise()
-        # Who loses interest in it must not end it for others: one interest stays.
+        # Keep one permanent listener so that a withdrawn one never cancels it.
         self._exited.when_resolved(lambda code: None)
         self._pidfd = _own(os.pidfd_open(popen.pid))
         self._input = None if popen.stdin is None else _Input(_own(popen.stdin))
@@ -103,16 +103,19 @@ class Process:
         on_error_output: OnOutput | None = None,
         on_exit: Callable[[int], object] | None = None,
     ) -> Process:
-        """Start a program: its name, looked up in $PATH, and its arguments. It gets fds 0 to 2 and
-        `inherit_fds`, under the same numbers, and no others; no signal is ignored or blocked.
+        """Start a program, given by its name, which is looked up in $PATH, and its arguments.
 
-        `stdin` is a file, or as for subprocess.Popen: PIPE for write(), DEVNULL, None for our own. What it
-        writes to its output goes to the callbacks in pieces as they come; without a callback, to our own.
-        `on_exit` is called with its exit code, see `exit_code`.
+        It gets fds 0 to 2 and `inherit_fds`, under the same numbers, and no others; no signal is ignored or
+        blocked. `stdin` is a file, or as for subprocess.Popen: PIPE for write(), DEVNULL, None for our own.
+        The callbacks get its output in pieces as they come; without a callback the output goes to our own.
+        `on_exit` is called with the exit code, see `exit_code`.
 
-        FileNotFoundError, PermissionError and so on, with the name, when it cannot be started; UsageError for
-        a single string, an fd that is closed, or where SIGCHLD is ignored, so that the kernel would forget
-        exit codes; NoEventLoop."""
+        Raises:
+            OSError: the program cannot be started: FileNotFoundError, PermissionError and so on, with its
+                name.
+            UsageError: a single string, a closed fd, or SIGCHLD is ignored, so the kernel drops exit codes.
+            NoEventLoop: the thread has no loop.
+        """
         thread_loop.current()
         _require_list(arguments)
         _require_exit_codes()
@@ -125,7 +128,7 @@ class Process:
             env=env,
             cwd=cwd,
             pass_fds=[_open_fd(file) for file in inherit_fds],
-            # Only where need be, for without it subprocess may use vfork, which copies no page tables.
+            # Only if needed: without it subprocess may use vfork, which copies no page tables.
             preexec_fn=_listen_to_signals if _is_deaf_to_signals() else None,
         )
         try:
@@ -137,45 +140,57 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process's id; another's, perhaps, once it has exited."""
+        """The id of the process; after its exit the kernel may give it to another."""
         return self._popen.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it was not seen to exit yet."""
+        """Whether no exit has been observed yet."""
         return self._popen.returncode is None
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; the negative number of the signal that ended it, else what it returned. 255,
-        and the log is told, when another part of this program took the code away (by os.waitpid(-1))."""
+        """The exit code, or the negative number of the signal that ended it; None while it runs.
+
+        255, which is logged, if something else reaped the process (by os.waitpid(-1))."""
         return self._popen.returncode
 
     @property
     def exited(self) -> Promise[int]:
-        """Resolves with the exit code, after on_exit was called."""
+        """A promise of the exit code; it resolves after on_exit was called."""
         return self._exited
 
     @property
     def unwritten(self) -> int:
-        """How many bytes of write() the process has not made room for yet."""
+        """The number of bytes of write() for which the pipe has had no room yet."""
         return 0 if self._input is None else len(self._input.unsent)
 
     def write(self, data: Buffer) -> None:
-        """Send it bytes, without waiting: what the pipe does not take now is queued, without bound (see
-        `unwritten`), and dropped if the process closes its standard input or exits.
+        """Send it bytes without blocking.
 
-        BrokenPipeError when it did; UsageError after close_stdin() or without `stdin=subprocess.PIPE`."""
+        Bytes that the pipe does not take now are queued, without bound (see `unwritten`), and dropped if the
+        process closes its standard input or exits.
+
+        Raises:
+            BrokenPipeError: the process has closed its standard input or exited.
+            UsageError: called after close_stdin(), or without `stdin=subprocess.PIPE`.
+        """
         self._piped_input().write(data)
 
     def close_stdin(self) -> None:
-        """Let it read the end of file after what was written; twice is fine. UsageError without
-        `stdin=subprocess.PIPE`."""
+        """Let it read the end of file after the bytes written so far; twice is fine.
+
+        Raises:
+            UsageError: it was spawned without `stdin=subprocess.PIPE`.
+        """
         self._piped_input().end()
 
     def send_signal(self, signo: int) -> bool:
-        """Send it a signal; never to another process that got the same pid. False when it has exited.
-        PermissionError if it has become another user's."""
+        """Send it a signal; False if it has exited. Never reaches another process with the same pid.
+
+        Raises:
+            PermissionError: the process has become another user's.
+        """
         if self._pidfd.closed:
             return False
         try:
@@ -185,11 +200,11 @@ class Process:
         return True
 
     def terminate(self) -> bool:
-        """Ask it to end (SIGTERM). False when it has exited."""
+        """Ask it to end (SIGTERM); False if it has exited."""
         return self.send_signal(signal.SIGTERM)
 
     def kill(self) -> bool:
-        """End it (SIGKILL). False when it has exited."""
+        """End it (SIGKILL); False if it has exited."""
         return self.send_signal(signal.SIGKILL)
 
     def _piped_input(self) -> _Input:
@@ -200,13 +215,13 @@ class Process:
     async def _follow(self) -> None:
         try:
             await self._end()
-            await Promise.after([output.all_told() for output in self._outputs])
+            await Promise.after([output.drained() for output in self._outputs])
         except BaseException:  # The loop is closed.
             for output in self._outputs:
                 output.close()
             raise
         try:
-            self._tell_exit(self._popen.returncode)
+            self._call_on_exit(self._popen.returncode)
         finally:
             self._exited.resolve(self._popen.returncode)
 
@@ -223,11 +238,11 @@ class Process:
                 self._reap_later()
 
     def _reap(self) -> None:
-        # Not by Popen.poll(), which takes a code that it cannot get for 0.
+        # Not by Popen.poll(), which returns 0 for a code that it cannot get.
         try:
             result = os.waitid(os.P_PIDFD, self._pidfd.fileno(), os.WEXITED | os.WNOHANG)
         except ChildProcessError:
-            logger.warning("%r: its exit code was taken away by another waitpid", self)
+            logger.warning("%r: its exit code is lost, another waitpid reaped it", self)
             self._popen.returncode = _UNKNOWN_CODE
         else:
             if result is None:
@@ -237,12 +252,12 @@ class Process:
         self._pidfd.close()
 
     def _reap_later(self) -> None:
-        # No thread can be started any more when the interpreter ends: then it is init who reaps.
+        # When the interpreter ends no thread can be started any more; then init reaps.
         with contextlib.suppress(RuntimeError):
             threading.Thread(target=self._popen.wait, name=f"reaper of {self.pid}", daemon=True).start()
 
     @calls_user_code
-    def _tell_exit(self, code: int) -> None:
+    def _call_on_exit(self, code: int) -> None:
         if self._on_exit is None:
             return
         try:
@@ -258,30 +273,32 @@ class Process:
 class _Output:
     """The reading end of a pipe. The loop keeps it alive until the last writer has closed the other end."""
 
-    __slots__ = ("_callback", "_file", "_name", "_notifier", "_owed", "_told")
+    __slots__ = ("_callback", "_delivered", "_file", "_name", "_notifier", "_remaining")
 
     def __init__(self, file: io.FileIO, name: str, callback: OnOutput) -> None:
         os.set_blocking(file.fileno(), False)
         self._file = file
         self._name = name
         self._callback = callback
-        #: Bytes that the process wrote before its end and that were not read yet; while it runs, without end.
-        self._owed = math.inf
-        self._told: Promise[None] = Promise()
+        self._remaining = math.inf
+        """The number of bytes that the process wrote before its end and that are not delivered yet; infinite
+        while it runs."""
+        self._delivered: Promise[None] = Promise()
+        """Resolves when no byte remains."""
         self._notifier = Notifier(file, Notifier.Type.READ, self._read)
 
-    def all_told(self) -> Promise[None]:
-        """The process has ended: resolves when everything that it wrote was delivered."""
+    def drained(self) -> Promise[None]:
+        """A promise that resolves when everything that the process wrote is delivered; call it at its end."""
         if not self._file.closed:
-            (self._owed,) = _INT.unpack(fcntl.ioctl(self._file, termios.FIONREAD, bytes(_INT.size)))
-            # To read the end of the file, as a rule.
+            (self._remaining,) = _INT.unpack(fcntl.ioctl(self._file, termios.FIONREAD, bytes(_INT.size)))
+            # In most cases to read the end of file.
             thread_loop.current().queue.post(self._notifier.activate)
-        return self._told
+        return self._delivered
 
     def close(self) -> None:
         self._notifier.close()
         self._file.close()
-        self._told.resolve(None)
+        self._delivered.resolve(None)
 
     def _read(self) -> None:
         data = b"" if self._file.closed else self._file.read(_CHUNK)
@@ -290,11 +307,11 @@ class _Output:
             return
         try:
             if data is not None:
-                self._owed -= len(data)
+                self._remaining -= len(data)
                 self._deliver(data)
         finally:
-            if self._owed <= 0:
-                self._told.resolve(None)
+            if self._remaining <= 0:
+                self._delivered.resolve(None)
 
     @calls_user_code
     def _deliver(self, data: bytes) -> None:
@@ -305,7 +322,7 @@ class _Output:
 
 
 class _Input:
-    """The writing end of a pipe, and what it did not take yet."""
+    """The writing end of a pipe, and the bytes that it has not taken yet."""
 
     __slots__ = ("_ended", "_file", "_notifier", "unsent")
 
@@ -377,22 +394,23 @@ def _open_fd(file: int | HasFileno) -> int:
 
 
 def _is_deaf_to_signals() -> bool:
-    """Whether a program would inherit signals that are blocked or ignored."""
+    """Whether a program would inherit blocked or ignored signals."""
     if signal.pthread_sigmask(signal.SIG_BLOCK, ()):
         return True
     return any(signal.getsignal(signo) == signal.SIG_IGN for signo in signal.valid_signals() - _RESTORED)
 
 
 def _listen_to_signals() -> None:
-    # Between fork and exec, where little is safe if there are threads: these calls are.
+    # Runs between fork and exec, where little is safe if there are threads; these calls are.
     for signo in signal.valid_signals():
         if signal.getsignal(signo) == signal.SIG_IGN:
             signal.signal(signo, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-#: Ours alone, to be closed in a forked child, which would hold pipes open otherwise.
 _files: weakref.WeakSet[io.FileIO] = weakref.WeakSet()
+"""The pipes and pidfds of this process alone. A forked child closes its copies, which would keep pipes
+open."""
 
 
 def _own(file: int | object) -> io.FileIO:

@@ -253,7 +253,8 @@ class Promise(Generic[T]):
         """Add both callbacks; return a function that withdraws them.
 
         That returns True if they are never called after it (they were withdrawn, or called before), and False
-        if they were the last listener: then the promise is cancelled, and `on_error` is called with that."""
+        if they were the last listener: then the promise is cancelled, and `on_error` is called when it
+        settles."""
         reaction: Reaction = (on_value, on_error)
         self._add_reaction(reaction)
         return partial(self._withdraw, reaction)

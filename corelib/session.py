@@ -1,5 +1,5 @@
-"""Owns session paths: what %sid stands for, and that no other user can reach or replace the sockets in them.
-Knows files and folders, no sockets.
+"""Owns session paths: the meaning of %sid, and that no other user can reach or replace the sockets in them.
+Must not know sockets, only files and folders.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ _LONGEST_PATH = 107
 
 
 def socket_path(path: str) -> str:
-    """`path` with `%sid` replaced by $IPC_SESSION_ID if that is set, else by the user's id. SocketPathError
-    when the variable is no plain file name, or the path is longer than the 107 bytes that a socket's may
-    have, or holds a NUL."""
+    """Replace `%sid` in a path: by $IPC_SESSION_ID if that is set, else by the user's id.
+
+    Raises:
+        SocketPathError: the variable is not a plain file name, or the path has a NUL or more than 107 bytes.
+    """
     if _SESSION_ID in path:
         path = path.replace(_SESSION_ID, _session_id())
     size = len(os.fsencode(path))
@@ -26,17 +28,21 @@ def socket_path(path: str) -> str:
             f"a socket's path has 1 to {_LONGEST_PATH} bytes, this has {size}: shorten {path!r}"
         )
     if "\0" in path:
-        raise SocketPathError(f"a socket's path is a file's and holds no NUL: take it out of {path!r}")
+        raise SocketPathError(f"a socket's path cannot have a NUL: remove it from {path!r}")
     return path
 
 
 def prepare_folder(path: str) -> None:
-    """Make sure that the socket at `path` can be put where no other user could reach or replace it.
+    """Make or verify the folders of a socket's path, so that no other user can reach or replace the socket.
 
     In a session (a folder of the path is `%sid`): the shared parent is made, sticky 1777, or verified; the
     session's folder and all below it are made, 0700, or verified to be real folders, ours and 0700. Elsewhere
     the folder must exist, and is verified like a shared parent: a real folder, ours or root's, and sticky if
-    others may write to it. SocketPathError when something does not hold."""
+    others may write to it.
+
+    Raises:
+        SocketPathError: a folder cannot be made, or is not as it must be.
+    """
     folder = os.path.dirname(path)
     if _SESSION_ID in folder:
         _prepare_private(folder)
@@ -59,7 +65,7 @@ def _prepare_private(folder: str) -> None:
 def _make(folder: str, mode: int) -> None:
     try:
         os.mkdir(folder, mode & 0o700)
-        os.chmod(folder, mode)  # The umask had its say in mkdir.
+        os.chmod(folder, mode)  # mkdir() applied the umask; set the mode explicitly.
     except FileExistsError:
         pass
     except OSError as error:

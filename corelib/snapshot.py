@@ -1,5 +1,5 @@
 """Owns the picture of a thread's loops at one moment: what is armed, watched, queued and on the stack.
-Knows how the thread keeps these, and changes nothing.
+Must not know what any of it is for; it reads the thread's loop and changes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NS_PER_US = 1_000
 
 @attrs.frozen
 class TimerState:
-    """A timer that is started, and not in its own callback. `due_in_ms` is negative when it is late."""
+    """A timer that is started, and not in its own callback. `due_in_ms` is negative if it is late."""
 
     due_in_ms: float
     timer: str
@@ -33,29 +33,29 @@ class NotifierState:
 
 @attrs.frozen
 class Snapshot:
-    """What one thread's loops have before them; all of them share it. `str()` of it is for reading."""
+    """The pending work of one thread's loops, which share it. `str()` of it is for reading."""
 
     thread: str
     loops: int
-    """How many loops the thread has."""
+    """The number of loops of the thread."""
     nesting: int
-    """How many turns are on the stack, each but the first inside a callback of the one before."""
+    """The number of turns on the stack, each but the first inside a callback of the one before."""
     executing: int
-    """How many exec() and spin_until() are on the stack."""
+    """The number of exec() and spin_until() on the stack."""
     polls: int
-    """How many waits began with busy polling."""
+    """The number of waits that began with busy polling."""
     poll_hits: int
-    """How many of these found something before they would have slept."""
+    """The number of these that found an event before they would have slept."""
     poll_us: float
-    """For how many microseconds the next wait polls before it sleeps."""
+    """How long the next wait polls before it sleeps, in microseconds."""
     timers: tuple[TimerState, ...]
-    """In the order in which they come due."""
+    """The timers in the queue, in the order in which they come due."""
     notifiers: tuple[NotifierState, ...]
-    """In the order of their fds."""
+    """The notifiers that watch, in the order of their fds."""
     pending: tuple[str, ...]
     """The deferred callbacks and events that wait for a turn, oldest first."""
     tasks: tuple[str, ...]
-    """Where each coroutine stands, and what runs in other threads for the loop."""
+    """The line that each coroutine has reached, and the functions that run in other threads."""
 
     def __str__(self) -> str:
         lines = [f"{self.thread}: {self.loops} loops, {self.executing} executing, {self.nesting} turns deep"]
@@ -68,7 +68,7 @@ class Snapshot:
 
 
 def take(thread: ThreadLoop) -> Snapshot:
-    """The present state; from any thread, for containers are copied whole."""
+    """Take a snapshot; from any thread, as containers are copied in one step."""
     now = thread.now_ns()
     watched = sorted(thread.poller.watchers.copy().items())
     return Snapshot(

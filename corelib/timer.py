@@ -1,5 +1,5 @@
 """Owns Timer: when it is due next, and that its own callback never runs inside itself.
-Knows the thread's timer queue, not how the loop waits.
+Must not know how the loop waits; it uses the thread's timer queue alone.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ _LONGEST_MS = 1e12
 
 
 class Timer:
-    """Calls `on_timeout` once or again and again, in turns of the loop of the thread that started it. Made
-    stopped, as in LibCore; the loop keeps a started timer alive.
+    """Calls `on_timeout` once or repeatedly, in turns of the loop of the thread that started it.
+
+    It is made stopped, as in LibCore. The loop keeps a started timer alive.
 
     A repeating timer keeps its phase: it comes due at its first deadline plus whole intervals, and skips the
     ticks that it missed while the loop was busy or its own callback ran. Intervals are milliseconds of the
-    monotonic clock."""
+    loop's clock."""
 
     __slots__ = (
         "_deadline",
@@ -42,9 +43,9 @@ class Timer:
         self._running = False
         self._thread: ThreadLoop
         self._ticket = 0
-        #: When it is due, in nanoseconds; None while it is stopped. It is in the timer queue from then until
-        #: it fires, and back there when its callback has returned.
         self._deadline: int | None = None
+        """When it is due, in nanoseconds; None while it is stopped. It is in the timer queue from start()
+        until it fires, and again when its callback has returned."""
         if not 0 <= interval_ms <= _LONGEST_MS:
             raise _no_interval(interval_ms)
         self._interval_ms = interval_ms
@@ -62,22 +63,26 @@ class Timer:
 
     @property
     def is_active(self) -> bool:
-        """Whether it is started. A single shot is not any more when its callback runs."""
+        """Whether it is started. A single shot is stopped before its callback runs."""
         return self._deadline is not None
 
     @property
     def interval(self) -> float:
-        """In milliseconds."""
+        """The interval in milliseconds."""
         return self._interval_ms
 
     @property
     def is_single_shot(self) -> bool:
-        """Whether it stops by itself after firing."""
+        """Whether it stops when it fires."""
         return self._single_shot
 
     def start(self, interval_ms: float | None = None) -> None:
-        """Start it in the calling thread; nothing happens if it is started already (LibCore's rule).
-        NoEventLoop; ValueError for an interval that is not a number of milliseconds, 0 or more."""
+        """Start it in the calling thread; no effect if it is started already (LibCore's rule).
+
+        Raises:
+            NoEventLoop: the thread has no loop.
+            ValueError: the interval is negative or NaN.
+        """
         if self._deadline is not None:
             return
         if interval_ms is not None:
@@ -89,12 +94,16 @@ class Timer:
             self._ticket = thread.timers.arm(self._deadline, self)
 
     def restart(self, interval_ms: float | None = None) -> None:
-        """Stop it and start it, so that the whole interval lies ahead."""
+        """Stop it and start it with the whole interval."""
         self.stop()
         self.start(interval_ms)
 
     def stop(self) -> None:
-        """Stop it; fine if it is stopped. WrongThread when another thread started it."""
+        """Stop it; no error if it is stopped.
+
+        Raises:
+            WrongThread: another thread started it.
+        """
         if self._deadline is None:
             return
         thread = self._thread
@@ -104,8 +113,11 @@ class Timer:
         thread.timers.cancel(self._ticket)
 
     def set_interval(self, interval_ms: float) -> None:
-        """Change the interval from the next start or tick on; a wait in progress keeps its end.
-        ValueError."""
+        """Change the interval from the next start or tick on; the present deadline stays.
+
+        Raises:
+            ValueError: the interval is negative or NaN.
+        """
         if not 0 <= interval_ms <= _LONGEST_MS:
             raise _no_interval(interval_ms)
         self._interval_ms = interval_ms
@@ -113,13 +125,12 @@ class Timer:
 
     @property
     def user_code(self) -> object:
-        """For instruments: whom it calls."""
+        """The callback, for instruments."""
         return self.on_timeout
 
     @calls_user_code
     def fire(self) -> None:
-        """For the turn, which has taken it out of the queue: call `on_timeout`, then queue the next tick, if
-        any."""
+        """Call `on_timeout`, then queue the next tick, if any. Called by the turn, which has dequeued it."""
         due = self._deadline
         if self._single_shot:
             self._deadline = None
@@ -136,7 +147,7 @@ class Timer:
                 self._ticket = self._thread.timers.arm(self._deadline, self)
 
     def forget(self) -> None:
-        """For the loop that is closed with this timer in its queue: be stopped."""
+        """Become stopped. Called when the loop is closed with this timer in its queue."""
         self._deadline = None
 
     def __repr__(self) -> str:

@@ -1,1 +1,3 @@
-"""Sockets and servers, over Unix paths and over TCP. Knows bytes and descriptors, and no message."""
+"""Owns sockets and servers, over Unix paths and over TCP.
+Must not know messages, only bytes and fds.
+"""

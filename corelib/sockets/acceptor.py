@@ -1,5 +1,5 @@
-"""Owns the accepting of clients: how many in a turn, and what happens when the process is out of fds.
-Knows that clients connect, not what they say, nor what kind of socket they come to.
+"""Owns the accepting of clients: how many in a turn, and the pause when the process is out of fds.
+Must not know what clients send, nor what kind of socket they connect to.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from corelib.turn.interrupts import calls_user_code
 
 logger = logging.getLogger(__name__)
 
-# So that a flood of clients leaves room in the turn for those that are connected.
+# At most this many clients per turn, so a flood of them cannot starve those that are connected.
 _ACCEPTS_PER_TURN = 64
 _PAUSE_MS = 100
 _OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Closable(Protocol):
-    """A client, as far as accepting knows it."""
+    """A client: accepting only ever closes it."""
 
     def close(self) -> None: ...
 
@@ -35,25 +35,29 @@ Client_co = TypeVar("Client_co", bound=Closable, covariant=True)
 
 
 class Listening(Protocol[Client_co]):
-    """A socket that listens; as text, where it does."""
+    """A listening socket; its str() is where it listens."""
 
     def fileno(self) -> int: ...
 
     def accept(self) -> Client_co | None:
-        """The next client, None when none waits. OSError when the kernel has no room for it."""
+        """The next client; None if none waits.
+
+        Raises:
+            OSError: the kernel has no room for it.
+        """
 
     def close(self) -> None:
         """Stop listening; twice is fine."""
 
     def abandon(self) -> None:
-        """Close our copy without disturbing the parent, which listens on."""
+        """Close a forked child's copy; the parent goes on listening."""
 
 
 class Acceptor(Generic[Client]):
-    """What servers have in common: hands each client to `on_accept`, in turns of the loop of the thread that
-    listens. Clients wait in the kernel while `on_accept` is not set.
+    """The common part of servers: passes each client to `on_accept`.
 
-    When fds run out, accepting pauses for 100 ms at a time. A forked child does not listen."""
+    It calls in turns of the loop of the thread that listens. Clients wait in the kernel while `on_accept` is
+    not set. When fds run out, accepting pauses for 100 ms at a time. A forked child does not listen."""
 
     __slots__ = ("__weakref__", "_listening", "_notifier", "_on_accept", "_pause", "_short_of_fds")
 
@@ -61,23 +65,22 @@ class Acceptor(Generic[Client]):
         self._on_accept = on_accept
         self._listening: Listening[Client] | None = None
         self._notifier: Notifier | None = None
-        self._pause = Timer.create_single_shot(_PAUSE_MS, self._heed_clients)
-        #: The log was told that fds ran out; until a client is accepted again.
+        self._pause = Timer.create_single_shot(_PAUSE_MS, self._watch_clients)
         self._short_of_fds = False
+        """Whether it is logged that fds ran out; until a client is accepted again."""
 
     @property
     def on_accept(self) -> Callable[[Client], object] | None:
-        """Called with each client, which is from then on the callee's to close."""
+        """Called with each client, which then is the callee's to close."""
         return self._on_accept
 
     @on_accept.setter
     def on_accept(self, callback: Callable[[Client], object] | None) -> None:
         self._on_accept = callback
-        self._heed_clients()
+        self._watch_clients()
 
     def close(self) -> None:
-        """Stop listening; twice is fine. Clients that were accepted are not touched, those that still waited
-        are refused."""
+        """Stop listening; twice is fine. Accepted clients stay connected, waiting ones are refused."""
         self._pause.stop()
         if self._notifier is not None and self._listening is not None:
             self._notifier.close()
@@ -92,16 +95,16 @@ class Acceptor(Generic[Client]):
             )
         self._listening = listen()
         self._notifier = Notifier(self._listening, Notifier.Type.READ, self._accept_clients)
-        self._heed_clients()
+        self._watch_clients()
         _acceptors.add(self)
 
-    def _heed_clients(self) -> None:
+    def _watch_clients(self) -> None:
         if self._notifier is not None:
             self._notifier.set_enabled(self._on_accept is not None and not self._pause.is_active)
 
     def _accept_clients(self) -> None:
         for _ in range(_ACCEPTS_PER_TURN):
-            # An on_accept may have closed the server, or have been taken away.
+            # An on_accept may have closed the server or unset on_accept.
             if self._listening is None or self._on_accept is None:
                 return
             try:
@@ -109,7 +112,7 @@ class Acceptor(Generic[Client]):
             except OSError as error:
                 if error.errno not in _OUT_OF_ROOM:
                     raise
-                self._rest(error)
+                self._pause_accepting(error)
                 return
             if client is None:
                 return
@@ -122,15 +125,15 @@ class Acceptor(Generic[Client]):
         try:
             self._on_accept(client)
         except Exception as error:
-            client.close()  # Nobody can be relied on to own it.
+            client.close()  # Nobody else may own it.
             thread_loop.report(error, "on_accept", self._on_accept)
 
-    def _rest(self, error: OSError) -> None:
+    def _pause_accepting(self, error: OSError) -> None:
         if not self._short_of_fds:
             self._short_of_fds = True
             logger.warning("%s: accepting pauses, clients wait: %s", self._listening, error.strerror)
         self._pause.start()
-        self._heed_clients()
+        self._watch_clients()
 
 
 _acceptors: weakref.WeakSet[Acceptor[Any]] = weakref.WeakSet()

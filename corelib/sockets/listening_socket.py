@@ -1,5 +1,5 @@
-"""Owns listening Unix sockets: one's place in the file system, who may reach it, and whose leftovers may go;
-or none of that, where another process made it. Knows no loop.
+"""Owns listening Unix sockets: their path, who may reach it, and which leftovers may be removed there.
+Must not know the loop. A socket that another process made is used as it is.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from corelib.sockets.path_lock import PathLock
 
 # The kernel cuts it to net.core.somaxconn.
 _BACKLOG = 4096
-# Of connect(2), from a server that is there: so many clients wait that there is no room for another; it
-# serves no streams but datagrams.
+# Errors of connect(2) that prove a living server: its queue of clients is full; its socket is for datagrams.
 _LIVES_ON = frozenset({errno.EAGAIN, errno.EPROTOTYPE})
 
 
 class UnixListener:
-    """What both kinds have in common; non-blocking."""
+    """The common part of both kinds of listening socket; non-blocking."""
 
     __slots__ = ("__weakref__", "_socket", "path")
 
@@ -32,12 +31,15 @@ class UnixListener:
     _socket: socket.socket
 
     def fileno(self) -> int:
-        """Readable when a client waits; -1 after close()."""
+        """The fd, readable when a client waits; -1 after close()."""
         return self._socket.fileno()
 
     def accept(self) -> LocalSocket | None:
-        """The next client, None when none waits. OSError when the kernel has no room for it, EMFILE and the
-        like."""
+        """The next client; None if none waits.
+
+        Raises:
+            OSError: the kernel has no room for it: EMFILE and the like.
+        """
         try:
             return LocalSocket.adopt(self._socket.accept()[0])
         except BlockingIOError:
@@ -48,7 +50,7 @@ class UnixListener:
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Close our copies of the fds without a word: in a forked child, whose parent listens on."""
+        """Close a forked child's copies of the fds; the parent goes on listening."""
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -56,14 +58,17 @@ class UnixListener:
 
 
 class ListeningSocket(UnixListener):
-    """Listens at a path from its making to close(), to its last reference or to the interpreter's orderly
-    end."""
+    """Listens at a path until close(), its last reference or the orderly end of the interpreter."""
 
     __slots__ = ("_lock", "_stop")
 
     def __init__(self, path: str) -> None:
-        """`%sid` and the folders are as in session.py. AddressInUse when a server lives there, which is left
-        alone; SocketPathError for a path or folder that will not do."""
+        """Listen at `path`; `%sid` and the folders are as in session.py.
+
+        Raises:
+            AddressInUse: another server is alive there, and is left alone.
+            SocketPathError: the path or a folder cannot be used.
+        """
         self.path = session.socket_path(path)
         session.prepare_folder(path)
         self._lock = PathLock(self.path)
@@ -76,8 +81,9 @@ class ListeningSocket(UnixListener):
         self._stop = weakref.finalize(self, _remove, self.path, os.lstat(self.path), self._socket, self._lock)
 
     def close(self) -> None:
-        """Stop listening, and remove the socket from the path if it is still ours; twice is fine. Who waits
-        is refused."""
+        """Stop listening, and remove the socket from the path if it is ours still; twice is fine.
+
+        Waiting clients are refused."""
         self._stop()
 
     def abandon(self) -> None:
@@ -87,16 +93,20 @@ class ListeningSocket(UnixListener):
 
 
 class InheritedSocket(UnixListener):
-    """Listens where the process that made the socket put it. The path and what is left there are that
-    process's business, and so are the clients that wait when this one stops."""
+    """Listens on a socket that another process made.
+
+    The path stays that process's, and so do the clients that wait when this one stops."""
 
     __slots__ = ()
 
     def __init__(self, listening: socket.socket) -> None:
-        """Take over a listening socket. UsageError, and it stays the caller's, when it is no Unix stream
-        socket that listens."""
+        """Take over a listening socket.
+
+        Raises:
+            UsageError: not a Unix stream socket that listens; it stays the caller's.
+        """
         if listening.family != socket.AF_UNIX or listening.type != socket.SOCK_STREAM:
-            raise UsageError(f"no clients come to {listening!r}: it is no Unix stream socket")
+            raise UsageError(f"no clients come to {listening!r}: it is not a Unix stream socket")
         if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             raise UsageError(f"no clients come to {listening!r}: it does not listen")
         # The name of an abstract socket is bytes.
@@ -114,21 +124,23 @@ class InheritedSocket(UnixListener):
 
 def _remove(path: str, ours: os.stat_result, listening: socket.socket, lock: PathLock) -> None:
     with contextlib.suppress(FileNotFoundError):
-        if os.path.samestat(os.lstat(path), ours):  # Else it is another's by now.
+        if os.path.samestat(os.lstat(path), ours):  # Else another server has replaced it.
             os.unlink(path)
     listening.close()
     lock.release()
 
 
 def _clear_the_way(path: str) -> None:
-    """Remove what a dead server left. Its lock is ours by now, so nobody of ours lives there; but a server
-    that knows no lock may."""
+    """Remove the socket of a dead server.
+
+    We hold the lock, so no server of this library is alive there; but one that does not know the lock may
+    be."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(status.st_mode):
-        raise SocketPathError(f"{path!r} is in the way, and no socket: remove it, or choose another path")
+        raise SocketPathError(f"{path!r} is in the way, and not a socket: remove it, or choose another path")
     if _somebody_listens(path):
         raise AddressInUse(f"{path!r} is served already: stop that server, or choose another path")
     try:
@@ -157,8 +169,8 @@ def _somebody_listens(path: str) -> bool:
 def _bind(path: str) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        # Before bind, which gives the socket's mode to the file: so it is never open to others. (The umask is
-        # the whole process's, other threads would notice.)
+        # Before bind, which gives the socket's mode to the file, so that it is never open to others. (To set
+        # the umask would affect other threads.)
         os.fchmod(listening.fileno(), 0o600)
         listening.bind(path)
         listening.listen(_BACKLOG)

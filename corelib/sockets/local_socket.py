@@ -1,5 +1,5 @@
-"""Owns a connected Unix stream socket: what it has beside the bytes, file descriptors and who is at the other
-end. Knows no message and no loop.
+"""Owns a connected Unix stream socket: its bytes, the fds that travel with them, and the peer's credentials.
+Must not know messages or the loop.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ANCILLARY_HEADER = socket.CMSG_LEN(0)
 
 @attrs.frozen
 class PeerCredentials:
-    """Who connected, as the kernel saw it then (SO_PEERCRED, unix(7))."""
+    """The process at the other end when it connected (SO_PEERCRED, unix(7))."""
 
     pid: int
     uid: int
@@ -35,7 +35,7 @@ class PeerCredentials:
 
 
 class LocalSocket(StreamSocket):
-    """A Unix stream socket: bytes, and file descriptors that travel with them."""
+    """A Unix stream socket: bytes, and fds that travel with them."""
 
     __slots__ = ("_recvmsg", "_sendmsg")
 
@@ -43,18 +43,22 @@ class LocalSocket(StreamSocket):
     _KIND = "Unix"
 
     def __init__(self, connected: socket.socket) -> None:
-        """For `connect`, `adopt` and `pair`, which make one."""
+        """Wrap a connected socket; called by `connect`, `adopt` and `pair`."""
         super().__init__(connected)
         self._sendmsg = connected.sendmsg
         self._recvmsg = connected.recvmsg
 
     @classmethod
     def connect(cls, path: str) -> LocalSocket:
-        """Connect to the server at `path` (`%sid` as in session.socket_path). Never waits.
+        """Connect to the server at `path` (`%sid` as in session.socket_path) without blocking.
 
-        SocketPathError for a path that no socket can have; FileNotFoundError or ConnectionRefusedError, with
-        the path, when no server is there, BlockingIOError when too many clients wait for it;
-        PermissionError."""
+        Raises:
+            SocketPathError: no socket can have this path.
+            FileNotFoundError: no socket is there.
+            ConnectionRefusedError: no server is there.
+            BlockingIOError: too many clients are waiting for the server.
+            PermissionError: the socket is not open to this user.
+        """
         path = session.socket_path(path)
         connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -67,19 +71,20 @@ class LocalSocket(StreamSocket):
 
     @classmethod
     def pair(cls) -> tuple[LocalSocket, LocalSocket]:
-        """Two that are connected to each other."""
+        """Two sockets that are connected to each other."""
         one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         return cls.adopt(one), cls.adopt(other)
 
     def peer_credentials(self) -> PeerCredentials:
-        """Process, user and group at the other end, as they were when it connected."""
+        """The process, user and group at the other end, as they were when it connected."""
         packed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         return PeerCredentials(*_CREDENTIALS.unpack(packed))
 
     def send_parts(self, parts: Sequence[Buffer], fds: Sequence[int] = ()) -> int:
-        """As send() for several pieces in one system call; not more than 1,024 of them are looked at. The fds
-        go with the first byte, and have gone when the answer is not 0; the caller keeps and closes its
-        own."""
+        """Send several pieces in one system call; return how many bytes the kernel took.
+
+        At most the first 1,024 pieces are sent. The fds go with the first byte, so they are sent if the
+        result is not 0; the caller keeps its own and closes them."""
         if len(parts) > _MOST_PARTS:
             parts = parts[:_MOST_PARTS]
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else ()
@@ -89,16 +94,20 @@ class LocalSocket(StreamSocket):
             return 0
 
     def receive_with_fds(self, limit: int, max_fds: int) -> tuple[bytes, list[int]] | None:
-        """As receive() with the fds that came with it, close-on-exec; they are the caller's to close. The
-        kernel ends such a piece where the next fds begin. DescriptorsTruncated, with all closed, when more
-        than `max_fds` came."""
+        """Receive bytes as receive() does, and the fds that came with them; None if nothing came.
+
+        The fds are close-on-exec and the caller's to close. The kernel ends a piece where the next fds begin.
+
+        Raises:
+            DescriptorsTruncated: more than `max_fds` came; all are closed.
+        """
         try:
             data, ancillary, flags, _ = self._recvmsg(
                 limit, _ANCILLARY_HEADER + max_fds * _FD_SIZE, _CLOSE_ON_EXEC
             )
         except BlockingIOError:
             return None
-        # Here, not in a function: most pieces bring no fds, and a call costs 50 to 100 ns.
+        # Checked here, as most pieces bring no fds and a call costs 50 to 100 ns.
         if ancillary or flags & _TRUNCATED:
             return data, _fds_of(ancillary, flags, max_fds)
         return data, []
@@ -106,7 +115,7 @@ class LocalSocket(StreamSocket):
     def receive_into_with_fds(
         self, buffer: bytearray | memoryview, max_fds: int
     ) -> tuple[int, list[int]] | None:
-        """The same into the caller's memory: how many bytes, and the fds."""
+        """As receive_with_fds(), but into the caller's memory; return how many bytes, and the fds."""
         try:
             count, ancillary, flags, _ = self._socket.recvmsg_into(
                 [buffer], _ANCILLARY_HEADER + max_fds * _FD_SIZE, _CLOSE_ON_EXEC
@@ -127,6 +136,6 @@ def _fds_of(ancillary: Sequence[tuple[int, int, bytes]], flags: int, max_fds: in
         for fd in fds:
             os.close(fd)
         raise DescriptorsTruncated(
-            f"the peer sent more than {max_fds} file descriptors at once, or this process has no room"
+            f"the peer sent more than {max_fds} fds at once, or this process has no room for them"
         )
     return fds.tolist()

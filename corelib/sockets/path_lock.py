@@ -1,5 +1,5 @@
-"""Owns the lock file beside a socket: who holds it is the living server of that path.
-Knows files, no sockets.
+"""Owns the lock file beside a socket: its holder is the living server of that path.
+Must not know sockets, only files.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from corelib.errors import AddressInUse, SocketPathError
 
 
 class PathLock:
-    """The file `path.lock`, held by flock until release() or the end of the process; it tells the holder's
-    pid."""
+    """The file `path.lock`, locked by flock until release() or the end of the process; it has our pid."""
 
     __slots__ = ("_fd", "_path")
 
     def __init__(self, path: str) -> None:
-        """AddressInUse when another server holds it; SocketPathError when it cannot be made."""
+        """Make and lock the file.
+
+        Raises:
+            AddressInUse: another server holds the lock.
+            SocketPathError: the file cannot be made or written.
+        """
         self._path = f"{path}.lock"
         self._fd = self._acquire(path)
         try:
@@ -33,13 +37,13 @@ class PathLock:
             ) from error
 
     def release(self) -> None:
-        """Remove the file and let go of it."""
+        """Remove and unlock the file."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
         self.abandon()
 
     def abandon(self) -> None:
-        """Close our copy without a word: in a forked child, whose parent still holds it."""
+        """Close a forked child's copy of the fd; the parent keeps the lock."""
         os.close(self._fd)
 
     def _acquire(self, path: str) -> int:
@@ -55,20 +59,22 @@ class PathLock:
                 ) from None
             if self._is_at_path(fd):
                 return fd
-            os.close(fd)  # Its last holder removed it between our open and our flock.
+            os.close(fd)  # Its last holder has removed it between our open and our flock.
 
     def _open(self) -> int:
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            # O_NOFOLLOW's error speaks of "too many levels" of links.
+            # The message of O_NOFOLLOW's error, "too many levels of symbolic links", would mislead.
             reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
             raise SocketPathError(f"the lock file {self._path!r} cannot be opened: {reason}") from error
         status = os.fstat(fd)
-        # A second link would make us write into a file that has another place, and another use.
+        # With a second link we would write into a file that has another path, and another use.
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink > 1:
             os.close(fd)
-            raise SocketPathError(f"{self._path!r} is in the way, and no lock file of ours: have it removed")
+            raise SocketPathError(
+                f"{self._path!r} is in the way, and not a lock file of ours: have it removed"
+            )
         return fd
 
     def _is_at_path(self, fd: int) -> bool:

@@ -1,5 +1,5 @@
-"""Owns what connected stream sockets have in common: bytes in and out, and never a wait that was not asked
-for. Knows no message and no loop; who waits for readiness uses a Notifier on it.
+"""Owns the common part of connected stream sockets: bytes in and out, which block only on request.
+Must not know messages or the loop; a Notifier waits for readiness.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ NO_SIGPIPE = int(socket.MSG_NOSIGNAL)
 
 
 class StreamSocket:
-    """A connected stream socket, non-blocking and close-on-exec. Owns its fd: the last reference closes it.
+    """A connected stream socket, non-blocking and close-on-exec. Its last reference closes its fd.
 
-    Errors of the kernel come as they are: BrokenPipeError or ConnectionResetError once the peer is gone,
+    The kernel's errors are raised as they are: BrokenPipeError or ConnectionResetError once the peer is gone,
     OSError EBADF after close(). There is no SIGPIPE."""
 
     __slots__ = ("_recv", "_send", "_socket")
@@ -29,24 +29,29 @@ class StreamSocket:
     _KIND: ClassVar[str]
 
     def __init__(self, connected: socket.socket) -> None:
-        """For the class methods that make one."""
+        """Wrap a connected socket; called by the class methods."""
         self._socket = connected
-        # Bound once: a call on the hot path is one Python frame around the C method.
+        # Bound once, so that a call on the hot path is one Python function around the C method.
         self._send = connected.send
         self._recv = connected.recv
 
     @classmethod
     def adopt(cls, connected: socket.socket | int) -> Self:
-        """Take over a connected socket or its fd, which from now on is ours to close. UsageError, and it
-        stays the caller's, when it is no stream socket of this kind."""
+        """Take over a connected socket or its fd, which becomes ours to close.
+
+        Raises:
+            UsageError: not a stream socket of this kind; it stays the caller's.
+        """
         fd = connected if isinstance(connected, int) else connected.fileno()
         try:
             adopted = socket.socket(fileno=fd)
         except OSError as error:
-            raise UsageError(f"fd {fd} cannot be adopted, it is no socket: {error}") from error
+            raise UsageError(f"fd {fd} cannot be adopted, it is not a socket: {error}") from error
         if adopted.family not in cls._FAMILIES or adopted.type != socket.SOCK_STREAM:
             adopted.detach()
-            raise UsageError(f"fd {fd} cannot be adopted, it is no {cls._KIND} stream socket: {connected!r}")
+            raise UsageError(
+                f"fd {fd} cannot be adopted, it is not a {cls._KIND} stream socket: {connected!r}"
+            )
         if not isinstance(connected, int):
             connected.detach()
         adopted.setblocking(False)
@@ -55,13 +60,14 @@ class StreamSocket:
 
     @property
     def system(self) -> socket.socket:
-        """The socket of the standard library, for callers that make their own system calls on a hot path; it
-        stays this object's to close."""
+        """The socket of the standard library, which stays this object's to close.
+
+        For callers that make their own system calls on a hot path."""
         return self._socket
 
     @property
     def is_open(self) -> bool:
-        """Whether close() was not called yet; the peer may be gone all the same."""
+        """Whether it is not closed; the peer may be gone even so."""
         return self._socket.fileno() >= 0
 
     def fileno(self) -> int:
@@ -73,49 +79,49 @@ class StreamSocket:
         self._socket.close()
 
     def shutdown_write(self) -> None:
-        """Tell the peer that nothing more comes; it reads what was sent, then the end of file."""
+        """Send nothing more: the peer reads the bytes sent so far, then the end of file."""
         self._socket.shutdown(socket.SHUT_WR)
 
     def shutdown_read(self) -> None:
-        """Take nothing more from the peer: what it sent before is read, then the end of file."""
+        """Receive nothing more: receive() returns the bytes sent so far, then the end of file."""
         self._socket.shutdown(socket.SHUT_RD)
 
     def send(self, data: Buffer) -> int:
-        """Hand bytes to the kernel; how many it took, 0 when its buffer is full."""
+        """Send bytes without blocking; return how many the kernel took, 0 if its buffer is full."""
         try:
             return self._send(data, NO_SIGPIPE)
         except BlockingIOError:
             return 0
 
     def receive(self, limit: int = 65536) -> bytes | None:
-        """What has come, at most `limit` bytes; None when nothing has, b"" at the end of file. Fds that came
-        with it are closed by the kernel."""
+        """Receive at most `limit` bytes without blocking; None if nothing came, b"" at the end of file.
+
+        The kernel closes fds that came with them."""
         try:
             return self._recv(limit)
         except BlockingIOError:
             return None
 
     def receive_into(self, buffer: bytearray | memoryview) -> int | None:
-        """As receive(), into the caller's memory: how many bytes; None when nothing came, 0 at the end."""
+        """As receive(), but into the caller's memory; return the number of bytes, 0 at the end of file."""
         try:
             return self._socket.recv_into(buffer)
         except BlockingIOError:
             return None
 
     def wait(self, read: bool, write: bool, timeout: float | None) -> None:
-        """Block this thread until the socket can be read or written as asked, or has an error, or `timeout`
-        seconds have passed; nothing of the loop runs. A safe point for Ctrl-C: KeyboardInterrupt is raised
-        here."""
+        """Block this thread until the socket is ready as asked, or for `timeout` seconds.
+
+        An error counts as ready. Nothing of the loop runs. Ctrl-C raises KeyboardInterrupt here."""
         events = (READABLE if read else 0) | (WRITABLE if write else 0)
         block_on(self._socket.fileno(), events, timeout)
 
     def wait_readable(self, timeout: float | None = None) -> bool:
-        """Block as wait() does until there is something to read, the end included; False when the time is
-        up."""
+        """Block as wait() does until there is something to read or the end of file; False after `timeout`."""
         return block_on(self._socket.fileno(), READABLE, timeout)
 
     def wait_writable(self, timeout: float | None = None) -> bool:
-        """Block as wait() does until there is room to write; False when the time is up."""
+        """Block as wait() does until there is room to write; False after `timeout` seconds."""
         return block_on(self._socket.fileno(), WRITABLE, timeout)
 
     def __repr__(self) -> str:

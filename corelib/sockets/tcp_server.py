@@ -1,5 +1,5 @@
 """Owns TCPServer: a TCP socket that listens at an address, and the clients that connect to it.
-Knows not how clients are accepted.
+Must not know how clients are accepted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from corelib.sockets.tcp_socket import RawAddress, SocketAddress, TCPSocket, loo
 
 # The kernel cuts it to net.core.somaxconn.
 _BACKLOG = 4096
-# accept(2) tells so of a client that is gone again, or of the network on the way to it.
+# accept(2) fails so for a client that is gone again, or for the network between.
 _CLIENT_IS_GONE = frozenset(
     {
         *(errno.ECONNABORTED, errno.ENETDOWN, errno.EPROTO, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET),
@@ -24,16 +24,16 @@ _CLIENT_IS_GONE = frozenset(
 
 
 class TCPServer(Acceptor[TCPSocket]):
-    """Listens at a TCP address and hands each client to `on_accept`, in turns of the loop of the thread that
-    listens. Clients wait in the kernel while `on_accept` is not set.
+    """Listens at a TCP address and passes each client to `on_accept`.
 
-    When fds run out, accepting pauses for 100 ms at a time. A forked child does not listen."""
+    It calls in turns of the loop of the thread that listens. Clients wait in the kernel while `on_accept` is
+    not set. When fds run out, accepting pauses for 100 ms at a time. A forked child does not listen."""
 
     __slots__ = ()
 
     @property
     def address(self) -> SocketAddress | None:
-        """Where it listens, with the port that the kernel chose; None while it does not."""
+        """The address where it listens, with the port that the kernel chose; None while it does not."""
         return self._listening.address if isinstance(self._listening, _ListeningTCPSocket) else None
 
     @property
@@ -42,13 +42,19 @@ class TCPServer(Acceptor[TCPSocket]):
         return None if self.address is None else self.address.port
 
     def listen(self, host: str, port: int) -> None:
-        """Listen at a numeric IPv4 or IPv6 address: "127.0.0.1" and "::1" are this machine's alone, "0.0.0.0"
-        is all that IPv4 can reach, "::" what either can. The kernel chooses a free port for 0. A name stands
-        for its first address; looking it up may block.
+        """Listen at a numeric IPv4 or IPv6 address.
 
-        AddressInUse when a server lives there; OSError, with the address, when the kernel refuses it
-        (PermissionError below port 1024); socket.gaierror for an unknown name; ValueError for a port that is
-        none; UsageError when listening already; NoEventLoop."""
+        Only this machine reaches "127.0.0.1" and "::1"; "0.0.0.0" listens to all of IPv4, "::" to both. For
+        port 0 the kernel chooses a free one. A name stands for its first address; looking it up may block.
+
+        Raises:
+            AddressInUse: another server is alive there.
+            OSError: the kernel refuses the address, which is named (PermissionError below port 1024).
+            socket.gaierror: the name is unknown.
+            ValueError: the port is out of range.
+            UsageError: it is listening already.
+            NoEventLoop: the thread has no loop.
+        """
         if not 0 <= port <= 65535:
             raise ValueError(f"a TCP port to listen at is a number from 0 to 65535, not {port!r}")
         self._listen_with(partial(_ListeningTCPSocket, host, port))
@@ -58,7 +64,7 @@ class TCPServer(Acceptor[TCPSocket]):
 
 
 class _ListeningTCPSocket:
-    """Listens from its making to close(); non-blocking."""
+    """A listening TCP socket; non-blocking."""
 
     __slots__ = ("_socket", "address")
 
@@ -83,8 +89,8 @@ class _ListeningTCPSocket:
     def close(self) -> None:
         self._socket.close()
 
-    #: A copy of the fd is all there is.
     abandon = close
+    """In a forked child there is nothing to close but a copy of the fd."""
 
     def __str__(self) -> str:
         return str(self.address)
@@ -93,8 +99,8 @@ class _ListeningTCPSocket:
 def _bind(family: int, raw: RawAddress) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        # Else connections of the last server, which the kernel remembers for a minute, would keep us out. On
-        # Linux a living server keeps us out all the same.
+        # Otherwise connections of the last server, which the kernel remembers for a minute, would keep us
+        # out. On Linux a living server still does.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, False)

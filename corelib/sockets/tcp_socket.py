@@ -1,5 +1,5 @@
-"""Owns a connected TCP socket, and how one comes to be without ever holding up the loop: names looked up in a
-thread, addresses tried in turn. Knows no message.
+"""Owns a connected TCP socket, and connecting without blocking the loop: names looked up in a thread,
+addresses tried in turn. Must not know messages.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from corelib.timer import Timer
 from corelib.turn import thread_loop
 from corelib.turn.thread_loop import ThreadLoop
 
-# What socket.getaddrinfo and the socket module pass around: (host, port) or (host, port, flow, scope).
 RawAddress = tuple[Any, ...]
+"""An address of the socket module: (host, port) or (host, port, flow, scope)."""
 _Found = tuple[int, RawAddress]
 
 
 @attrs.frozen
 class SocketAddress:
-    """A numeric IPv4 or IPv6 address, with its `%scope` where it has one, and a port."""
+    """A numeric IPv4 or IPv6 address, with its `%scope` if it has one, and a port."""
 
     host: str
     port: int
 
     @classmethod
     def from_raw(cls, raw: RawAddress) -> SocketAddress:
-        """From what the socket module gives."""
+        """Convert an address of the socket module."""
         scope = f"%{raw[3]}" if len(raw) == 4 and raw[3] else ""
         return cls(raw[0] + scope, raw[1])
 
@@ -53,43 +53,53 @@ class TCPSocket(StreamSocket):
     _KIND = "TCP"
 
     def __init__(self, connected: socket.socket, peer: RawAddress | None = None) -> None:
-        """For `connect`, `adopt` and servers, which make one."""
+        """Wrap a connected socket; called by `connect`, `adopt` and servers."""
         super().__init__(connected)
-        # Asked now, for the kernel does not tell any more when the peer has reset the connection.
+        # Asked now: after the peer has reset the connection, the kernel does not answer any more.
         self._peer = SocketAddress.from_raw(connected.getpeername() if peer is None else peer)
 
     @classmethod
     def connect(cls, host: str, port: int, timeout: float | None = None) -> Promise[TCPSocket]:
-        """A promise of a connection to `host`, a name or a numeric address. Never waits: a name is looked up
-        in a thread, and its addresses are tried one after the other, each until the kernel gives it up.
+        """Return a promise of a connection to a name or a numeric address.
 
-        Rejected with TimedOut after `timeout` seconds in all; with socket.gaierror when the name is not
-        found; with an OSError (ConnectionRefusedError and so on) that tells what was wrong with each address.
-        cancel() ends the attempt. ValueError for a port outside of 1 to 65535; NoEventLoop."""
+        Never blocks: a name is looked up in a thread, and its addresses are tried one after the other, each
+        until the kernel gives it up. The promise is rejected with `TimedOut` after `timeout` seconds in all,
+        with `socket.gaierror` for an unknown name, or with an `OSError` (`ConnectionRefusedError` and so on)
+        that says what was wrong with each address. cancel() ends the attempt.
+
+        Raises:
+            ValueError: the port is out of range.
+            NoEventLoop: the thread has no loop.
+        """
         if not 1 <= port <= 65535:
             raise ValueError(f"a TCP port to connect to is a number from 1 to 65535, not {port!r}")
         return _Attempt(host, port, timeout).outcome
 
     @property
     def local_address(self) -> SocketAddress:
-        """This end's. OSError EBADF after close()."""
+        """The address of this end.
+
+        Raises:
+            OSError: EBADF after close().
+        """
         return SocketAddress.from_raw(self._socket.getsockname())
 
     @property
     def peer_address(self) -> SocketAddress:
-        """The other end's; also when it is gone."""
+        """The address of the other end, even after that is gone."""
         return self._peer
 
     def set_no_delay(self, enabled: bool) -> None:
-        """Let small pieces leave at once instead of waiting for the answer to those before (TCP_NODELAY,
-        tcp(7))."""
+        """Send small pieces at once, not after those before are acknowledged (TCP_NODELAY, tcp(7))."""
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
 
     def set_keepalive(
         self, enabled: bool, *, idle: int | None = None, interval: int | None = None, count: int | None = None
     ) -> None:
-        """Notice a peer that vanished without a word: after `idle` seconds of silence probe it each
-        `interval` seconds, and give up after `count` probes; what is None is the system's (tcp(7))."""
+        """Detect a peer that vanished without closing the connection.
+
+        After `idle` seconds without data, probe it every `interval` seconds, and fail after `count` probes.
+        The system's values replace None (tcp(7))."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
         for option, value in (
             (socket.TCP_KEEPIDLE, idle),
@@ -104,19 +114,22 @@ class TCPSocket(StreamSocket):
 
 
 def look_up(host: str, port: int, flags: int = 0) -> list[_Found]:
-    """Family and address of each that `host` has; blocks unless `flags` has AI_NUMERICHOST. socket.gaierror,
-    naming the host."""
+    """Look up the addresses of a host, with their families; blocks unless `flags` has AI_NUMERICHOST.
+
+    Raises:
+        socket.gaierror: the host is unknown; it is named.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     except socket.gaierror as error:
         raise socket.gaierror(error.errno, f"cannot look up {host!r}: {error.strerror}") from error
-    except ValueError as error:  # No name can have these characters, or be so long.
+    except ValueError as error:  # A name cannot have these characters, or be so long.
         raise socket.gaierror(socket.EAI_NONAME, f"cannot look up {host!r}: {error}") from error
     return [(family, address) for family, _, _, _, address in found]
 
 
 class _Attempt:
-    """On the way to a connection. Kept alive by what it waits for: thread, notifier or timer."""
+    """An attempt to connect, kept alive by what it waits for: a thread, a notifier or a timer."""
 
     __slots__ = (
         "_connecting",
@@ -175,8 +188,8 @@ class _Attempt:
         code = self._connecting.connect_ex(address)
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
-        # After connect, for the kernel reports a socket that does not even try as hung up. One that is
-        # connected already is told in the next turn as well.
+        # After connect, as the kernel reports an idle socket as hung up. A socket that is connected already
+        # is reported in the next turn.
         self._notifier = Notifier(self._connecting, Notifier.Type.WRITE, self._conclude)
         return True
 
@@ -197,17 +210,17 @@ class _Attempt:
     def _give_up_address(self, error: OSError) -> None:
         _, address = self._to_try.popleft()
         self._failures.append((SocketAddress.from_raw(address), error))
-        self._let_go()
+        self._close_attempt()
 
     def _why(self) -> OSError:
         reasons = "; ".join(f"{address.host}: {error.strerror}" for address, error in self._failures)
         return OSError(self._failures[-1][1].errno, f"cannot connect to {self.target}: {reasons}")
 
     def _time_is_up(self, timeout: float) -> None:
-        told = "".join(f"; {address.host}: {error.strerror}" for address, error in self._failures)
+        failures = "".join(f"; {address.host}: {error.strerror}" for address, error in self._failures)
         waited_for = self._to_try[0][1][0] if self._to_try else "the name's addresses"
         self._fail(
-            TimedOut(f"cannot connect to {self.target}: no answer from {waited_for} in {timeout} s{told}")
+            TimedOut(f"cannot connect to {self.target}: no answer from {waited_for} in {timeout} s{failures}")
         )
 
     def _fail_unless_stopped(self, error: BaseException) -> None:
@@ -225,9 +238,9 @@ class _Attempt:
         if self._timer is not None:
             self._timer.stop()
         self._to_try.clear()
-        self._let_go()
+        self._close_attempt()
 
-    def _let_go(self) -> None:
+    def _close_attempt(self) -> None:
         if self._notifier is not None:
             self._notifier.close()
             self._notifier = None
@@ -237,6 +250,6 @@ class _Attempt:
 
 
 def _is_connected_to_itself(connected: socket.socket) -> bool:
-    # TCP lets both ends open at once: where nobody listens at a port that the kernel gives to clients, it may
-    # give it to this very client.
+    # TCP lets both ends open at once: if nobody listens at a port in the range for clients, the kernel may
+    # give this very client that port.
     return bool(connected.getsockname() == connected.getpeername())

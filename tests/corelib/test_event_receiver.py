@@ -95,8 +95,8 @@ def test_what_would_be_no_tree() -> None:
         (lambda: stranger.add_child(child), r"is a child of <EventReceiver 'root'>: remove_from_parent\(\)"),
         (lambda: root.add_child(root), "would be its own"),
         (lambda: grandchild.add_child(root), "would be its own"),
-        (lambda: root.remove_child(grandchild), "is no child of <EventReceiver 'root'>"),
-        (lambda: root.insert_child_before(stranger, grandchild), "is no child of"),
+        (lambda: root.remove_child(grandchild), "is not a child of <EventReceiver 'root'>"),
+        (lambda: root.insert_child_before(stranger, grandchild), "is not a child of"),
     ]
     for mistake, text in mistakes:
         with pytest.raises(UsageError, match=text):
@@ -198,7 +198,7 @@ def test_it_stays_within(within: str | None, reached: int) -> None:
 
 
 def test_it_cannot_stay_within_a_stranger() -> None:
-    with pytest.raises(UsageError, match="no ancestor"):
+    with pytest.raises(UsageError, match="not an ancestor"):
         EventReceiver().dispatch_event(CustomEvent(1), stay_within=EventReceiver())
 
 

@@ -204,7 +204,7 @@ def test_an_exit_code_that_another_took(loop: EventLoop, caplog: pytest.LogCaptu
     process = Process.spawn(["true"])
     os.waitpid(process.pid, 0)
     assert process.exited.await_(GUARD) == 255
-    assert "taken away" in caplog.text
+    assert "another waitpid reaped it" in caplog.text
 
 
 def test_it_gets_its_standard_fds_and_what_it_inherits_alone(loop: EventLoop) -> None:

@@ -156,7 +156,7 @@ def test_a_server_that_knows_no_lock_is_left_alone_too(loop: EventLoop, path: st
 
 def test_something_else_in_the_way(loop: EventLoop, path: str) -> None:
     Path(path).write_text("precious")
-    with pytest.raises(SocketPathError, match="no socket"):
+    with pytest.raises(SocketPathError, match="not a socket"):
         LocalServer().listen(path)
     assert Path(path).read_text() == "precious"
     assert os.listdir(os.path.dirname(path)) == ["clock"], "nor a lock is left behind"
@@ -170,7 +170,7 @@ def test_a_link_in_the_way_is_not_followed(loop: EventLoop, path: str) -> None:
         LocalServer().listen(path)
     os.unlink(path + ".lock")
     os.symlink(target, path)
-    with pytest.raises(SocketPathError, match="no socket"):
+    with pytest.raises(SocketPathError, match="not a socket"):
         LocalServer().listen(path)
     assert target.read_text() == "precious"
 
@@ -212,7 +212,11 @@ def test_what_does_not_listen_is_not_taken_over(loop: EventLoop, path: str) -> N
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as packets,
         socket.socket(socket.AF_UNIX) as idle,
     ):
-        for each, reason in ((inet, "no Unix stream"), (packets, "no Unix stream"), (idle, "not listen")):
+        for each, reason in (
+            (inet, "not a Unix stream"),
+            (packets, "not a Unix stream"),
+            (idle, "not listen"),
+        ):
             server = LocalServer()
             with pytest.raises(UsageError, match=reason):
                 server.take_over(each)

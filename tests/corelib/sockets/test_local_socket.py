@@ -194,12 +194,12 @@ def test_adopting_takes_over() -> None:
 
 def test_what_cannot_be_adopted_stays_the_callers() -> None:
     reader, writer = os.pipe()
-    with pytest.raises(UsageError, match="no socket"):
+    with pytest.raises(UsageError, match="not a socket"):
         LocalSocket.adopt(reader)
     os.close(reader)
     os.close(writer)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
-        with pytest.raises(UsageError, match="no Unix stream socket"):
+        with pytest.raises(UsageError, match="not a Unix stream socket"):
             LocalSocket.adopt(datagrams)
         assert datagrams.fileno() >= 0
 

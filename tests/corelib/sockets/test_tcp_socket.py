@@ -274,9 +274,9 @@ def test_adopting(loop: EventLoop, listening: socket.socket) -> None:
     assert adopted.peer_address.port == port_of(listening)
     assert not os.get_blocking(adopted.fileno())
     one, other = socket.socketpair()
-    with pytest.raises(UsageError, match="no TCP stream socket"):
+    with pytest.raises(UsageError, match="not a TCP stream socket"):
         TCPSocket.adopt(one)
-    with pytest.raises(UsageError, match="no Unix stream socket"):
+    with pytest.raises(UsageError, match="not a Unix stream socket"):
         LocalSocket.adopt(listening)
     for each in (adopted, one, other):
         each.close()

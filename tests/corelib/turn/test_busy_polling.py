@@ -66,6 +66,7 @@ def test_one_long_wait_ends_it(polling: BusyPolling) -> None:
 
 
 def test_a_turn_polls_until_something_is_ready_and_counts_it(eager: ThreadLoop) -> None:
+    eager.now_ns = lambda: 0
     eager.poller.poll = ready_after(3)
     eager.turn(WaitMode.WAIT_FOR_EVENTS)
     polling = eager.busy_polling
