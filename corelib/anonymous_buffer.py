@@ -150,7 +150,7 @@ def _stays(fd: int) -> bool:
 
 
 def _has_small_pages(fd: int) -> bool:
-    """Whether the file has pages of the common size; the block size tells.
+    """Whether the file has pages of the common size, which is its block size.
 
     Huge pages are few. If the other process frees one (fallocate(2), FALLOC_FL_PUNCH_HOLE), the kernel may
     have none left for the next access, and raises SIGBUS, sealed or not."""

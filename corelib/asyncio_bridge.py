@@ -19,6 +19,7 @@ from threading import get_ident
 from types import FrameType
 from typing import Any, TypeVar, TypeVarTuple
 
+from corelib.asyncio_signals import interrupts_at_safe_points, wakeup_fd_kept
 from corelib.coroutine import let_coroutines_await_foreign_futures
 from corelib.errors import Cancelled, UsageError
 from corelib.event_loop import EventLoop
@@ -124,7 +125,7 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
         """
         if self.is_running() or self.is_closed():
             super().run_forever()  # It raises, with asyncio's own message.
-        with self._corelib_loop(), self._turns.joined(), _interrupts_at_safe_points(), self._inside():
+        with self._corelib_loop(), self._turns.joined(), interrupts_at_safe_points(), self._inside():
             super().run_forever()
         if interrupts.pending:
             raise_pending()
@@ -153,7 +154,7 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
         """Add a handler as asyncio does, but by a Python handler.
 
         The wake-up fd remains corelib's, so every signal ends every wait at once."""
-        with _wakeup_fd_kept():
+        with wakeup_fd_kept():
             super().add_signal_handler(sig, callback, *args)
         context = copy_context()
 
@@ -166,7 +167,7 @@ class AsyncioEventLoop(asyncio.SelectorEventLoop):
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove a handler as asyncio does: the signal gets its default action."""
-        with _wakeup_fd_kept():
+        with wakeup_fd_kept():
             return super().remove_signal_handler(sig)
 
     @contextlib.contextmanager
@@ -418,44 +419,3 @@ def _running_bridge() -> AsyncioEventLoop:
         "a promise is awaited in a coroutine that neither run_async nor a corelib.asyncio_bridge runs: "
         "start it with run_async(...) or asyncio_bridge.run(...)"
     )
-
-
-@contextlib.contextmanager
-def _interrupts_at_safe_points() -> Iterator[None]:
-    """Defer a KeyboardInterrupt raised by the installed SIGINT handler to a safe point.
-
-    asyncio's Runner installs one."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    handle = before
-
-    def on_interrupt(signo: int, frame: FrameType | None) -> None:
-        if interrupts.is_user_code(frame):
-            handle(signo, frame)
-            return
-        try:
-            handle(signo, frame)
-        except KeyboardInterrupt:
-            interrupts.pending = True
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGINT) is on_interrupt:
-            signal.signal(signal.SIGINT, handle)
-
-
-@contextlib.contextmanager
-def _wakeup_fd_kept() -> Iterator[None]:
-    """Restore the wake-up fd, which asyncio takes over and finally clears."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.set_wakeup_fd(-1)
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(before, warn_on_full_buffer=False)

@@ -56,7 +56,7 @@ def sleep_ms(interval_ms: float) -> Promise[None]:
 
     Raises:
         NoEventLoop: the thread has no loop.
-        ValueError: the interval is negative or NaN.
+        ValueError: the interval is not 0 to 1e12.
     """
     slept: Promise[None] = Promise()
     timer = Timer.create_single_shot(interval_ms, partial(slept.resolve, None))

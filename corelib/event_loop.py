@@ -1,9 +1,9 @@
-"""Owns EventLoop, what programs call of the loop; its turns are made in turn/thread_loop.py.
+"""Owns EventLoop, the public face of the loop, whose turns are made in turn/thread_loop.py.
 Must not know notifiers, timers or sockets.
 
 The unit of the loop's work is the turn: sleep until there is something to do; activate the notifiers whose
-fds are ready; fire the timers that are due; run the deferred callbacks, in order. What these callbacks add
-waits for the next turn, so no source of work starves the others. `exec` makes turns until `quit`,
+fds are ready; fire the timers that are due; run the deferred callbacks, in order. Work that these callbacks
+add waits for the next turn, so no source of work starves the others. `exec` makes turns until `quit`,
 `spin_until` until a condition holds, and `pump` makes one.
 
 Any callback may itself make turns, by `exec`, `spin_until`, a blocking call or `Promise.await_`: turns nest.
@@ -54,7 +54,7 @@ class EventLoop:
 
     An exception that leaves a callback goes to `on_exception` and the loop goes on; KeyboardInterrupt and
     SystemExit leave through `exec`. Ctrl-C is raised in or between callbacks, never within the loop. A forked
-    child has none of its parent's loops and makes its own.
+    child does not get its parent's loops and makes its own.
 
     Only `deferred_invoke`, `post_event`, `call_from_thread`, `quit`, `wake` and `snapshot` may be called from
     other threads."""

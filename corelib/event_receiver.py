@@ -266,7 +266,7 @@ class EventReceiver:
 
         Raises:
             NoEventLoop: the thread has no loop.
-            ValueError: the interval is negative or NaN.
+            ValueError: the interval is not 0 to 1e12.
         """
         timer_id = next(_timer_ids)
         timer = Timer.create_repeating(interval_ms, _Ticks(self, timer_id))
@@ -280,7 +280,7 @@ class EventReceiver:
         """Stop a timer by its id.
 
         Raises:
-            UsageError: the id is not of start_timer(), or was stopped before.
+            UsageError: the id is not one of start_timer(), or was stopped before.
             WrongThread: another thread started it.
         """
         if timer_id not in self._timers:

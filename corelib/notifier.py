@@ -47,7 +47,7 @@ class Notifier:
     that keep their own state consistent and their fd open."""
 
     class Type(enum.Flag):
-        """What to wait for."""
+        """The directions to wait for."""
 
         READ = READABLE
         WRITE = WRITABLE
@@ -102,7 +102,7 @@ class Notifier:
 
     @property
     def fd(self) -> int:
-        """The number of the file descriptor."""
+        """The fd that it watches."""
         return self._fd
 
     @property

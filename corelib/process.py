@@ -36,7 +36,7 @@ OnOutput = Callable[[bytes], object]
 # At most this many bytes per turn, so one program cannot starve the rest; a pipe holds as many by default.
 _CHUNK = 65536
 _INT = struct.Struct("=i")
-# As a shell reports a program whose exit code it cannot get.
+# A shell reports this for a program whose exit code it cannot get.
 _UNKNOWN_CODE = 255
 # Python ignores these for its own sake, and subprocess restores them in a program itself.
 _RESTORED = frozenset({signal.SIGPIPE, signal.SIGXFSZ})

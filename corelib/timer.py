@@ -81,7 +81,7 @@ class Timer:
 
         Raises:
             NoEventLoop: the thread has no loop.
-            ValueError: the interval is negative or NaN.
+            ValueError: the interval is not 0 to 1e12.
         """
         if self._deadline is not None:
             return
@@ -116,7 +116,7 @@ class Timer:
         """Change the interval from the next start or tick on; the present deadline stays.
 
         Raises:
-            ValueError: the interval is negative or NaN.
+            ValueError: the interval is not 0 to 1e12.
         """
         if not 0 <= interval_ms <= _LONGEST_MS:
             raise _no_interval(interval_ms)

@@ -125,7 +125,7 @@ class Acceptor(Generic[Client]):
         try:
             self._on_accept(client)
         except Exception as error:
-            client.close()  # Nobody else may own it.
+            client.close()  # on_accept may have raised before it took the client over.
             thread_loop.report(error, "on_accept", self._on_accept)
 
     def _pause_accepting(self, error: OSError) -> None:

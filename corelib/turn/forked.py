@@ -18,7 +18,7 @@ def forget(callback: Callable[[], object]) -> None:
 
     The order is that of registration. A module registers when it is imported, so after the modules that it
     imports: the thread's loop forgets first, then what hangs on the loop, then what is built on that. An
-    exception is logged, and the callbacks after it are called all the same."""
+    exception is logged, and the other callbacks are still called."""
     _callbacks.append(callback)
 
 

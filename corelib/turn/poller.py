@@ -21,7 +21,7 @@ _ALWAYS = select.EPOLLERR | select.EPOLLHUP
 MOST_READY = 64
 # Cheaper than any number: neither Python nor the kernel then looks at a clock.
 FOR_EVER = None
-# In seconds. The kernel counts milliseconds in an int, 24 days at the most; to wake once a day is no harm.
+# In seconds. The kernel counts milliseconds in an int, 24 days at the most; waking once a day does no harm.
 LONGEST_SLEEP = 86400.0
 
 # While callbacks are queued, fds are polled at least this often: in turns, and in nanoseconds.
@@ -82,7 +82,7 @@ class Poller:
         """Always registered, with no watcher; the turn drains it."""
         self.watchers: dict[int, tuple[Watcher, ...]] = {}
         self.added: set[int] = set()
-        """The fds registered since the last poll. What that poll said about them was about another file,
+        """The fds registered since the last poll. Anything that poll reported of them was of another file,
         which had the same number."""
         self._use_new_set()
 

@@ -15,7 +15,7 @@ logger = logging.getLogger("corelib")
 
 
 class Loop(Protocol):
-    """What a turn needs of an event loop: its hook for exceptions, and whether it is to end."""
+    """The part of an event loop that a turn uses: its hook for exceptions, and whether it is to end."""
 
     on_exception: Callable[[Exception, str], None]
 

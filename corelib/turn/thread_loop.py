@@ -50,7 +50,7 @@ _NOTHING_READY: list[tuple[int, int]] = []
 
 
 class Due(Protocol):
-    """What the timer queue holds."""
+    """An item of the timer queue: a Timer."""
 
     def fire(self) -> None: ...
 
