@@ -1,4 +1,5 @@
-"""CPython's own asyncio tests: whatever passes with asyncio's selector loop must pass with the bridge.
+"""Owns the run of CPython's own asyncio tests: what its loop passes, the bridge must pass.
+Must not know why one fails, except as EXCEPTIONS says.
 
     python tests/corelib/asyncio_suite.py [TEST...]
 
@@ -29,14 +30,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = "test.test_asyncio"
 
-#: The tests that may fail on the bridge, and why.
 EXCEPTIONS: dict[str, str] = {}
+"""The tests that may fail on the bridge, and why."""
 
-# A failure counts if it comes again whenever the test runs by itself: many of these tests count on a machine
-# that does little else. Those that do not come again are listed, too.
+# A failure counts if it repeats each time the test runs alone: many of these tests need a machine that does
+# little else. Failures that do not repeat are listed too.
 REPETITIONS = 3
 # In seconds; the whole suite takes one or two minutes.
-PATIENCE = 1800
+LONGEST_RUN = 1800
 
 Outcomes = dict[str, dict[str, Any]]
 
@@ -97,8 +98,8 @@ class Recorder(unittest.TextTestResult):
 
 _CATCHABLE = [signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1]
 
-#: How often loops of each kind have begun to run.
 runs: Counter[str] = Counter()
+"""How often loops of each kind have begun to run."""
 
 
 def put_bridge_in_place() -> None:
@@ -164,11 +165,13 @@ def run_apart(loop: str, tests: list[str], log: Path) -> tuple[Outcomes, float]:
         with log.open("a") as output:
             process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE)
+            process.wait(LONGEST_RUN)
         process.kill()
         process.wait()
         if not report.exists():
-            sys.exit(f"the tests with the {loop} loop came to no end in {PATIENCE} s, or crashed: see {log}")
+            sys.exit(
+                f"the tests with the {loop} loop came to no end in {LONGEST_RUN} s, or crashed: see {log}"
+            )
         read = json.loads(report.read_text())
     return read["tests"], read["seconds"]
 

@@ -1,4 +1,6 @@
-"""Memory that processes share: what one writes the others see, and no peer's memory can kill its reader."""
+"""Owns the tests of shared memory: writes that others see, and memory that cannot kill its reader.
+Must not know messages.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def _is_open(fd: int) -> bool:
     return True
 
 
-def test_a_buffer_is_zeros_that_its_creator_writes() -> None:
+def test_a_buffer_is_zeros_at_first_and_its_creator_writes_it() -> None:
     with AnonymousBuffer.create(10_000) as buffer:
         assert buffer.is_valid
         assert buffer.size == len(buffer.data) == 10_000
@@ -40,14 +42,14 @@ def test_a_buffer_is_zeros_that_its_creator_writes() -> None:
     assert not buffer.is_valid
 
 
-def test_what_one_process_writes_another_sees() -> None:
+def test_writes_of_one_process_are_seen_by_another() -> None:
     with AnonymousBuffer.create(6) as buffer:
         code = f"import mmap; mmap.mmap({buffer.fd}, 6)[:] = b'shared'"
         subprocess.run([sys.executable, "-c", code], pass_fds=[buffer.fd], check=True)
         assert bytes(buffer.data) == b"shared"
 
 
-def test_an_empty_buffer_and_an_invalid_one() -> None:
+def test_an_empty_buffer_is_valid_and_an_invalid_one_is_empty() -> None:
     with AnonymousBuffer.create(0) as empty:
         assert empty.is_valid
         assert bytes(empty.data) == b""
@@ -60,7 +62,7 @@ def test_an_empty_buffer_and_an_invalid_one() -> None:
 
 
 @pytest.mark.parametrize("size", [-1, 1 << 32])
-def test_a_size_that_no_buffer_has(size: int) -> None:
+def test_a_size_out_of_range_is_refused(size: int) -> None:
     with pytest.raises(UsageError, match="0 to 4294967295"):
         AnonymousBuffer.create(size)
 
@@ -74,7 +76,7 @@ def test_a_view_outlives_its_buffer() -> None:
     assert bytes(view) == b"abc"
 
 
-def test_the_last_reference_closes() -> None:
+def test_the_last_reference_closes_the_fd() -> None:
     buffer = AnonymousBuffer.create(3)
     fd = buffer.fd
     del buffer
@@ -120,7 +122,7 @@ def test_memory_sealed_against_writing_is_mapped_for_reading() -> None:
 
 @pytest.mark.parametrize("flags", [0, os.MFD_ALLOW_SEALING])
 @pytest.mark.parametrize("size", [11, 0xFFFFFFFF, -1, 1 << 40])
-def test_a_size_beyond_the_file_is_refused_and_the_descriptor_is_left(flags: int, size: int) -> None:
+def test_a_size_beyond_the_file_is_refused_and_the_fd_stays_the_callers(flags: int, size: int) -> None:
     fd = _memory(b"0123456789", flags)
     with pytest.raises(BufferRefused) as caught:
         AnonymousBuffer.create_from_fd(fd, size)
@@ -128,14 +130,14 @@ def test_a_size_beyond_the_file_is_refused_and_the_descriptor_is_left(flags: int
     os.close(fd)
 
 
-def test_a_copy_is_bounded() -> None:
+def test_a_copy_is_bounded_by_max_copied() -> None:
     fd = _memory(b"0123456789")
     with pytest.raises(BufferRefused, match="10 bytes of memory that can still shrink; at most 9"):
         AnonymousBuffer.create_from_fd(fd, 10, max_copied=9)
     os.close(fd)
 
 
-def test_what_is_no_memory_is_refused(tmp_path: Path) -> None:
+def test_an_fd_that_is_not_memory_is_refused(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     folder = os.open(tmp_path, os.O_RDONLY)
     for fd in (reading, writing, folder):
@@ -161,7 +163,7 @@ def test_memory_is_sealed_before_it_is_measured(monkeypatch: pytest.MonkeyPatch)
         assert seals == [fcntl.F_SEAL_SHRINK]
 
 
-def test_a_descriptor_that_only_reads_shows_what_is_written_later() -> None:
+def test_an_fd_for_reading_shows_later_writes() -> None:
     fd = _memory(b"0123456789", os.MFD_ALLOW_SEALING)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     reading = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
@@ -173,7 +175,7 @@ def test_a_descriptor_that_only_reads_shows_what_is_written_later() -> None:
     os.close(fd)
 
 
-def test_a_descriptor_that_only_writes_is_refused() -> None:
+def test_an_fd_for_writing_is_refused() -> None:
     fd = _memory(b"0123456789", os.MFD_ALLOW_SEALING)
     writing = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY)
     with pytest.raises(BufferRefused, match="only be written"):
@@ -182,7 +184,7 @@ def test_a_descriptor_that_only_writes_is_refused() -> None:
     os.close(fd)
 
 
-def test_huge_pages_are_copied_for_they_can_be_lost_though_sealed() -> None:
+def test_huge_pages_are_copied_as_they_can_vanish_even_if_sealed() -> None:
     size = 2 << 20
     try:
         fd = os.memfd_create("huge", os.MFD_HUGETLB | os.MFD_ALLOW_SEALING | os.MFD_HUGE_2MB)
@@ -210,7 +212,7 @@ def test_a_copy_of_memory_that_shrinks_meanwhile_is_refused(monkeypatch: pytest.
     os.close(fd)
 
 
-def test_what_a_peer_can_still_write_is_seen_and_what_was_copied_is_not() -> None:
+def test_later_writes_of_a_peer_are_seen_in_shared_memory_and_not_in_a_copy() -> None:
     for flags, seen in ((os.MFD_ALLOW_SEALING, b"after"), (0, b"start")):
         fd = _memory(b"start", flags)
         theirs = os.dup(fd)

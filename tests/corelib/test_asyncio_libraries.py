@@ -1,4 +1,6 @@
-"""aiohttp and stock asyncio programs beside corelib timers and an ipclib connection, on one thread."""
+"""Owns the tests of aiohttp and stock asyncio programs beside corelib timers and a connection, on one thread.
+Must not know how the bridge works.
+"""
 
 from __future__ import annotations
 
@@ -155,7 +157,7 @@ def test_a_blocking_call_in_a_task_is_answered(run: Run, tmp_path: Path) -> None
     run(main())
 
 
-def test_aiohttp_serves_and_asks(run: Run, tmp_path: Path) -> None:
+def test_aiohttp_serves_and_requests(run: Run, tmp_path: Path) -> None:
     aiohttp = pytest.importorskip("aiohttp")
     from aiohttp import web
 

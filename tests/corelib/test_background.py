@@ -1,4 +1,6 @@
-"""What crosses between a loop and other threads."""
+"""Owns the tests of what crosses between a loop and other threads: jobs and calls.
+Must not know what a job does.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,11 @@ def thread(loop: EventLoop) -> ThreadLoop:
 
 
 @pytest.fixture
-def one_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def one_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadPoolExecutor]:
+    # The pool is private, and has several workers: with one, a second job waits for the first.
     with ThreadPoolExecutor(1) as pool:
         monkeypatch.setattr(background, "_pool", lambda: pool)
-        yield
+        yield pool
 
 
 class Gate:
@@ -71,7 +74,9 @@ def until_queued(thread: ThreadLoop, count: int) -> None:
         os.sched_yield()
 
 
-def test_a_job_runs_elsewhere_and_its_result_comes_in_a_turn(loop: EventLoop, thread: ThreadLoop) -> None:
+def test_a_job_runs_in_another_thread_and_its_result_comes_in_a_turn(
+    loop: EventLoop, thread: ThreadLoop
+) -> None:
     seen: list[tuple[int, bool]] = []
     job = run_in_thread(thread, lambda a, b: (a + b, threading.get_ident()), 1, 2)
     job.when_resolved(lambda _: seen.append((threading.get_ident(), loop.in_turn)))
@@ -88,8 +93,8 @@ def test_many_jobs_each_get_their_own_result(thread: ThreadLoop) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()])
-def test_what_a_job_raises_rejects_its_promise_and_the_pool_goes_on(
-    thread: ThreadLoop, one_worker: None, error: BaseException
+def test_a_jobs_exception_rejects_its_promise_and_the_pool_goes_on(
+    thread: ThreadLoop, one_worker: ThreadPoolExecutor, error: BaseException
 ) -> None:
     def fail() -> None:
         raise error
@@ -101,7 +106,9 @@ def test_what_a_job_raises_rejects_its_promise_and_the_pool_goes_on(
     assert run_in_thread(thread, str, 1).await_(30) == "1"
 
 
-def test_a_job_that_has_not_begun_is_taken_back(thread: ThreadLoop, one_worker: None) -> None:
+def test_a_cancelled_job_that_has_not_begun_never_runs(
+    thread: ThreadLoop, one_worker: ThreadPoolExecutor
+) -> None:
     ran: list[int] = []
     gate = Gate()
     first = run_in_thread(thread, gate)
@@ -117,8 +124,8 @@ def test_a_job_that_has_not_begun_is_taken_back(thread: ThreadLoop, one_worker: 
 
 
 @pytest.mark.parametrize("outcome", [1, ValueError("too late")])
-def test_the_outcome_of_a_cancelled_job_that_runs_is_dropped(
-    thread: ThreadLoop, one_worker: None, outcome: object, caplog: pytest.LogCaptureFixture
+def test_the_outcome_of_a_cancelled_running_job_is_dropped(
+    thread: ThreadLoop, one_worker: ThreadPoolExecutor, outcome: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = Gate(outcome)
     job = run_in_thread(thread, gate)
@@ -131,8 +138,8 @@ def test_the_outcome_of_a_cancelled_job_that_runs_is_dropped(
     assert not thread.tasks
 
 
-def test_closing_the_loop_cancels_and_what_a_job_raises_later_is_logged(
-    one_worker: None, caplog: pytest.LogCaptureFixture
+def test_closing_the_loop_cancels_jobs_and_logs_their_later_exceptions(
+    one_worker: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
     ran: list[int] = []
     gate = Gate(ValueError("too late"))
@@ -143,24 +150,24 @@ def test_closing_the_loop_cancels_and_what_a_job_raises_later_is_logged(
     assert running.is_cancelled
     assert waiting.is_cancelled
     gate.may_end.set()
-    background._pool().shutdown()
+    one_worker.shutdown()
     assert ran == []
     assert "too late" in caplog.text
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
 def test_an_outcome_that_the_closed_loop_drops_is_logged(
-    one_worker: None, caplog: pytest.LogCaptureFixture
+    one_worker: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
     with EventLoop():
         run_in_thread(thread_loop.current(), int, "no number")
         until_queued(thread_loop.current(), 1)
-        background._pool().shutdown()
+        one_worker.shutdown()
     gc.collect()
     assert "no number" in caplog.text
 
 
-def test_jobs_are_asked_for_in_the_loops_own_thread(loop: EventLoop, thread: ThreadLoop) -> None:
+def test_jobs_are_started_in_the_loops_own_thread(loop: EventLoop, thread: ThreadLoop) -> None:
     asker, outcomes = elsewhere(lambda: run_in_thread(thread, str))
     asker.join()
     assert isinstance(outcomes[0], WrongThread)
@@ -194,7 +201,7 @@ def test_a_call_from_another_thread_is_made_in_a_turn(loop: EventLoop, thread: T
     assert outcomes == [(3, threading.get_ident(), True)]
 
 
-def test_what_it_raises_is_raised_at_the_caller_alone(
+def test_an_exception_of_a_call_is_raised_in_the_callers_thread_alone(
     loop: EventLoop, thread: ThreadLoop, failures: list[Exception]
 ) -> None:
     def fail() -> None:
@@ -218,7 +225,7 @@ def test_an_exit_leaves_the_loop_and_answers_the_caller(loop: EventLoop, thread:
     assert isinstance(outcomes[0], SystemExit)
 
 
-def test_ctrl_c_is_raised_in_the_function(loop: EventLoop, thread: ThreadLoop) -> None:
+def test_ctrl_c_is_raised_in_the_called_function(loop: EventLoop, thread: ThreadLoop) -> None:
     def interrupt() -> str:
         try:
             signal.raise_signal(signal.SIGINT)
@@ -232,12 +239,12 @@ def test_ctrl_c_is_raised_in_the_function(loop: EventLoop, thread: ThreadLoop) -
     assert outcomes == ["interrupted"]
 
 
-def test_in_the_loops_own_thread_it_would_wait_for_itself(thread: ThreadLoop) -> None:
+def test_a_call_from_the_loops_own_thread_is_refused(thread: ThreadLoop) -> None:
     with pytest.raises(UsageError, match="call the function, or deferred_invoke it"):
         call_from_thread(thread, str)
 
 
-def test_callers_that_wait_hear_when_the_loop_is_closed() -> None:
+def test_closing_the_loop_ends_the_wait_of_callers() -> None:
     before = len(os.listdir("/proc/self/fd"))
     loop = EventLoop()
     thread = thread_loop.current()

@@ -1,4 +1,6 @@
-"""Large numbers: callbacks that raise, timers, nested loops, threads and signals."""
+"""Owns the tests with large numbers: callbacks that raise, timers, nested loops, threads and signals.
+Must not know how the loop keeps any of them.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +108,7 @@ class Events(Source):
 
 
 @pytest.mark.parametrize("source", [Timers, Notifiers, Deferred, Signals, Events])
-def test_a_callback_that_raises_a_thousand_times(
+def test_a_callback_may_raise_a_thousand_times(
     loop: EventLoop, failures: list[Exception], source: type[Source]
 ) -> None:
     numbers = itertools.count()
@@ -180,7 +182,7 @@ class Crowd:
             self.clock.now += self.rng.randrange(200_000)
 
 
-def test_a_hundred_thousand_timers_cancelled_and_armed_at_random(
+def test_a_hundred_thousand_timers_are_armed_and_cancelled_at_random(
     loop: EventLoop, clock: FakeClock, failures: list[Exception]
 ) -> None:
     crowd = Crowd(clock, size=100_000, changes=100_000)
@@ -256,7 +258,7 @@ def test_a_zero_interval_starves_nobody(loop: EventLoop) -> None:
     theirs.close()
 
 
-def test_a_hundred_nested_loops_each_quit_by_itself(loop: EventLoop) -> None:
+def test_a_hundred_nested_loops_each_quit_on_their_own(loop: EventLoop) -> None:
     depth = 100
     codes: list[int] = []
     returned: list[int] = []
@@ -282,7 +284,7 @@ def test_a_hundred_nested_loops_each_quit_by_itself(loop: EventLoop) -> None:
     assert codes == returned
 
 
-def test_spin_until_inside_exec_inside_spin_until(loop: EventLoop) -> None:
+def test_spin_until_works_inside_exec_inside_spin_until(loop: EventLoop) -> None:
     steps: list[str] = []
 
     def innermost() -> None:
@@ -345,7 +347,7 @@ WAKERS: dict[str, Callable[[EventLoop], object]] = {
 
 
 @pytest.mark.parametrize("waker", WAKERS)
-def test_a_thousand_races_of_wake_with_sleep(loop: EventLoop, waker: str) -> None:
+def test_a_thousand_wakes_that_race_with_sleep_are_never_lost(loop: EventLoop, waker: str) -> None:
     rounds = 1000
     loop.register_signal(signal.SIGUSR1, lambda signo: None)
     rng = random.Random(6)
@@ -374,7 +376,7 @@ def test_a_thousand_races_of_wake_with_sleep(loop: EventLoop, waker: str) -> Non
 
 
 @pytest.mark.parametrize("from_another_thread", [False, True])
-def test_twenty_thousand_signals_and_wakes_during_one_callback(
+def test_twenty_thousand_signals_and_wakes_during_one_callback_are_drained(
     loop: EventLoop, from_another_thread: bool
 ) -> None:
     signals = (signal.SIGUSR1, signal.SIGUSR2)

@@ -1,4 +1,6 @@
-"""Files that are closed under their notifiers, numbers that are used again, notifiers that come and go."""
+"""Owns the tests of files closed under their notifiers, fds used again, and notifiers toggled at random.
+Must not know epoll.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,7 @@ def test_a_closed_file_is_found_while_the_loop_never_sleeps(
     assert_disabled(notifier, caplog)
 
 
-def test_a_closed_file_is_found_at_once_when_its_number_is_watched_anew(
+def test_a_closed_file_is_found_at_once_when_its_fd_is_watched_again(
     loop: EventLoop, sockets: Sockets, failures: list[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     mine, _theirs = sockets.pair()
@@ -120,7 +122,7 @@ def test_a_closed_file_is_found_at_once_when_its_number_is_watched_anew(
     assert failures == []
 
 
-def test_a_number_used_again_ten_thousand_times(
+def test_an_fd_may_be_used_again_ten_thousand_times(
     loop: EventLoop, failures: list[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The same few numbers all the time: never is a notifier called for a later file, never is one missed."""
@@ -159,7 +161,7 @@ def test_a_number_used_again_ten_thousand_times(
 
 
 @pytest.mark.parametrize("when", ["ready before", "ready after"])
-def test_a_file_that_a_duplicate_keeps_open(
+def test_a_closed_file_that_a_duplicate_keeps_open_is_found(
     loop: EventLoop, sockets: Sockets, failures: list[Exception], caplog: pytest.LogCaptureFixture, when: str
 ) -> None:
     """epoll goes on reporting the number."""
@@ -176,7 +178,7 @@ def test_a_file_that_a_duplicate_keeps_open(
 
 
 @pytest.mark.parametrize("is_watched", [False, True])
-def test_a_number_that_is_another_files_while_a_duplicate_keeps_the_first_open(
+def test_an_fd_may_be_another_files_while_a_duplicate_keeps_the_first_open(
     loop: EventLoop,
     sockets: Sockets,
     failures: list[Exception],
@@ -208,7 +210,7 @@ def test_a_number_that_is_another_files_while_a_duplicate_keeps_the_first_open(
         notifier.close()
 
 
-def test_a_callback_that_closes_the_files_of_ready_siblings(
+def test_a_callback_may_close_the_files_of_ready_siblings(
     loop: EventLoop, sockets: Sockets, failures: list[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     called: list[int] = []
@@ -236,7 +238,7 @@ def test_a_callback_that_closes_the_files_of_ready_siblings(
     assert failures == []
 
 
-def test_a_disabled_notifier_can_watch_the_next_file_with_its_number(
+def test_a_disabled_notifier_can_watch_the_next_file_with_its_fd(
     loop: EventLoop, sockets: Sockets, caplog: pytest.LogCaptureFixture
 ) -> None:
     mine, _theirs = sockets.pair()
@@ -253,7 +255,7 @@ def test_a_disabled_notifier_can_watch_the_next_file_with_its_number(
     notifier.close()
 
 
-def test_enabling_and_disabling_at_random_inside_callbacks(
+def test_notifiers_are_enabled_and_disabled_at_random_inside_callbacks(
     loop: EventLoop, sockets: Sockets, failures: list[Exception]
 ) -> None:
     """Sixty that are always ready, and change one another: called if and only if they should be."""
@@ -292,7 +294,7 @@ def test_enabling_and_disabling_at_random_inside_callbacks(
     assert not is_busy(loop)
 
 
-def test_a_deaf_notifier_costs_no_time(loop: EventLoop, sockets: Sockets) -> None:
+def test_a_muted_notifier_costs_no_time(loop: EventLoop, sockets: Sockets) -> None:
     """A hundred of them, most without a duplicate: one turn or a few find them all, and the loop sleeps."""
     notifiers = []
     for number in range(100):

@@ -1,6 +1,7 @@
-"""Signals at any moment, against real processes, and fork.
+"""Owns the tests of signals at any moment, against real processes, and of fork.
+Must not know how a signal ends a sleep.
 
-A service is ended 20 times by SIGTERM or Ctrl-C at random moments; as often as you like by
+A service is ended 20 times by SIGTERM or Ctrl-C at random moments; another number of times by
 `CORELIB_ENDURANCE=200 python -m pytest tests/corelib/test_endurance_processes.py`.
 """
 

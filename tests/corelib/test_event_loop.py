@@ -1,4 +1,6 @@
-"""The turn, and what programs call: nesting, quitting, posting from threads, errors."""
+"""Owns the tests of the turn and of EventLoop: order, nesting, quitting, posting from threads, errors.
+Must not know how a turn is made.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def test_a_turn_runs_what_was_queued_when_it_started(loop: EventLoop) -> None:
     assert loop.pump(POLL) == 0
 
 
-def test_notifiers_then_timers_then_deferred_callbacks(loop: EventLoop, clock: FakeClock) -> None:
+def test_a_turn_calls_notifiers_then_timers_then_deferred_callbacks(
+    loop: EventLoop, clock: FakeClock
+) -> None:
     seen: list[str] = []
     reader, writer = os.pipe()
     os.write(writer, b"x")
@@ -73,7 +77,7 @@ def test_a_nested_turn_runs_what_the_outer_one_had_not_come_to(loop: EventLoop) 
     assert seen == ["blocking", "behind it", "returned"]
 
 
-def test_callbacks_that_block_in_one_another_all_come_to_their_end(loop: EventLoop) -> None:
+def test_callbacks_that_block_in_one_another_all_end(loop: EventLoop) -> None:
     done: list[int] = []
     depth = 20
 
@@ -140,7 +144,9 @@ def test_quitting_the_outer_loop_does_not_end_the_inner_one(loop: EventLoop) -> 
     inner.close()
 
 
-def test_spin_until(loop: EventLoop, clock: FakeClock) -> None:
+def test_spin_until_returns_whether_its_condition_came_true_in_time(
+    loop: EventLoop, clock: FakeClock
+) -> None:
     assert loop.spin_until(lambda: True)
     done: list[int] = []
     timer = Timer.create_single_shot(30, lambda: done.append(1))
@@ -156,7 +162,7 @@ def test_spin_until_leaves_the_quit_to_exec(loop: EventLoop) -> None:
     assert loop.exec() == 3
 
 
-def test_what_the_condition_raises_leaves_spin_until(loop: EventLoop) -> None:
+def test_exceptions_of_the_condition_leave_spin_until(loop: EventLoop) -> None:
     with pytest.raises(ZeroDivisionError):
         loop.spin_until(lambda: 1 / 0)
     assert EventLoop.current() is loop
@@ -234,7 +240,9 @@ def test_exceptions_go_to_the_hook_and_siblings_go_on(loop: EventLoop) -> None:
     assert "Timer" in contexts
 
 
-def test_by_default_they_are_logged_with_traceback(loop: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
+def test_exceptions_are_logged_with_traceback_by_default(
+    loop: EventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
     loop.deferred_invoke(lambda: 1 / 0)
     with caplog.at_level(logging.ERROR, "corelib"):
         loop.pump(POLL)
@@ -282,7 +290,7 @@ def test_interrupts_and_exits_leave_and_the_loop_can_go_on(
     assert seen == ["still there"]
 
 
-def test_at_turn_end(loop: EventLoop) -> None:
+def test_at_turn_end_callbacks_run_once_after_the_turn(loop: EventLoop) -> None:
     seen: list[str] = []
 
     def callback() -> None:
@@ -297,7 +305,7 @@ def test_at_turn_end(loop: EventLoop) -> None:
     assert len(seen) == 4
 
 
-def test_what_is_due_at_turn_end_is_done_before_an_inner_turn_waits(loop: EventLoop) -> None:
+def test_at_turn_end_callbacks_run_before_an_inner_turn_waits(loop: EventLoop) -> None:
     seen: list[str] = []
 
     def callback() -> None:
@@ -310,7 +318,7 @@ def test_what_is_due_at_turn_end_is_done_before_an_inner_turn_waits(loop: EventL
     assert seen == ["posted", "waited"]
 
 
-def test_the_end_of_a_turn_comes_however_it_ends(loop: EventLoop) -> None:
+def test_at_turn_end_callbacks_run_however_the_turn_ends(loop: EventLoop) -> None:
     seen: list[str] = []
 
     def exit_after_posting() -> None:
@@ -323,7 +331,7 @@ def test_the_end_of_a_turn_comes_however_it_ends(loop: EventLoop) -> None:
     assert seen == ["posted"]
 
 
-def test_in_turn(loop: EventLoop) -> None:
+def test_in_turn_is_true_within_a_turn_alone(loop: EventLoop) -> None:
     seen: list[bool] = []
     assert not loop.in_turn
     loop.deferred_invoke(lambda: seen.append(loop.in_turn))
@@ -351,7 +359,7 @@ def test_the_current_loop_is_the_innermost_that_executes_else_the_first() -> Non
         EventLoop.current()
 
 
-def test_each_thread_has_its_own(loop: EventLoop) -> None:
+def test_each_thread_has_its_own_loop(loop: EventLoop) -> None:
     errors: list[type[BaseException]] = []
 
     def elsewhere() -> None:
@@ -374,7 +382,7 @@ def test_each_thread_has_its_own(loop: EventLoop) -> None:
     assert errors == [NoEventLoop, WrongThread, WrongThread, WrongThread, WrongThread]
 
 
-def test_a_closed_loop_says_so() -> None:
+def test_a_closed_loop_raises() -> None:
     loop = EventLoop()
     timer = Timer.create_single_shot(0, print)
     timer.start()

@@ -1,4 +1,6 @@
-"""Changes of files and folders, as the kernel tells them."""
+"""Owns the tests of changes of files and folders, as the kernel reports them.
+Must not know how the loop waits.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_children_come_and_go(watcher: FileWatcher, seen: Seen, folder: Path, tmp_path: Path) -> None:
+def test_children_that_are_made_and_deleted_are_reported(
+    watcher: FileWatcher, seen: Seen, folder: Path, tmp_path: Path
+) -> None:
     assert watcher.add_watch(folder, Type.CHILD_CREATED | Type.CHILD_DELETED)
     child, other = folder / "child", folder / "other"
     child.write_text("x")
@@ -77,7 +81,9 @@ def test_children_come_and_go(watcher: FileWatcher, seen: Seen, folder: Path, tm
     ]
 
 
-def test_a_file_s_content_and_metadata(watcher: FileWatcher, seen: Seen, folder: Path) -> None:
+def test_changes_of_a_files_content_and_metadata_are_reported(
+    watcher: FileWatcher, seen: Seen, folder: Path
+) -> None:
     file = folder / "file"
     file.write_text("")
     watcher.add_watch(str(file), ALL)
@@ -88,7 +94,7 @@ def test_a_file_s_content_and_metadata(watcher: FileWatcher, seen: Seen, folder:
     assert seen.now() == [(Type.METADATA_MODIFIED, str(file))]
 
 
-def test_children_s_content_and_metadata_are_told_with_their_path(
+def test_changes_of_children_are_reported_with_their_path(
     watcher: FileWatcher, seen: Seen, folder: Path
 ) -> None:
     file = folder / "file"
@@ -105,7 +111,9 @@ def test_children_s_content_and_metadata_are_told_with_their_path(
     ]
 
 
-def test_only_what_was_asked_for(watcher: FileWatcher, seen: Seen, folder: Path) -> None:
+def test_only_the_kinds_of_change_in_the_mask_are_reported(
+    watcher: FileWatcher, seen: Seen, folder: Path
+) -> None:
     watcher.add_watch(folder, Type.CHILD_DELETED)
     (folder / "file").write_text("x")
     (folder / "file").unlink()
@@ -116,7 +124,7 @@ def test_only_what_was_asked_for(watcher: FileWatcher, seen: Seen, folder: Path)
 
 
 @pytest.mark.parametrize("end", [os.unlink, lambda path: os.rename(path, f"{path}.moved")])
-def test_a_file_that_goes_is_not_watched_any_more(
+def test_a_file_that_is_gone_is_not_watched_any_more(
     watcher: FileWatcher, seen: Seen, folder: Path, end: Callable[[str], object]
 ) -> None:
     file = folder / "file"
@@ -131,7 +139,7 @@ def test_a_file_that_goes_is_not_watched_any_more(
     assert seen.now() == [(Type.CONTENT_MODIFIED, str(file))]
 
 
-def test_a_file_that_an_editor_replaces_can_be_watched_anew_in_the_callback(
+def test_a_file_that_an_editor_replaces_can_be_watched_again_in_the_callback(
     loop: EventLoop, watcher: FileWatcher, seen: Seen, folder: Path
 ) -> None:
     file = folder / "file"
@@ -154,13 +162,13 @@ def test_a_file_that_an_editor_replaces_can_be_watched_anew_in_the_callback(
     assert told == [Type.DELETED] * 3 + [Type.CONTENT_MODIFIED]
 
 
-def test_a_folder_that_goes(watcher: FileWatcher, seen: Seen, folder: Path) -> None:
+def test_a_folder_that_is_gone_is_reported(watcher: FileWatcher, seen: Seen, folder: Path) -> None:
     watcher.add_watch(folder, Type.DELETED)
     folder.rmdir()
     assert seen.now() == [(Type.DELETED, str(folder))]
 
 
-def test_what_is_watched_already(watcher: FileWatcher, seen: Seen, folder: Path) -> None:
+def test_a_path_that_is_watched_already_is_refused(watcher: FileWatcher, seen: Seen, folder: Path) -> None:
     assert watcher.add_watch(folder, Type.CHILD_CREATED)
     assert not watcher.add_watch(folder, ALL)
     (folder.parent / "link").symlink_to(folder)
@@ -171,7 +179,7 @@ def test_what_is_watched_already(watcher: FileWatcher, seen: Seen, folder: Path)
     assert repr(watcher) == f"<FileWatcher of {str(folder)!r}>"
 
 
-def test_removing_a_watch(watcher: FileWatcher, seen: Seen, folder: Path) -> None:
+def test_a_removed_watch_reports_nothing_more(watcher: FileWatcher, seen: Seen, folder: Path) -> None:
     watcher.add_watch(folder, ALL)
     (folder / "told").write_text("")
     assert seen.now()
@@ -206,7 +214,7 @@ def test_removing_and_closing_in_the_callback_stops_the_rest(
     assert told == ["removed", "closed"]
 
 
-def test_what_a_callback_raises_is_reported_and_the_rest_told(
+def test_exceptions_of_on_change_are_reported_and_later_changes_delivered(
     loop: EventLoop, watcher: FileWatcher, seen: Seen, folder: Path, failures: list[Exception]
 ) -> None:
     def fail(event: FileWatcherEvent) -> None:
@@ -240,7 +248,7 @@ def test_ctrl_c_in_a_callback_loses_no_event(
     assert [os.path.basename(path) for _, path in seen.now()] == ["0", "1", "2", "3", "4"]
 
 
-def test_names_of_all_kinds(watcher: FileWatcher, seen: Seen, folder: Path) -> None:
+def test_names_of_all_kinds_are_reported(watcher: FileWatcher, seen: Seen, folder: Path) -> None:
     watcher.add_watch(folder, Type.CHILD_CREATED)
     names = [
         "x",
@@ -255,9 +263,7 @@ def test_names_of_all_kinds(watcher: FileWatcher, seen: Seen, folder: Path) -> N
     assert [os.path.basename(path) for _, path in seen.now()] == names
 
 
-def test_without_a_callback_changes_are_forgotten(
-    loop: EventLoop, watcher: FileWatcher, folder: Path
-) -> None:
+def test_changes_without_a_callback_are_dropped(loop: EventLoop, watcher: FileWatcher, folder: Path) -> None:
     watcher.add_watch(folder, ALL)
     (folder / "before").touch()
     loop.pump()
@@ -265,7 +271,7 @@ def test_without_a_callback_changes_are_forgotten(
     assert seen.now() == []
 
 
-def test_lost_events_are_told(
+def test_lost_events_are_reported_by_on_overflow(
     loop: EventLoop, watcher: FileWatcher, seen: Seen, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
@@ -297,7 +303,7 @@ def test_lost_events_are_told(
     assert [type(failure) for failure in failures] == [ZeroDivisionError]
 
 
-def test_a_flood_leaves_room_for_others(
+def test_a_flood_of_changes_does_not_starve_the_rest_of_a_turn(
     loop: EventLoop, watcher: FileWatcher, seen: Seen, folder: Path
 ) -> None:
     watcher.add_watch(folder, Type.CHILD_CREATED)
@@ -308,7 +314,7 @@ def test_a_flood_leaves_room_for_others(
     assert loop.spin_until(lambda: len(seen) == 3000, timeout=GUARD)
 
 
-def test_what_cannot_be_watched(watcher: FileWatcher, folder: Path) -> None:
+def test_unwatchable_paths_and_masks_are_refused(watcher: FileWatcher, folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"cannot watch.*nothing") as failed:
         watcher.add_watch(folder / "nothing", ALL)
     assert failed.value.filename == str(folder / "nothing")
@@ -325,7 +331,7 @@ def test_what_cannot_be_watched(watcher: FileWatcher, folder: Path) -> None:
         (errno.ENOSPC, OSError, r"fs\.inotify\.max_user_watches"),
     ],
 )
-def test_the_kernel_s_refusals(
+def test_the_kernels_refusals_are_raised_with_the_remedy(
     watcher: FileWatcher,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -333,6 +339,7 @@ def test_the_kernel_s_refusals(
     kind: type[OSError],
     text: str,
 ) -> None:
+    # No user can be made to have these limits: private functions stand for the kernel's calls.
     def refuse(*args: object) -> int:
         ctypes.set_errno(code)
         return -1
@@ -346,7 +353,9 @@ def test_the_kernel_s_refusals(
         FileWatcher()
 
 
-def test_too_many_watchers(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_watchers_are_refused_with_the_remedy(
+    loop: EventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(flags: int) -> int:
         ctypes.set_errno(errno.EMFILE)
         return -1
@@ -356,17 +365,22 @@ def test_too_many_watchers(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> 
         FileWatcher()
 
 
-def test_an_unmounted_folder_is_gone(loop: EventLoop, watcher: FileWatcher, seen: Seen, folder: Path) -> None:
+def test_an_unmounted_folder_is_gone(loop: EventLoop, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # To unmount takes root: a pipe stands for the kernel's queue of events.
+    events, kernel = os.pipe2(os.O_NONBLOCK)
+    monkeypatch.setattr(module, "_inotify_init", lambda flags: events)
+    monkeypatch.setattr(module, "_inotify_add_watch", lambda fd, path, mask: 7)
+    watcher = FileWatcher()
+    seen = Seen(loop, watcher)
     watcher.add_watch(folder, Type.DELETED)
-    number = watcher._paths[str(folder)]
-    unmounted = struct.pack("=iIII", number, 0x2000, 0, 0) + struct.pack("=iIII", number, 0x8000, 0, 0)
-    watcher._pending.extend(module._events_in(unmounted))
-    watcher._deliver()
-    assert list(seen) == [(Type.DELETED, str(folder))]
+    os.write(kernel, struct.pack("=iIII", 7, 0x2000, 0, 0) + struct.pack("=iIII", 7, 0x8000, 0, 0))
+    assert seen.now() == [(Type.DELETED, str(folder))]
     assert not watcher.remove_watch(folder)
+    watcher.close()
+    os.close(kernel)
 
 
-def test_closing(loop: EventLoop, folder: Path) -> None:
+def test_a_closed_watcher_reports_nothing_and_refuses_calls(loop: EventLoop, folder: Path) -> None:
     gc.collect()  # What other tests left.
     before = len(os.listdir("/proc/self/fd"))
     watcher = FileWatcher(print)
@@ -379,18 +393,19 @@ def test_closing(loop: EventLoop, folder: Path) -> None:
             use(str(folder))
 
 
-def test_it_needs_a_loop() -> None:
+def test_a_file_watcher_needs_a_loop() -> None:
     with pytest.raises(NoEventLoop):
         FileWatcher()
 
 
-def test_a_forked_child_has_none(
+def test_a_forked_childs_copy_of_a_watcher_is_closed(
     watcher: FileWatcher, seen: Seen, folder: Path, forked: Callable[[Callable[[], object]], int]
 ) -> None:
     watcher.add_watch(folder, Type.CHILD_CREATED)
 
     def child() -> None:
-        assert watcher._file.closed
+        with pytest.raises(UsageError, match="closed"):
+            watcher.add_watch(folder, ALL)
         watcher.close()
 
     assert forked(child) == 0

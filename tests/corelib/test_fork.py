@@ -1,4 +1,6 @@
-"""A forked child forgets its parent's loops."""
+"""Owns the tests of a forked child, which has none of its parent's loops.
+Must not know how the child forgets them.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,7 @@ def test_a_child_forked_in_a_callback_gets_out_of_the_parents_turn(loop: EventLo
     assert ran == [in_parent]
 
 
-def test_signals_in_the_child_are_python_s_again(loop: EventLoop, forked: Forked) -> None:
+def test_signal_handlers_in_the_child_are_pythons_again(loop: EventLoop, forked: Forked) -> None:
     loop.register_signal(signal.SIGTERM, lambda signo: None)
     interrupt = signal.getsignal(signal.SIGINT)
 
@@ -115,7 +117,7 @@ def test_no_fd_of_the_loop_is_left_in_the_child(forked: Forked) -> None:
         assert forked(child) == 0
 
 
-def test_a_server_is_the_parents_alone(loop: EventLoop, tmp_path: Path) -> None:
+def test_a_server_stays_the_parents_alone(loop: EventLoop, tmp_path: Path) -> None:
     path = str(tmp_path / "clock")
     accepted: list[LocalSocket] = []
     server = LocalServer(accepted.append)

@@ -1,4 +1,6 @@
-"""Who is told when an fd is ready."""
+"""Owns the tests of notifiers: when they are activated, and when not.
+Must not know epoll.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 Pair = tuple[socket.socket, socket.socket]
 
 
-def test_it_is_activated_as_long_as_there_is_something(loop: EventLoop, pair: Pair) -> None:
+def test_a_notifier_is_activated_while_data_is_left(loop: EventLoop, pair: Pair) -> None:
     seen: list[str] = []
     notifier = Notifier(pair[0], READ, lambda: seen.append("ready"))
     assert (notifier.fd, notifier.type, notifier.is_enabled) == (pair[0].fileno(), READ, True)
@@ -39,7 +41,7 @@ def test_it_is_activated_as_long_as_there_is_something(loop: EventLoop, pair: Pa
     notifier.close()
 
 
-def test_types(loop: EventLoop, pair: Pair) -> None:
+def test_a_notifier_waits_for_the_directions_of_its_type(loop: EventLoop, pair: Pair) -> None:
     seen: list[str] = []
     notifier = Notifier(pair[0].fileno(), WRITE, lambda: seen.append("room"))
     loop.pump()
@@ -53,7 +55,7 @@ def test_types(loop: EventLoop, pair: Pair) -> None:
     notifier.close()
 
 
-def test_disabled_it_is_deaf_even_to_a_hang_up(loop: EventLoop, pair: Pair) -> None:
+def test_a_disabled_notifier_ignores_even_a_hang_up(loop: EventLoop, pair: Pair) -> None:
     seen: list[str] = []
     notifier = Notifier(pair[0], READ, lambda: seen.append("ready"))
     notifier.set_enabled(False)
@@ -79,7 +81,7 @@ def test_a_hang_up_activates_both_directions(loop: EventLoop) -> None:
     os.close(writer)
 
 
-def test_without_a_callback_the_loop_sleeps(loop: EventLoop, pair: Pair) -> None:
+def test_a_notifier_without_a_callback_lets_the_loop_sleep(loop: EventLoop, pair: Pair) -> None:
     notifier = Notifier(pair[0], READ)
     pair[1].send(b"x")
     assert loop.pump(POLL) == 0
@@ -112,7 +114,7 @@ def test_a_sibling_that_was_closed_in_the_same_batch_is_not_called(loop: EventLo
         theirs.close()
 
 
-def test_an_fd_that_was_closed_and_opened_in_the_same_batch_is_another(loop: EventLoop) -> None:
+def test_an_fd_that_was_closed_and_opened_again_in_one_batch_is_another_file(loop: EventLoop) -> None:
     pairs = [socket.socketpair() for _ in range(2)]
     by_fd = {mine.fileno(): mine for mine, _ in pairs}
     notifiers: dict[int, Notifier] = {}
@@ -170,7 +172,9 @@ def test_after_a_nested_turn_the_outer_one_polls_again(loop: EventLoop) -> None:
         theirs.close()
 
 
-def test_it_is_not_activated_inside_itself_and_nested_turns_can_sleep(loop: EventLoop, pair: Pair) -> None:
+def test_a_notifier_is_not_activated_inside_itself_and_nested_turns_can_sleep(
+    loop: EventLoop, pair: Pair
+) -> None:
     activations: list[str] = []
     nested_turns = 0
 
@@ -194,7 +198,7 @@ def test_it_is_not_activated_inside_itself_and_nested_turns_can_sleep(loop: Even
     notifier.close()
 
 
-def test_reentrant_lifts_the_rule(loop: EventLoop, pair: Pair) -> None:
+def test_a_reentrant_notifier_is_activated_inside_itself(loop: EventLoop, pair: Pair) -> None:
     depths: list[int] = []
     depth = 0
 
@@ -215,7 +219,7 @@ def test_reentrant_lifts_the_rule(loop: EventLoop, pair: Pair) -> None:
     notifier.close()
 
 
-def test_a_callback_that_closes_its_notifier_while_it_is_muted(loop: EventLoop, pair: Pair) -> None:
+def test_a_callback_may_close_its_muted_notifier(loop: EventLoop, pair: Pair) -> None:
     seen: list[str] = []
 
     def close() -> None:
@@ -241,7 +245,7 @@ def test_a_callback_that_raises_is_called_again(
     notifier.close()
 
 
-def test_what_cannot_be_watched(loop: EventLoop, tmp_path: os.PathLike[str], pair: Pair) -> None:
+def test_unwatchable_fds_are_refused(loop: EventLoop, tmp_path: os.PathLike[str], pair: Pair) -> None:
     with open(os.path.join(tmp_path, "file"), "w") as file, pytest.raises(NotWatchable, match="regular file"):
         Notifier(file, READ, print)
     pair[0].close()
@@ -249,12 +253,12 @@ def test_what_cannot_be_watched(loop: EventLoop, tmp_path: os.PathLike[str], pai
         Notifier(pair[0], READ, print)
 
 
-def test_it_needs_a_loop(pair: Pair) -> None:
+def test_a_notifier_needs_a_loop(pair: Pair) -> None:
     with pytest.raises(NoEventLoop):
         Notifier(pair[0], READ)
 
 
-def test_another_thread_may_not_touch_it(loop: EventLoop, pair: Pair) -> None:
+def test_another_thread_may_not_use_a_notifier(loop: EventLoop, pair: Pair) -> None:
     notifier = Notifier(pair[0], READ, print)
     errors: list[WrongThread] = []
 

@@ -1,4 +1,6 @@
-"""Programs beside the loop: input, output, the end, and what they inherit."""
+"""Owns the tests of programs beside the loop: input, output, the end, and what they inherit.
+Must not know how the loop learns of an exit.
+"""
 
 from __future__ import annotations
 
@@ -45,41 +47,41 @@ def is_a_child(pid: int) -> bool:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """For what no loop tells."""
+    """Wait for a condition without a loop."""
     end = time.monotonic() + GUARD
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
 
 
-def test_output_then_exit(loop: EventLoop) -> None:
-    told: list[object] = []
+def test_a_process_delivers_its_output_and_then_its_exit(loop: EventLoop) -> None:
+    delivered: list[object] = []
     process = Process.spawn(
         ["sh", "-c", "echo out; echo err >&2; exit 3"],
-        on_output=told.append,
-        on_error_output=told.append,
-        on_exit=told.append,
+        on_output=delivered.append,
+        on_error_output=delivered.append,
+        on_exit=delivered.append,
     )
     assert process.is_running
     assert process.exit_code is None
     assert f"<Process {process.pid} of ['sh'" in repr(process)
     assert process.exited.await_(GUARD) == 3
-    assert sorted(told[:2]) == [b"err\n", b"out\n"]  # type: ignore[type-var]
-    assert told[2:] == [3]
+    assert sorted(delivered[:2]) == [b"err\n", b"out\n"]  # type: ignore[type-var]
+    assert delivered[2:] == [3]
     assert not process.is_running
     assert process.exit_code == 3
     assert not is_a_child(process.pid)
     loop.spin_until(lambda: False, timeout=0)
-    assert len(told) == 3, "nothing is told twice"
+    assert len(delivered) == 3, "nothing is delivered twice"
 
 
-def test_without_callbacks_output_is_our_own(loop: EventLoop, capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_without_callbacks_goes_to_our_own(loop: EventLoop, capfd: pytest.CaptureFixture[str]) -> None:
     process = Process.spawn(["sh", "-c", "echo out; echo err >&2"])
     process.exited.await_(GUARD)
     assert capfd.readouterr() == ("out\n", "err\n")
 
 
-def test_input_larger_than_a_pipe_comes_back_whole(loop: EventLoop) -> None:
+def test_input_larger_than_a_pipe_arrives_whole(loop: EventLoop) -> None:
     pieces: list[bytes] = []
     process = Process.spawn(["cat"], stdin=PIPE, on_output=pieces.append)
     sent = os.urandom(3_000_000)
@@ -96,13 +98,13 @@ def test_input_larger_than_a_pipe_comes_back_whole(loop: EventLoop) -> None:
     assert process.unwritten == 0
 
 
-def test_closing_empty_input_ends_it_at_once(loop: EventLoop) -> None:
+def test_close_stdin_without_pending_input_ends_it_at_once(loop: EventLoop) -> None:
     process = Process.spawn(["cat"], stdin=PIPE)
     process.close_stdin()
     assert process.exited.await_(GUARD) == 0
 
 
-def test_a_program_that_does_not_read_its_input(loop: EventLoop) -> None:
+def test_a_program_may_leave_its_input_unread(loop: EventLoop) -> None:
     go, close = os.pipe()
     process = Process.spawn(
         ["sh", "-c", f"read line </proc/self/fd/{go}; exec 0</dev/null; exec sleep 60"],
@@ -125,7 +127,7 @@ def test_a_program_that_does_not_read_its_input(loop: EventLoop) -> None:
         process.write(b"more")
 
 
-def test_no_pipe_no_write(loop: EventLoop) -> None:
+def test_write_needs_a_pipe(loop: EventLoop) -> None:
     process = Process.spawn(["true"])
     with pytest.raises(UsageError, match=r"stdin=subprocess\.PIPE"):
         process.write(b"x")
@@ -134,14 +136,14 @@ def test_no_pipe_no_write(loop: EventLoop) -> None:
     process.exited.await_(GUARD)
 
 
-def test_a_file_as_input(loop: EventLoop, tmp_path: Path) -> None:
+def test_stdin_may_be_a_file(loop: EventLoop, tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"from a file")
     with open(tmp_path / "in", "rb") as file:
         assert run(["cat"], stdin=file) == b"from a file"
     assert run(["cat"], stdin=subprocess.DEVNULL) == b""
 
 
-def test_environment_and_folder(loop: EventLoop, tmp_path: Path) -> None:
+def test_a_program_gets_its_environment_and_folder(loop: EventLoop, tmp_path: Path) -> None:
     said = run(["/bin/sh", "-c", "echo $COLOUR; pwd"], env={"COLOUR": "blue"}, cwd=tmp_path)
     assert said.decode() == f"blue\n{tmp_path}\n"
 
@@ -149,7 +151,7 @@ def test_environment_and_folder(loop: EventLoop, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ask", "signo"), [(Process.terminate, signal.SIGTERM), (Process.kill, signal.SIGKILL)]
 )
-def test_signals(loop: EventLoop, ask: Callable[[Process], bool], signo: int) -> None:
+def test_a_process_is_ended_by_signals(loop: EventLoop, ask: Callable[[Process], bool], signo: int) -> None:
     process = Process.spawn(["sleep", "60"])
     assert ask(process)
     assert process.exited.await_(GUARD) == -signo
@@ -157,14 +159,14 @@ def test_signals(loop: EventLoop, ask: Callable[[Process], bool], signo: int) ->
     assert not process.send_signal(signal.SIGCONT)
 
 
-def test_a_signal_to_what_has_exited_unseen(loop: EventLoop) -> None:
+def test_a_signal_to_a_process_that_has_exited_unseen_reaches_nobody(loop: EventLoop) -> None:
     process = Process.spawn(["true"])
     wait_until(lambda: os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
     process.kill()
     assert process.exited.await_(GUARD) == 0
 
 
-def test_what_cannot_be_started(loop: EventLoop, tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_started_raises_with_its_name(loop: EventLoop, tmp_path: Path) -> None:
     before = open_fds()
     with pytest.raises(FileNotFoundError, match="no-such-program"):
         Process.spawn(["no-such-program"], stdin=PIPE, on_output=print)
@@ -176,7 +178,7 @@ def test_what_cannot_be_started(loop: EventLoop, tmp_path: Path) -> None:
     assert open_fds() == before
 
 
-def test_bad_arguments(loop: EventLoop) -> None:
+def test_bad_arguments_are_refused(loop: EventLoop) -> None:
     for arguments in ("ls -l", b"ls", []):
         with pytest.raises(UsageError, match="list"):
             Process.spawn(arguments)  # type: ignore[arg-type]
@@ -186,12 +188,12 @@ def test_bad_arguments(loop: EventLoop) -> None:
         Process.spawn(["true"], inherit_fds=[closed])
 
 
-def test_it_needs_a_loop() -> None:
+def test_a_process_needs_a_loop() -> None:
     with pytest.raises(NoEventLoop):
         Process.spawn(["true"])
 
 
-def test_it_needs_exit_codes(loop: EventLoop) -> None:
+def test_a_process_needs_the_kernel_to_keep_exit_codes(loop: EventLoop) -> None:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         with pytest.raises(UsageError, match="SIGCHLD"):
@@ -200,14 +202,16 @@ def test_it_needs_exit_codes(loop: EventLoop) -> None:
         signal.signal(signal.SIGCHLD, before)
 
 
-def test_an_exit_code_that_another_took(loop: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exit_code_that_another_waitpid_took_is_255(
+    loop: EventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
     process = Process.spawn(["true"])
     os.waitpid(process.pid, 0)
     assert process.exited.await_(GUARD) == 255
     assert "another waitpid reaped it" in caplog.text
 
 
-def test_it_gets_its_standard_fds_and_what_it_inherits_alone(loop: EventLoop) -> None:
+def test_a_program_gets_its_standard_fds_and_the_inherited_ones_alone(loop: EventLoop) -> None:
     leaky = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(leaky, True)
     reader, writer = os.pipe()
@@ -223,7 +227,7 @@ def test_it_gets_its_standard_fds_and_what_it_inherits_alone(loop: EventLoop) ->
         os.close(fd)
 
 
-def test_an_inherited_fd_works(loop: EventLoop) -> None:
+def test_an_inherited_fd_works_under_its_number(loop: EventLoop) -> None:
     reader, writer = os.pipe()
     process = Process.spawn(["sh", "-c", f"echo hello >/proc/self/fd/{writer}"], inherit_fds=[writer])
     process.exited.await_(GUARD)
@@ -232,7 +236,7 @@ def test_an_inherited_fd_works(loop: EventLoop) -> None:
     os.close(reader)
 
 
-def test_no_signal_is_ignored_or_blocked(loop: EventLoop) -> None:
+def test_a_program_starts_with_no_signal_ignored_or_blocked(loop: EventLoop) -> None:
     ignored = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
     try:
@@ -247,36 +251,36 @@ def test_no_signal_is_ignored_or_blocked(loop: EventLoop) -> None:
 
 def test_a_grandchild_with_the_pipe_is_not_waited_for(loop: EventLoop) -> None:
     reader, writer = os.pipe()
-    told: list[object] = []
+    delivered: list[object] = []
     # It lives until the other end of its input closes.
     process = Process.spawn(
         ["sh", "-c", f"(cat; echo later) </proc/self/fd/{reader} & echo now"],
         inherit_fds=[reader],
-        on_output=told.append,
-        on_exit=told.append,
+        on_output=delivered.append,
+        on_exit=delivered.append,
     )
     assert process.exited.await_(GUARD) == 0
-    assert told == [b"now\n", 0]
+    assert delivered == [b"now\n", 0]
     os.close(reader)
     os.close(writer)
-    assert loop.spin_until(lambda: len(told) == 3, timeout=GUARD)
-    assert told[2] == b"later\n"
+    assert loop.spin_until(lambda: len(delivered) == 3, timeout=GUARD)
+    assert delivered[2] == b"later\n"
 
 
-def test_exit_waits_for_the_output_that_is_being_handled(loop: EventLoop) -> None:
-    told: list[object] = []
+def test_on_exit_waits_for_the_output_that_is_being_handled(loop: EventLoop) -> None:
+    delivered: list[object] = []
 
     def handle(data: bytes) -> None:
-        told.append("begins")
+        delivered.append("begins")
         assert loop.spin_until(lambda: not process.is_running, timeout=GUARD)
-        told.append("ends")
+        delivered.append("ends")
 
-    process = Process.spawn(["echo", "x"], on_output=handle, on_exit=told.append)
+    process = Process.spawn(["echo", "x"], on_output=handle, on_exit=delivered.append)
     assert process.exited.await_(GUARD) == 0
-    assert told == ["begins", "ends", 0]
+    assert delivered == ["begins", "ends", 0]
 
 
-def test_what_callbacks_raise_is_reported_and_the_rest_is_told(
+def test_exceptions_of_callbacks_are_reported_and_the_rest_is_delivered(
     loop: EventLoop, failures: list[Exception]
 ) -> None:
     def fail(argument: object) -> None:
@@ -289,7 +293,7 @@ def test_what_callbacks_raise_is_reported_and_the_rest_is_told(
     assert sorted(str(failure) for failure in failures) == ["0", repr(b"x\n"), repr(b"y\n")]
 
 
-def test_losing_interest_does_not_end_it_for_others(loop: EventLoop) -> None:
+def test_a_withdrawn_listener_does_not_cancel_exited_for_others(loop: EventLoop) -> None:
     process = Process.spawn(["cat"], stdin=PIPE)
     with pytest.raises(TimeoutError):
         process.exited.within(0).await_(GUARD)
@@ -316,7 +320,7 @@ def test_a_flood_of_output_starves_no_timer(loop: EventLoop) -> None:
     assert max(gaps) <= 1 << 20, "a timer that is due waits for a piece or so"
 
 
-def test_200_at_once(loop: EventLoop) -> None:
+def test_two_hundred_processes_may_run_at_once(loop: EventLoop) -> None:
     before = open_fds()
     codes: list[int] = []
     output: list[bytes] = []
@@ -337,14 +341,14 @@ def test_200_at_once(loop: EventLoop) -> None:
     assert not any(is_a_child(process.pid) for process in processes)
 
 
-def test_dropped_it_is_told_all_the_same(loop: EventLoop) -> None:
+def test_a_process_without_references_still_calls_on_exit(loop: EventLoop) -> None:
     codes: list[int] = []
     pid = Process.spawn(["true"], on_exit=codes.append).pid
     assert loop.spin_until(lambda: codes, timeout=GUARD)
     assert not is_a_child(pid)
 
 
-def test_a_closed_loop_leaves_it_alone_and_no_zombie() -> None:
+def test_a_closed_loop_leaves_the_process_alone_and_no_zombie() -> None:
     before = open_fds()
     with EventLoop():
         process = Process.spawn(["sh", "-c", "cat; exit 5"], stdin=PIPE, on_output=print)
@@ -363,7 +367,7 @@ def test_a_process_of_a_closed_loop_can_be_ended() -> None:
     assert not process.kill()
 
 
-def test_a_forked_child_has_no_part_in_it(
+def test_a_forked_child_does_not_get_its_parents_processes(
     loop: EventLoop, forked: Callable[[Callable[[], object]], int]
 ) -> None:
     before = open_fds()
@@ -406,14 +410,14 @@ def test_ctrl_c_in_on_exit_leaves_exec_and_nothing_behind(loop: EventLoop) -> No
 
 
 def test_ctrl_c_in_on_output_loses_no_exit(loop: EventLoop) -> None:
-    told: list[object] = []
+    delivered: list[object] = []
 
     def interrupt(data: bytes) -> None:
-        told.append(data)
+        delivered.append(data)
         raise KeyboardInterrupt
 
-    process = Process.spawn(["echo", "x"], on_output=interrupt, on_exit=told.append)
+    process = Process.spawn(["echo", "x"], on_output=interrupt, on_exit=delivered.append)
     with pytest.raises(KeyboardInterrupt):
         loop.exec()
     assert process.exited.await_(GUARD) == 0
-    assert told == [b"x\n", 0]
+    assert delivered == [b"x\n", 0]

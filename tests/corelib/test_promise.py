@@ -1,4 +1,6 @@
-"""Values that come later."""
+"""Owns the tests of promises: settling, listeners, cancelling, and failures that nobody handled.
+Must not know what settles a promise.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ class Failure(Exception):
     pass
 
 
-def test_it_is_settled_once() -> None:
+def test_a_promise_is_settled_once() -> None:
     promise: Promise[int] = Promise()
     assert not promise.is_settled
     assert promise.resolve(1)
@@ -27,14 +29,14 @@ def test_it_is_settled_once() -> None:
     assert promise.await_() == 1
 
 
-def test_none_is_a_value() -> None:
+def test_none_is_a_value_of_a_promise() -> None:
     promise: Promise[None] = Promise()
     promise.resolve(None)
     assert promise.is_resolved
     promise.await_()
 
 
-def test_callbacks_run_in_order_and_at_once_when_it_is_settled() -> None:
+def test_callbacks_run_in_order_and_at_once_if_the_promise_is_settled() -> None:
     seen: list[object] = []
     promise: Promise[int] = Promise()
     assert promise.when_resolved(lambda value: seen.append(("first", value))) is promise
@@ -44,7 +46,7 @@ def test_callbacks_run_in_order_and_at_once_when_it_is_settled() -> None:
     assert seen == [("first", 5), ("second", 5), ("late", 5)]
 
 
-def test_rejection_reaches_its_callbacks_only() -> None:
+def test_a_rejection_calls_when_rejected_alone() -> None:
     seen: list[object] = []
     failure = Failure("no")
     promise: Promise[int] = Promise()
@@ -55,7 +57,7 @@ def test_rejection_reaches_its_callbacks_only() -> None:
     assert seen == [failure, failure]
 
 
-def test_what_callbacks_raise_goes_to_the_loop_and_not_to_who_settles(
+def test_exceptions_of_callbacks_go_to_the_loop_and_not_to_the_code_that_settles(
     loop: EventLoop, failures: list[Exception]
 ) -> None:
     seen: list[int] = []
@@ -66,12 +68,12 @@ def test_what_callbacks_raise_goes_to_the_loop_and_not_to_who_settles(
     assert seen == [1]
 
 
-def test_without_a_loop_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_exceptions_of_callbacks_are_logged_without_a_loop(caplog: pytest.LogCaptureFixture) -> None:
     Promise.resolved(1).when_resolved(lambda value: 1 / 0)
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_an_interrupted_callback_takes_no_others_with_it(loop: EventLoop) -> None:
+def test_an_interrupted_callback_does_not_stop_the_others(loop: EventLoop) -> None:
     seen: list[int] = []
 
     def interrupt(value: int) -> None:
@@ -85,14 +87,14 @@ def test_an_interrupted_callback_takes_no_others_with_it(loop: EventLoop) -> Non
     assert seen == [1]
 
 
-def test_map() -> None:
+def test_map_applies_a_function_to_the_value() -> None:
     promise: Promise[int] = Promise()
     mapped = promise.map(lambda value: f"<{value}>")
     promise.resolve(3)
     assert mapped.await_() == "<3>"
 
 
-def test_map_hands_on_a_rejection_and_turns_an_exception_into_one() -> None:
+def test_map_passes_on_a_rejection_and_turns_an_exception_into_one() -> None:
     promise: Promise[int] = Promise()
     handed_on = promise.map(str)
     promise.reject(Failure())
@@ -127,7 +129,7 @@ def test_await_ends_at_its_deadline(loop: EventLoop, clock: FakeClock) -> None:
     assert promise.await_(timeout=0) == 1
 
 
-def test_quit_does_not_end_it(loop: EventLoop) -> None:
+def test_quit_does_not_end_await(loop: EventLoop) -> None:
     promise: Promise[int] = Promise()
     loop.deferred_invoke(loop.quit)
     loop.deferred_invoke(lambda: loop.deferred_invoke(lambda: promise.resolve(1)))
@@ -135,7 +137,7 @@ def test_quit_does_not_end_it(loop: EventLoop) -> None:
     assert loop.was_exit_requested()
 
 
-def test_waiting_needs_a_loop() -> None:
+def test_await_needs_a_loop() -> None:
     with pytest.raises(NoEventLoop):
         Promise().await_()
 
@@ -149,13 +151,13 @@ def test_a_rejection_that_nobody_handled_is_logged(caplog: pytest.LogCaptureFixt
     assert "unseen" in caplog.text
 
 
-def test_the_last_of_a_chain_is_who_counts(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_last_promise_of_a_chain_must_handle_the_rejection(caplog: pytest.LogCaptureFixture) -> None:
     Promise.rejected(Failure("unseen")).map(str).map(str)
     gc.collect()
     assert caplog.text.count("dropped unhandled") == 1
 
 
-def test_a_handled_one_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handled_rejection_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     Promise.rejected(Failure()).when_rejected(lambda error: None)
     with pytest.raises(Failure):
         Promise.rejected(Failure()).await_()
@@ -164,7 +166,7 @@ def test_a_handled_one_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text == ""
 
 
-def test_a_settled_one_holds_neither_callbacks_nor_itself() -> None:
+def test_a_settled_promise_holds_neither_callbacks_nor_itself() -> None:
     class Callback:
         def __call__(self, value: object) -> None: ...
 
@@ -203,7 +205,7 @@ def test_cancelling_stops_the_work_and_rejects() -> None:
     assert not promise.resolve(1)
 
 
-def test_what_is_settled_cannot_be_cancelled() -> None:
+def test_a_settled_promise_cannot_be_cancelled() -> None:
     stopped: list[bool] = []
     promise: Promise[int] = Promise()
     promise.on_cancel = lambda: stopped.append(True)
@@ -223,7 +225,7 @@ def test_an_on_cancel_that_raises_is_reported(loop: EventLoop, failures: list[Ex
     assert len(failures) == 1
 
 
-def test_chaining_follows_the_second_promise() -> None:
+def test_chain_follows_the_second_promise() -> None:
     first: Promise[int] = Promise()
     second: Promise[str] = Promise()
     asked: list[int] = []
@@ -254,7 +256,7 @@ def test_a_chain_is_rejected_where_it_breaks() -> None:
         Promise.resolved(1).chain(lambda value: value + 1).await_()  # type: ignore[arg-type,return-value]
 
 
-def test_derived_promises_give_up_the_promise_they_stand_on() -> None:
+def test_a_cancelled_derived_promise_withdraws_from_its_source() -> None:
     for derive in (
         lambda promise: promise.map(str),
         lambda promise: promise.map(str).map(int),
@@ -269,7 +271,7 @@ def test_derived_promises_give_up_the_promise_they_stand_on() -> None:
         assert source.is_cancelled
 
 
-def test_a_promise_in_which_somebody_is_interested_goes_on() -> None:
+def test_a_promise_with_another_listener_goes_on() -> None:
     source: Promise[int] = Promise()
     heard: list[int] = []
     source.when_resolved(heard.append)
@@ -278,7 +280,7 @@ def test_a_promise_in_which_somebody_is_interested_goes_on() -> None:
     assert heard == [3]
 
 
-def test_after_all_of_them() -> None:
+def test_after_resolves_with_all_values_in_order() -> None:
     first: Promise[int] = Promise()
     second: Promise[int] = Promise()
     together = Promise.after([first, second])
@@ -289,7 +291,7 @@ def test_after_all_of_them() -> None:
     assert Promise.after([]).await_() == []
 
 
-def test_after_the_first_failure(caplog: pytest.LogCaptureFixture) -> None:
+def test_after_is_rejected_with_the_first_failure(caplog: pytest.LogCaptureFixture) -> None:
     first: Promise[int] = Promise()
     second: Promise[int] = Promise()
     together = Promise.after([first, second])
@@ -302,7 +304,7 @@ def test_after_the_first_failure(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
 
 
-def test_within_a_time(loop: EventLoop, clock: FakeClock) -> None:
+def test_within_rejects_a_promise_that_is_late(loop: EventLoop, clock: FakeClock) -> None:
     source: Promise[int] = Promise()
     limited = source.within(1.5)
     with pytest.raises(TimedOut, match=r"1.5 s"):

@@ -1,4 +1,6 @@
-"""Where sockets live, and who may put something there."""
+"""Owns the tests of where sockets are put, and who may put something there.
+Must not know sockets.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o7777
 
 
-def test_sid_is_the_session_else_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sid_stands_for_the_session_else_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     template = "/tmp/session/%sid/portal/clock"
     assert session.socket_path(template) == f"/tmp/session/{os.getuid()}/portal/clock"
     monkeypatch.setenv("IPC_SESSION_ID", "")
@@ -30,21 +32,21 @@ def test_sid_is_the_session_else_the_user(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("name", [".", "..", "../0", "/etc", "a/b"])
-def test_a_session_is_a_plain_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_session_must_be_a_plain_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("IPC_SESSION_ID", name)
     with pytest.raises(SocketPathError, match=r"\$IPC_SESSION_ID"):
         session.socket_path("/tmp/session/%sid/portal/clock")
     assert session.socket_path("/run/clock") == "/run/clock", "it matters only where it is used"
 
 
-def test_the_longest_path() -> None:
+def test_a_path_of_107_bytes_is_the_longest() -> None:
     assert session.socket_path("/" + "x" * 106)
     for path in ("/" + "x" * 107, "/" + "ü" * 54, ""):
         with pytest.raises(SocketPathError, match="107 bytes"):
             session.socket_path(path)
 
 
-def test_no_path_holds_a_nul() -> None:
+def test_a_path_with_a_nul_is_refused() -> None:
     for path in ("\0abstract", "/tmp/clock\0"):
         with pytest.raises(SocketPathError, match="NUL"):
             session.socket_path(path)
@@ -68,7 +70,7 @@ def test_a_shared_parent_that_nobody_else_writes_to_needs_no_sticky_bit(tmp_path
     session.prepare_folder(f"{tmp_path}/session/%sid/clock")
 
 
-def test_a_shared_parent_where_others_could_replace_our_folder(tmp_path: Path) -> None:
+def test_a_shared_parent_where_others_could_replace_our_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "session").mkdir()
     (tmp_path / "session").chmod(0o777)
     with pytest.raises(SocketPathError, match=r"chmod \+t"):
@@ -88,14 +90,14 @@ def test_no_folder_is_followed_through_a_link(tmp_path: Path, which: str) -> Non
 
 
 @pytest.mark.parametrize("which", ["", "portal"])
-def test_a_session_folder_that_is_open_to_others(tmp_path: Path, which: str) -> None:
+def test_a_session_folder_that_is_open_to_others_is_refused(tmp_path: Path, which: str) -> None:
     session.prepare_folder(f"{tmp_path}/session/%sid/portal/clock")
     (tmp_path / "session" / str(os.getuid()) / which).chmod(0o750)
     with pytest.raises(SocketPathError, match=r"mode 0750.*chmod 700"):
         session.prepare_folder(f"{tmp_path}/session/%sid/portal/clock")
 
 
-def test_a_file_in_the_way(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "session").write_text("")
     with pytest.raises(SocketPathError, match="real folder"):
         session.prepare_folder(f"{tmp_path}/session/%sid/portal/clock")

@@ -1,4 +1,6 @@
-"""When timers fire, and that they never fire inside themselves."""
+"""Owns the tests of when timers fire, and that they never fire inside themselves.
+Must not know how the loop waits.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,7 @@ def test_a_tick_that_falls_on_the_return_of_the_callback_was_missed(
     assert fired == [10, 30, 50]
 
 
-def test_no_recursion_when_the_callback_waits_longer_than_the_interval(
+def test_a_timer_does_not_recurse_when_its_callback_waits_longer_than_the_interval(
     loop: EventLoop, clock: FakeClock
 ) -> None:
     depths: list[int] = []
@@ -117,7 +119,7 @@ def test_timers_fire_in_order_of_deadline_and_ties_in_order_of_starting(
     assert seen == ["a1", "a2", "b", "c"]
 
 
-def test_what_is_started_in_a_turn_waits_for_the_next_even_with_no_interval(
+def test_a_timer_started_in_a_turn_waits_for_the_next_even_with_no_interval(
     loop: EventLoop, clock: FakeClock
 ) -> None:
     seen: list[str] = []
@@ -131,7 +133,7 @@ def test_what_is_started_in_a_turn_waits_for_the_next_even_with_no_interval(
         assert len(seen) == 2 * turn
 
 
-def test_start_is_for_stopped_timers_and_restart_for_all(loop: EventLoop, clock: FakeClock) -> None:
+def test_start_leaves_a_started_timer_alone_and_restart_does_not(loop: EventLoop, clock: FakeClock) -> None:
     fired: list[float] = []
     start = clock.now
     timer = Timer.create_single_shot(10, lambda: fired.append((clock.now - start) / 1e6))
@@ -155,7 +157,7 @@ def test_set_interval_counts_from_the_next_tick(loop: EventLoop, clock: FakeCloc
     assert fired == [10, 35, 60]
 
 
-def test_stopping_and_starting_inside_the_callback(loop: EventLoop, clock: FakeClock) -> None:
+def test_a_timer_may_be_restarted_and_stopped_in_its_callback(loop: EventLoop, clock: FakeClock) -> None:
     fired: list[float] = []
     start = clock.now
 
@@ -174,7 +176,7 @@ def test_stopping_and_starting_inside_the_callback(loop: EventLoop, clock: FakeC
     assert not timer.is_active
 
 
-def test_a_sibling_that_was_stopped_does_not_fire(loop: EventLoop, clock: FakeClock) -> None:
+def test_a_timer_stopped_by_a_sibling_does_not_fire(loop: EventLoop, clock: FakeClock) -> None:
     seen: list[str] = []
     first = Timer.create_single_shot(10, lambda: (seen.append("first"), second.stop()))
     second = Timer.create_single_shot(10, lambda: seen.append("second"))
@@ -229,7 +231,7 @@ def test_the_loop_keeps_a_started_timer_alive_and_no_other(loop: EventLoop, cloc
     assert kept() is None
 
 
-def test_a_timer_without_a_callback(loop: EventLoop, clock: FakeClock) -> None:
+def test_a_timer_may_have_no_callback(loop: EventLoop, clock: FakeClock) -> None:
     timer = Timer.create_single_shot(10)
     timer.start()
     run_ms(loop, clock, 10)
@@ -237,12 +239,12 @@ def test_a_timer_without_a_callback(loop: EventLoop, clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("interval", [-1, float("nan"), float("inf")])
-def test_intervals_that_are_none(interval: float) -> None:
+def test_intervals_out_of_range_are_refused(interval: float) -> None:
     with pytest.raises(ValueError, match="number of milliseconds"):
         Timer.create_single_shot(interval)
 
 
-def test_starting_needs_a_loop() -> None:
+def test_start_needs_a_loop() -> None:
     timer = Timer.create_single_shot(10)
     timer.stop()
     with pytest.raises(NoEventLoop):
@@ -250,7 +252,7 @@ def test_starting_needs_a_loop() -> None:
     assert not timer.is_active
 
 
-def test_another_thread_may_not_stop_it(loop: EventLoop) -> None:
+def test_another_thread_may_not_stop_a_timer(loop: EventLoop) -> None:
     timer = Timer.create_single_shot(10)
     timer.start()
     errors: list[WrongThread] = []

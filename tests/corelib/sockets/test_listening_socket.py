@@ -1,4 +1,6 @@
-"""A listening socket leaves the file system when its program ends, however it ends."""
+"""Owns the tests of how a listening socket leaves the file system, however its program ends.
+Must not know clients.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ def start(path: str, before: str = "") -> subprocess.Popen[str]:
     return process
 
 
-def test_an_uncaught_ctrl_c_removes_it(path: str) -> None:
+def test_an_uncaught_ctrl_c_removes_the_socket(path: str) -> None:
     process = start(path)
     assert stat.S_ISSOCK(os.stat(path).st_mode)
     process.send_signal(signal.SIGINT)
@@ -56,21 +58,21 @@ def test_an_uncaught_ctrl_c_removes_it(path: str) -> None:
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_sys_exit_in_a_callback_removes_it(path: str) -> None:
+def test_sys_exit_in_a_callback_removes_the_socket(path: str) -> None:
     process = start(path, "loop.deferred_invoke(lambda: sys.exit(3))")
     process.communicate(timeout=30)
     assert process.returncode == 3
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_the_orderly_end_of_the_program_removes_it(path: str) -> None:
+def test_the_orderly_end_of_the_program_removes_the_socket(path: str) -> None:
     process = start(path, "loop.deferred_invoke(loop.quit); globals().update(keep=server)")
     process.communicate(timeout=30)
     assert process.returncode == 0
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_a_forked_childs_exit_leaves_it(path: str) -> None:
+def test_a_forked_childs_exit_leaves_the_socket(path: str) -> None:
     process = start(path, "pid = os.fork(); pid or sys.exit(0); os.waitpid(pid, 0)")
     LocalSocket.connect(path).close()
     process.send_signal(signal.SIGINT)
@@ -78,7 +80,7 @@ def test_a_forked_childs_exit_leaves_it(path: str) -> None:
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_the_last_reference_closes_it(path: str) -> None:
+def test_the_last_reference_closes_the_socket(path: str) -> None:
     listening = ListeningSocket(path)
     assert str(listening) == repr(path)
     LocalSocket.connect(path).close()
@@ -86,7 +88,7 @@ def test_the_last_reference_closes_it(path: str) -> None:
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_abandoned_it_stays_in_the_file_system(path: str) -> None:
+def test_an_abandoned_socket_stays_in_the_file_system(path: str) -> None:
     listening = ListeningSocket(path)
     listening.abandon()
     listening.abandon()

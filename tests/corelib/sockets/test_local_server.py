@@ -1,4 +1,6 @@
-"""Listening: the place in the file system, who is alive there, and clients."""
+"""Owns the tests of listening at a Unix path: the path, living and dead servers there, and clients.
+Must not know what clients send.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,7 @@ def end(process: subprocess.Popen[str]) -> None:
     process.communicate(timeout=30)
 
 
-def test_clients_are_handed_over(loop: EventLoop, path: str) -> None:
+def test_a_server_passes_clients_to_on_accept(loop: EventLoop, path: str) -> None:
     server = LocalServer()
     assert server.path is None
     server.listen(path)
@@ -86,7 +88,9 @@ def test_clients_are_handed_over(loop: EventLoop, path: str) -> None:
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_in_a_session(loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_listens_in_a_session(
+    loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("IPC_SESSION_ID", "evening")
     server = LocalServer()
     server.listen(f"{tmp_path}/session/%sid/portal/clock")
@@ -96,7 +100,7 @@ def test_in_a_session(loop: EventLoop, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
-def test_the_socket_is_its_owners_alone(loop: EventLoop, path: str, umask: int) -> None:
+def test_the_socket_is_open_to_its_owner_alone(loop: EventLoop, path: str, umask: int) -> None:
     before = os.umask(umask)
     try:
         server = LocalServer()
@@ -116,7 +120,7 @@ def test_a_second_server_fails_and_leaves_the_first_alone(loop: EventLoop, path:
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_two_servers_in_one_process(loop: EventLoop, path: str) -> None:
+def test_two_servers_in_one_process_do_not_share_a_path(loop: EventLoop, path: str) -> None:
     server = LocalServer()
     server.listen(path)
     with pytest.raises(AddressInUse):
@@ -130,7 +134,7 @@ def test_two_servers_in_one_process(loop: EventLoop, path: str) -> None:
     server.close()
 
 
-def test_what_a_killed_server_left_is_replaced(loop: EventLoop, path: str) -> None:
+def test_the_socket_of_a_killed_server_is_replaced(loop: EventLoop, path: str) -> None:
     for _ in range(3):
         killed = serve_in_another_process(path)
         killed.send_signal(signal.SIGKILL)
@@ -142,7 +146,7 @@ def test_what_a_killed_server_left_is_replaced(loop: EventLoop, path: str) -> No
         server.close()
 
 
-def test_a_server_that_knows_no_lock_is_left_alone_too(loop: EventLoop, path: str) -> None:
+def test_a_living_server_without_a_lock_is_left_alone_too(loop: EventLoop, path: str) -> None:
     with socket.socket(socket.AF_UNIX) as foreign:
         foreign.bind(path)
         foreign.listen()
@@ -154,7 +158,7 @@ def test_a_server_that_knows_no_lock_is_left_alone_too(loop: EventLoop, path: st
     server.close()
 
 
-def test_something_else_in_the_way(loop: EventLoop, path: str) -> None:
+def test_a_server_does_not_remove_another_kind_of_file(loop: EventLoop, path: str) -> None:
     Path(path).write_text("precious")
     with pytest.raises(SocketPathError, match="not a socket"):
         LocalServer().listen(path)
@@ -162,7 +166,7 @@ def test_something_else_in_the_way(loop: EventLoop, path: str) -> None:
     assert os.listdir(os.path.dirname(path)) == ["clock"], "nor a lock is left behind"
 
 
-def test_a_link_in_the_way_is_not_followed(loop: EventLoop, path: str) -> None:
+def test_a_server_does_not_follow_a_link_at_its_path(loop: EventLoop, path: str) -> None:
     target = Path(path + ".target")
     target.write_text("precious")
     os.symlink(target, path + ".lock")
@@ -175,7 +179,7 @@ def test_a_link_in_the_way_is_not_followed(loop: EventLoop, path: str) -> None:
     assert target.read_text() == "precious"
 
 
-def test_closing_leaves_anothers_socket(loop: EventLoop, path: str) -> None:
+def test_closing_leaves_the_socket_of_another_server(loop: EventLoop, path: str) -> None:
     server = LocalServer()
     server.listen(path)
     os.unlink(path)
@@ -185,7 +189,7 @@ def test_closing_leaves_anothers_socket(loop: EventLoop, path: str) -> None:
         assert os.path.exists(path)
 
 
-def test_the_longest_path(loop: EventLoop, tmp_path: Path) -> None:
+def test_a_path_of_107_bytes_works_and_a_longer_one_is_refused(loop: EventLoop, tmp_path: Path) -> None:
     with pytest.raises(SocketPathError, match="107 bytes"):
         LocalServer().listen(str(tmp_path / ("x" * 107)))
 
@@ -206,7 +210,7 @@ def test_a_socket_of_another_process_is_taken_over_and_left_at_its_path(loop: Ev
         LocalSocket.connect(path).close()
 
 
-def test_what_does_not_listen_is_not_taken_over(loop: EventLoop, path: str) -> None:
+def test_a_socket_that_does_not_listen_is_not_taken_over(loop: EventLoop, path: str) -> None:
     with (
         socket.socket(socket.AF_INET) as inet,
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as packets,
@@ -224,7 +228,7 @@ def test_what_does_not_listen_is_not_taken_over(loop: EventLoop, path: str) -> N
             assert server.path is None
 
 
-def test_a_forked_child_leaves_what_was_taken_over(
+def test_a_forked_child_leaves_the_socket_that_was_taken_over(
     loop: EventLoop, path: str, forked: Callable[[Callable[[], object]], object]
 ) -> None:
     with socket.socket(socket.AF_UNIX) as made_elsewhere:
@@ -237,7 +241,9 @@ def test_a_forked_child_leaves_what_was_taken_over(
         server.close()
 
 
-def test_the_disk_is_full(loop: EventLoop, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_nothing_behind(
+    loop: EventLoop, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_arguments: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -265,7 +271,7 @@ def test_clients_wait_while_nobody_accepts(loop: EventLoop, path: str) -> None:
     server.close()
 
 
-def test_a_callback_that_raises_costs_only_its_client(
+def test_an_on_accept_that_raises_costs_only_its_client(
     loop: EventLoop, path: str, failures: list[Exception]
 ) -> None:
     accepted: list[LocalSocket] = []
@@ -286,7 +292,7 @@ def test_a_callback_that_raises_costs_only_its_client(
     server.close()
 
 
-def test_a_flood_leaves_room_for_others(loop: EventLoop, path: str) -> None:
+def test_a_flood_of_clients_does_not_starve_the_rest_of_a_turn(loop: EventLoop, path: str) -> None:
     accepted: list[LocalSocket] = []
     server = LocalServer(accepted.append)
     server.listen(path)
@@ -299,7 +305,7 @@ def test_a_flood_leaves_room_for_others(loop: EventLoop, path: str) -> None:
     server.close()
 
 
-def test_closing_from_on_accept(loop: EventLoop, path: str) -> None:
+def test_a_server_may_be_closed_in_on_accept(loop: EventLoop, path: str) -> None:
     server = LocalServer(lambda client: (client.close(), server.close()))
     server.listen(path)
     clients = [LocalSocket.connect(path) for _ in range(2)]
@@ -309,7 +315,7 @@ def test_closing_from_on_accept(loop: EventLoop, path: str) -> None:
         client.close()
 
 
-def test_out_of_fds_it_rests_and_resumes(
+def test_a_server_out_of_fds_pauses_and_resumes(
     loop: EventLoop, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     accepted: list[LocalSocket] = []
@@ -340,13 +346,13 @@ def test_out_of_fds_it_rests_and_resumes(
     server.close()
 
 
-def test_it_needs_a_loop_and_leaves_nothing_without(path: str) -> None:
+def test_a_server_needs_a_loop_and_leaves_nothing_without_one(path: str) -> None:
     with pytest.raises(NoEventLoop):
         LocalServer().listen(path)
     assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_many_at_once_and_never_two_hold_the_lock(path: str) -> None:
+def test_of_many_servers_at_once_never_two_hold_the_lock(path: str) -> None:
     owner = threading.Lock()
     won: list[bool] = []
 

@@ -1,4 +1,6 @@
-"""Bytes and file descriptors through a Unix socket."""
+"""Owns the tests of bytes and fds through a Unix socket.
+Must not know servers beyond a path to connect to.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ def open_fds() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_bytes_cross(pair: Pair) -> None:
+def test_bytes_cross_a_unix_socket(pair: Pair) -> None:
     one, other = pair
     assert other.receive() is None
     assert one.send(b"hello") == 5
@@ -43,17 +45,17 @@ def test_bytes_cross(pair: Pair) -> None:
     assert one.receive() == b"still"
 
 
-def test_parts_leave_in_one_piece(pair: Pair) -> None:
+def test_parts_are_sent_in_one_piece(pair: Pair) -> None:
     one, other = pair
     assert one.send_parts([b"ab", bytearray(b"cd"), memoryview(b"ef")]) == 6
     assert other.receive() == b"abcdef"
 
 
-def test_more_parts_than_the_kernel_takes_at_once(pair: Pair) -> None:
+def test_more_parts_than_the_kernel_takes_are_sent_in_several_calls(pair: Pair) -> None:
     assert pair[0].send_parts([b"x"] * 3000) == 1024
 
 
-def test_a_full_socket_takes_nothing(pair: Pair) -> None:
+def test_a_full_socket_takes_no_bytes(pair: Pair) -> None:
     one, other = pair
     block = bytes(65536)
     taken = 0
@@ -69,7 +71,7 @@ def test_a_full_socket_takes_nothing(pair: Pair) -> None:
     assert one.wait_writable(0)
 
 
-def test_file_descriptors_cross_in_order_and_are_not_inherited(pair: Pair) -> None:
+def test_fds_cross_in_order_and_are_not_inherited(pair: Pair) -> None:
     one, other = pair
     pipes = [os.pipe() for _ in range(3)]
     before = open_fds()
@@ -89,7 +91,7 @@ def test_file_descriptors_cross_in_order_and_are_not_inherited(pair: Pair) -> No
             os.close(end)
 
 
-def test_receiving_with_fds_is_otherwise_as_receiving(pair: Pair) -> None:
+def test_receiving_with_fds_is_otherwise_like_receiving(pair: Pair) -> None:
     one, other = pair
     assert other.receive_with_fds(100, 4) is None
     one.send(b"plain")
@@ -98,7 +100,7 @@ def test_receiving_with_fds_is_otherwise_as_receiving(pair: Pair) -> None:
     assert other.receive_with_fds(100, 4) == (b"", [])
 
 
-def test_receiving_into_memory(pair: Pair) -> None:
+def test_bytes_are_received_into_the_callers_memory(pair: Pair) -> None:
     one, other = pair
     memory = bytearray(8)
     assert other.receive_into(memory) is None
@@ -125,7 +127,7 @@ def test_receiving_into_memory(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 3])
-def test_more_fds_than_wanted_are_closed_and_told(pair: Pair, limit: int) -> None:
+def test_more_fds_than_wanted_are_closed_and_raise(pair: Pair, limit: int) -> None:
     one, other = pair
     before = open_fds()
     one.send_parts([b"x"], [0] * 4)
@@ -134,7 +136,7 @@ def test_more_fds_than_wanted_are_closed_and_told(pair: Pair, limit: int) -> Non
     assert open_fds() == before
 
 
-def test_exactly_as_many_fds_as_wanted(pair: Pair) -> None:
+def test_exactly_as_many_fds_as_wanted_are_received(pair: Pair) -> None:
     one, other = pair
     for count in range(1, 6):
         one.send_parts([b"x"], [0] * count)
@@ -152,7 +154,7 @@ def test_plain_receive_discards_fds(pair: Pair) -> None:
     assert open_fds() == before
 
 
-def test_a_peer_that_is_gone_is_an_error_and_no_signal(pair: Pair) -> None:
+def test_a_peer_that_is_gone_is_an_error_and_not_a_signal(pair: Pair) -> None:
     one, other = pair
     before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
@@ -165,12 +167,12 @@ def test_a_peer_that_is_gone_is_an_error_and_no_signal(pair: Pair) -> None:
         signal.signal(signal.SIGPIPE, before)
 
 
-def test_peer_credentials(pair: Pair) -> None:
+def test_a_socket_names_the_process_at_the_other_end(pair: Pair) -> None:
     peer = pair[0].peer_credentials()
     assert (peer.pid, peer.uid, peer.gid) == (os.getpid(), os.getuid(), os.getgid())
 
 
-def test_closing(pair: Pair) -> None:
+def test_a_socket_may_be_closed_twice(pair: Pair) -> None:
     one, _ = pair
     fd = one.fileno()
     assert one.is_open
@@ -181,7 +183,7 @@ def test_closing(pair: Pair) -> None:
         os.fstat(fd)
 
 
-def test_adopting_takes_over() -> None:
+def test_an_adopted_socket_is_taken_over() -> None:
     one, other = socket.socketpair()
     mine = LocalSocket.adopt(one)
     assert one.fileno() == -1
@@ -192,7 +194,7 @@ def test_adopting_takes_over() -> None:
         each.close()
 
 
-def test_what_cannot_be_adopted_stays_the_callers() -> None:
+def test_a_socket_that_cannot_be_adopted_stays_the_callers() -> None:
     reader, writer = os.pipe()
     with pytest.raises(UsageError, match="not a socket"):
         LocalSocket.adopt(reader)
@@ -204,7 +206,7 @@ def test_what_cannot_be_adopted_stays_the_callers() -> None:
         assert datagrams.fileno() >= 0
 
 
-def test_connecting_where_nobody_is(tmp_path: os.PathLike[str]) -> None:
+def test_connecting_without_a_server_names_the_path(tmp_path: os.PathLike[str]) -> None:
     path = os.path.join(tmp_path, "nobody")
     before = open_fds()
     with pytest.raises(FileNotFoundError, match="nobody"):
@@ -218,7 +220,7 @@ def test_connecting_where_nobody_is(tmp_path: os.PathLike[str]) -> None:
     assert open_fds() == before
 
 
-def test_connecting_never_waits_for_a_server_that_does_not_accept(tmp_path: os.PathLike[str]) -> None:
+def test_connecting_never_blocks_on_a_server_that_does_not_accept(tmp_path: os.PathLike[str]) -> None:
     path = os.path.join(tmp_path, "busy")
     with socket.socket(socket.AF_UNIX) as busy:
         busy.bind(path)
@@ -229,7 +231,7 @@ def test_connecting_never_waits_for_a_server_that_does_not_accept(tmp_path: os.P
         client.close()
 
 
-def test_waiting_for_the_socket_alone(loop: EventLoop, pair: Pair) -> None:
+def test_a_blocking_wait_runs_nothing_of_the_loop(loop: EventLoop, pair: Pair) -> None:
     one, other = pair
     ran: list[str] = []
     loop.deferred_invoke(lambda: ran.append("callback"))
@@ -252,7 +254,7 @@ def test_a_wake_during_the_wait_does_not_end_it_and_is_not_lost(loop: EventLoop,
     assert loop.pump() == 0, "the loop would sleep for ever had it not been woken"
 
 
-def test_waiting_without_a_loop_and_on_a_closed_socket(pair: Pair) -> None:
+def test_a_blocking_wait_needs_no_loop_and_refuses_a_closed_socket(pair: Pair) -> None:
     assert not pair[0].wait_readable(0)
     assert pair[0].wait_writable(0)
     pair[0].close()

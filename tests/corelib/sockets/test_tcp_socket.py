@@ -1,4 +1,6 @@
-"""Connecting without waiting, and bytes through TCP."""
+"""Owns the tests of connecting without blocking, and of bytes through TCP.
+Must not know servers beyond an address to connect to.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,7 @@ def look_up_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[tuple[int, tup
     return install
 
 
-def test_bytes_cross(loop: EventLoop, listening: socket.socket) -> None:
+def test_bytes_cross_a_tcp_socket(loop: EventLoop, listening: socket.socket) -> None:
     promise = TCPSocket.connect("127.0.0.1", port_of(listening))
     assert not promise.is_settled, "it is told in a turn, even where the kernel is done at once"
     client = promise.await_(GUARD)
@@ -88,18 +90,18 @@ def test_bytes_cross(loop: EventLoop, listening: socket.socket) -> None:
     assert not client.is_open
 
 
-def test_it_is_not_blocking_and_not_inherited(loop: EventLoop, listening: socket.socket) -> None:
+def test_a_tcp_socket_is_not_blocking_and_not_inherited(loop: EventLoop, listening: socket.socket) -> None:
     client = TCPSocket.connect("127.0.0.1", port_of(listening)).await_(GUARD)
     assert not os.get_blocking(client.fileno())
     assert not os.get_inheritable(client.fileno())
     client.close()
 
 
-def test_options(loop: EventLoop, listening: socket.socket) -> None:
+def test_a_tcp_socket_sets_its_options(loop: EventLoop, listening: socket.socket) -> None:
     client = TCPSocket.connect("127.0.0.1", port_of(listening)).await_(GUARD)
 
     def option(level: int, name: int) -> int:
-        return client._socket.getsockopt(level, name)
+        return client.system.getsockopt(level, name)
 
     client.set_no_delay(True)
     assert option(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -115,7 +117,7 @@ def test_options(loop: EventLoop, listening: socket.socket) -> None:
     client.close()
 
 
-def test_a_peer_that_reset_is_an_error_and_has_still_its_address(
+def test_a_peer_that_has_reset_is_an_error_and_keeps_its_address(
     loop: EventLoop, listening: socket.socket
 ) -> None:
     client = TCPSocket.connect("127.0.0.1", port_of(listening)).await_(GUARD)
@@ -131,7 +133,7 @@ def test_a_peer_that_reset_is_an_error_and_has_still_its_address(
     client.close()
 
 
-def test_nobody_listens(loop: EventLoop) -> None:
+def test_connecting_without_a_server_is_refused(loop: EventLoop) -> None:
     before = open_fds()
     port = free_port()
     with pytest.raises(
@@ -153,7 +155,7 @@ def test_each_address_is_tried_in_turn(
     client.close()
 
 
-def test_every_address_s_reason_is_told(
+def test_the_error_has_the_reason_of_each_address(
     loop: EventLoop, look_up_as: Callable[[list[tuple[int, tuple[str, int]]]], None]
 ) -> None:
     before = open_fds()
@@ -196,14 +198,16 @@ def test_a_name_is_looked_up_in_a_thread(
     assert threads[0] is not threading.current_thread()
 
 
-def test_a_name_that_nobody_has(loop: EventLoop) -> None:
+def test_an_unknown_name_rejects_the_promise(loop: EventLoop) -> None:
     with pytest.raises(socket.gaierror, match="cannot look up 'no name'"):
         TCPSocket.connect("no name", 80).await_(GUARD)
     with pytest.raises(socket.gaierror, match="cannot look up"):
         TCPSocket.connect("x" * 64 + ".example", 80).await_(GUARD)
 
 
-def test_the_name_s_answer_comes_too_late(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_looked_up_too_late_times_out(
+    loop: EventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = threading.Event()
 
     def look_up(host: str, *args: object, **options: object) -> object:
@@ -220,7 +224,7 @@ def test_the_name_s_answer_comes_too_late(loop: EventLoop, monkeypatch: pytest.M
     answer.set()
 
 
-def test_no_answer_in_time(loop: EventLoop, deaf: SocketAddress) -> None:
+def test_an_address_that_does_not_answer_times_out(loop: EventLoop, deaf: SocketAddress) -> None:
     before = open_fds()
     with pytest.raises(TimedOut, match=rf"port {deaf.port}: no answer from 127\.0\.0\.1 in 0\.01 s"):
         TCPSocket.connect(deaf.host, deaf.port, timeout=0.01).await_(GUARD)
@@ -239,7 +243,7 @@ def test_cancelling_ends_the_attempt(loop: EventLoop, deaf: SocketAddress) -> No
     assert not loop.spin_until(lambda: False, timeout=0), "nothing is left to happen"
 
 
-def test_a_socket_that_met_itself_is_no_connection(
+def test_a_socket_that_is_connected_to_itself_is_refused(
     loop: EventLoop, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = port_of(listening)
@@ -248,7 +252,7 @@ def test_a_socket_that_met_itself_is_no_connection(
         TCPSocket.connect("127.0.0.1", port).await_(GUARD)
 
 
-def test_out_of_fds(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_out_of_fds_gets_an_error(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> socket.socket:
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -258,17 +262,17 @@ def test_out_of_fds(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("port", [-1, 0, 65536])
-def test_ports_that_are_none(loop: EventLoop, port: int) -> None:
+def test_ports_out_of_range_are_refused(loop: EventLoop, port: int) -> None:
     with pytest.raises(ValueError, match=f"not {port}"):
         TCPSocket.connect("127.0.0.1", port)
 
 
-def test_it_needs_a_loop() -> None:
+def test_connecting_needs_a_loop() -> None:
     with pytest.raises(NoEventLoop):
         TCPSocket.connect("127.0.0.1", 80)
 
 
-def test_adopting(loop: EventLoop, listening: socket.socket) -> None:
+def test_only_a_tcp_socket_is_adopted(loop: EventLoop, listening: socket.socket) -> None:
     plain = socket.create_connection(listening.getsockname())
     adopted = TCPSocket.adopt(plain.detach())
     assert adopted.peer_address.port == port_of(listening)
@@ -290,5 +294,5 @@ def test_adopting(loop: EventLoop, listening: socket.socket) -> None:
         (("fe80::1", 80, 0, 2), "[fe80::1%2]:80"),
     ],
 )
-def test_addresses_as_text(raw: tuple[str, int], text: str) -> None:
+def test_addresses_are_written_as_text(raw: tuple[str, int], text: str) -> None:
     assert str(SocketAddress.from_raw(raw)) == text

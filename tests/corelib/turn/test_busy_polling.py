@@ -1,4 +1,6 @@
-"""For how long a turn polls before it sleeps: the rules by themselves, and that the loop keeps them."""
+"""Owns the tests of how long a turn polls before it sleeps: the rules alone, and in a loop.
+Must not know what the polls find.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,7 @@ def grown(polling: BusyPolling) -> BusyPolling:
     return polling
 
 
-def test_it_begins_with_none_and_grows_with_each_short_wait(polling: BusyPolling) -> None:
+def test_the_budget_begins_with_0_and_grows_with_each_short_wait(polling: BusyPolling) -> None:
     budgets = [polling.budget_ns]
     for _ in range(5):
         polling.learn(SHORT)
@@ -58,7 +60,7 @@ def test_it_begins_with_none_and_grows_with_each_short_wait(polling: BusyPolling
     assert budgets == [0, 10_000, 20_000, 40_000, 80_000, 100_000]
 
 
-def test_one_long_wait_ends_it(polling: BusyPolling) -> None:
+def test_one_long_wait_ends_polling(polling: BusyPolling) -> None:
     grown(polling).learn(LONG)
     assert polling.budget_ns == 0
     polling.learn(LONG)
@@ -99,7 +101,7 @@ def test_a_loop_on_another_clock_than_the_systems_never_polls_busily(
         assert current_thread_loop().busy_polling.bound_ns == 0
 
 
-def test_a_peer_that_always_comes_a_little_later_is_hardly_polled_for(polling: BusyPolling) -> None:
+def test_a_peer_that_is_always_a_little_late_costs_few_polls(polling: BusyPolling) -> None:
     polled = 0
     for _ in range(10_000):
         polled += polling.budget_ns
@@ -107,7 +109,7 @@ def test_a_peer_that_always_comes_a_little_later_is_hardly_polled_for(polling: B
     assert polled < 10_000 * 2000, "under 2 us for each wait of 200"
 
 
-def test_success_ends_the_caution_after_polls_in_vain(polling: BusyPolling) -> None:
+def test_a_hit_ends_the_caution_after_misses(polling: BusyPolling) -> None:
     for _ in range(1000):
         polling.learn(SHORT)
     grown(polling).misses = 0
@@ -119,7 +121,7 @@ def test_success_ends_the_caution_after_polls_in_vain(polling: BusyPolling) -> N
     assert waits == 2 + 5, "a rest of two, and growing"
 
 
-def test_a_bound_of_nothing_never_polls(polling: BusyPolling) -> None:
+def test_a_bound_of_0_never_polls(polling: BusyPolling) -> None:
     off = BusyPolling(0)
     off.allow(True)
     for _ in range(100):
@@ -139,7 +141,7 @@ def test_a_bound_out_of_range_is_refused(loop: EventLoop, bound: float) -> None:
         EventLoop(busy_poll_us=bound)
 
 
-def test_the_environment_sets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_sets_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CORELIB_BUSY_POLL_US", raising=False)
     assert default_bound_us() == 100
     monkeypatch.setenv("CORELIB_BUSY_POLL_US", "50")
@@ -175,7 +177,7 @@ def _echo_times(loop: EventLoop, count: int) -> None:
 
 
 @pytest.mark.parametrize("usable", [1, 1.5])
-def test_with_less_than_two_processors_nothing_is_polled(
+def test_a_thread_with_less_than_two_processors_never_polls(
     loop: EventLoop, monkeypatch: pytest.MonkeyPatch, usable: float
 ) -> None:
     monkeypatch.setattr(processors, "usable", lambda: usable)
@@ -208,9 +210,7 @@ def test_quick_events_are_polled_for_and_slow_ones_are_not(
         notifier.close()
 
 
-def test_processors_are_counted_by_affinity_and_by_quota(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_the_least_quota_of_the_control_groups_counts(tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.mktemp("cgroup")
 
     def quota(own: str, **limits: str) -> float:
@@ -220,28 +220,24 @@ def test_processors_are_counted_by_affinity_and_by_quota(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
         (root / "own").write_text(own)
-        processors._least_quota.cache_clear()
-        return processors._least_quota()
+        return processors.least_quota(str(root / "own"), str(root))
 
-    monkeypatch.setattr(processors, "_OWN_GROUPS", str(root / "own"))
-    monkeypatch.setattr(processors, "_ALL_GROUPS", str(root))
+    assert quota("0::/\n") == float("inf")
+    assert quota("0::/a/b\n", a__cpu_max="max 100000\n") == float("inf")
+    assert quota("0::/a/b\n", a__cpu_max="150000 100000\n") == 1.5, "groups around it count too"
+    assert quota("0::/a/b\n", a__b__cpu_max="50000 100000\n") == 0.5
+    assert quota("3:memory:/a/b\n") == float("inf")
+    old = {"cpu__c__cpu_cfs_quota_us": "300000\n", "cpu__c__cpu_cfs_period_us": "100000\n"}
+    assert quota("4:cpu,cpuacct:/c\n", **old) == 3.0
+    assert quota("4:cpu,cpuacct:/c\n", cpu__c__cpu_cfs_quota_us="-1\n") == float("inf")
+    assert processors.least_quota(str(root / "missing"), str(root)) == float("inf")
+
+
+def test_processors_are_counted_by_affinity_and_by_quota() -> None:
+    before = os.sched_getaffinity(0)
+    assert processors.usable() == min(len(before), processors.least_quota())
+    os.sched_setaffinity(0, {min(before)})
     try:
-        assert quota("0::/\n") == float("inf")
-        assert quota("0::/a/b\n", a__cpu_max="max 100000\n") == float("inf")
-        assert quota("0::/a/b\n", a__cpu_max="150000 100000\n") == 1.5, "what it is in counts too"
-        assert quota("0::/a/b\n", a__b__cpu_max="50000 100000\n") == 0.5
-        assert quota("3:memory:/a/b\n") == float("inf")
-        old = {"cpu__c__cpu_cfs_quota_us": "300000\n", "cpu__c__cpu_cfs_period_us": "100000\n"}
-        assert quota("4:cpu,cpuacct:/c\n", **old) == 3.0
-        assert quota("4:cpu,cpuacct:/c\n", cpu__c__cpu_cfs_quota_us="-1\n") == float("inf")
-        (root / "own").unlink()
-        processors._least_quota.cache_clear()
-        assert processors.usable() == len(os.sched_getaffinity(0))
-        before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(before)})
-        try:
-            assert processors.usable() == 1
-        finally:
-            os.sched_setaffinity(0, before)
+        assert processors.usable() == min(1, processors.least_quota())
     finally:
-        processors._least_quota.cache_clear()
+        os.sched_setaffinity(0, before)

@@ -1,4 +1,6 @@
-"""Posts from anywhere, taken one at a time, and sleepers woken."""
+"""Owns the tests of posts from anywhere, taken one at a time, and of sleepers woken.
+Must not know loops.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ def take(queue: EventQueue) -> None:
     callback()
 
 
-def test_first_in_first_out_and_the_mark_counts_what_is_there() -> None:
+def test_the_queue_is_first_in_first_out_and_counts_what_it_takes() -> None:
     queue = EventQueue(lambda: None)
     seen: list[str] = []
     for name in "abc":
@@ -37,7 +39,7 @@ def test_only_a_sleeper_is_woken() -> None:
     assert wakes == [2], "appended first, then woken"
 
 
-def test_closing_counts_the_dropped_as_taken() -> None:
+def test_closing_counts_dropped_callbacks_as_taken() -> None:
     queue = EventQueue(lambda: None)
     queue.post(print)
     mark = queue.taken + len(queue.items)
@@ -46,7 +48,7 @@ def test_closing_counts_the_dropped_as_taken() -> None:
     assert not queue.items
 
 
-def test_nothing_is_lost_or_reordered_between_threads() -> None:
+def test_posts_of_threads_are_neither_lost_nor_reordered() -> None:
     queue = EventQueue(lambda: None)
     seen: list[tuple[int, int]] = []
 

@@ -1,4 +1,6 @@
-"""Looking into the loop: instruments, slow callbacks, snapshots; and that nobody pays who does not look."""
+"""Owns the tests of observation: instruments, slow callbacks, snapshots, and that they cost nothing unused.
+Must not know how a turn calls them.
+"""
 
 from __future__ import annotations
 
@@ -19,26 +21,26 @@ from tests.corelib.conftest import FakeClock
 
 class Recorder(Instrument):
     def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
+        self.observed: list[tuple[Any, ...]] = []
 
     def turn_started(self) -> None:
-        self.told.append(("turn",))
+        self.observed.append(("turn",))
 
     def turn_ended(self, handled: int) -> None:
-        self.told.append(("turn ended", handled))
+        self.observed.append(("turn ended", handled))
 
     def callback_started(self, kind: str, callback: object) -> None:
-        self.told.append((kind, callback))
+        self.observed.append((kind, callback))
 
     def callback_ended(self, kind: str, callback: object) -> None:
-        self.told.append((f"{kind} ended", callback))
+        self.observed.append((f"{kind} ended", callback))
 
 
 def nothing() -> None:
     pass
 
 
-def test_it_is_told_of_each_turn_and_callback(loop: EventLoop, failures: list[Exception]) -> None:
+def test_an_instrument_observes_each_turn_and_callback(loop: EventLoop, failures: list[Exception]) -> None:
     one, other = socket.socketpair()
     with one, other:
         recorder = Recorder()
@@ -59,7 +61,7 @@ def test_it_is_told_of_each_turn_and_callback(loop: EventLoop, failures: list[Ex
         queued = list(current().queue.items)
         loop.pump(WaitMode.POLL_FOR_EVENTS)
         notifier.close()
-    assert recorder.told == [
+    assert recorder.observed == [
         ("turn",),
         ("notifier", notifier),
         ("notifier ended", notifier),
@@ -76,7 +78,7 @@ def test_it_is_told_of_each_turn_and_callback(loop: EventLoop, failures: list[Ex
     assert len(failures) == 2
 
 
-def test_without_one_the_turn_holds_nothing_to_call(loop: EventLoop) -> None:
+def test_a_turn_without_instruments_has_none_to_call(loop: EventLoop) -> None:
     recorder = Recorder()
     loop.add_instrument(recorder)
     loop.remove_instrument(recorder)
@@ -87,7 +89,7 @@ def test_without_one_the_turn_holds_nothing_to_call(loop: EventLoop) -> None:
     assert current().instruments is None
 
 
-def test_one_that_raises_is_dropped(loop: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_instrument_that_raises_is_removed(loop: EventLoop, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Instrument):
         def callback_started(self, kind: str, callback: object) -> None:
             raise ValueError("broken instrument")
@@ -102,17 +104,17 @@ def test_one_that_raises_is_dropped(loop: EventLoop, caplog: pytest.LogCaptureFi
     assert len(called) == 3
     assert len(caplog.records) == 1
     assert "broken instrument" in caplog.text
-    assert sum(kind == "deferred callback" for kind, *_ in recorder.told) == 3
+    assert sum(kind == "deferred callback" for kind, *_ in recorder.observed) == 3
 
 
-def test_one_may_leave_in_the_middle(loop: EventLoop) -> None:
+def test_an_instrument_may_be_removed_in_a_callback(loop: EventLoop) -> None:
     recorder = Recorder()
     loop.add_instrument(recorder)
     loop.deferred_invoke(lambda: loop.remove_instrument(recorder))
     loop.pump()
     loop.deferred_invoke(nothing)
     loop.pump()
-    assert [kind for kind, *_ in recorder.told] == ["turn", "deferred callback", "deferred callback ended"]
+    assert [kind for kind, *_ in recorder.observed] == ["turn", "deferred callback", "deferred callback ended"]
 
 
 def test_slow_callbacks_are_named_with_their_source(
@@ -178,7 +180,7 @@ class Holder:
         pass
 
 
-def test_sources() -> None:
+def test_source_of_names_the_user_code_behind_a_callback() -> None:
     here = f"nothing at {__file__}:{nothing.__code__.co_firstlineno}"
     assert source_of(nothing) == here
     assert source_of(functools.partial(functools.partial(nothing))) == here
@@ -190,7 +192,7 @@ def test_sources() -> None:
     assert source_of(Timer.create_single_shot(1)) == "<Timer 1 ms, single shot, on_timeout=None>"
 
 
-def test_a_repr_that_raises_hides_nothing() -> None:
+def test_a_repr_that_raises_does_not_hide_the_source() -> None:
     class Unspeakable:
         def __repr__(self) -> str:
             raise ValueError
@@ -200,7 +202,7 @@ def test_a_repr_that_raises_hides_nothing() -> None:
     assert "Unspeakable object at" in source_of(Unspeakable())
 
 
-def test_a_snapshot_lists_what_is_before_the_loop(loop: EventLoop) -> None:
+def test_a_snapshot_lists_the_pending_work(loop: EventLoop) -> None:
     async def work() -> None:
         await sleep_ms(60_000)
 
@@ -245,7 +247,7 @@ def test_a_snapshot_shows_nesting(loop: EventLoop) -> None:
     assert (taken[0].nesting, taken[0].executing) == (2, 2)
 
 
-def test_a_snapshot_of_a_closed_loop(loop: EventLoop) -> None:
+def test_a_snapshot_of_a_closed_loop_is_refused(loop: EventLoop) -> None:
     loop.close()
     with pytest.raises(EventLoopClosed):
         loop.snapshot()

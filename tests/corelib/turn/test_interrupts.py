@@ -1,4 +1,6 @@
-"""Ctrl-C: raised in or between user callbacks, and never inside the loop."""
+"""Owns the tests of Ctrl-C: raised in or between user callbacks, and never inside the loop.
+Must not know which packages protect themselves.
+"""
 
 from __future__ import annotations
 
@@ -62,12 +64,14 @@ def user_code_runs_in(functions: list[tuple[str, bool]]) -> object:
         ([("corelibrarian", False)], True),
     ],
 )
-def test_whose_code_runs(stack: list[tuple[str, bool]], is_user_code: bool) -> None:
+def test_a_stack_is_user_code_if_its_innermost_protected_frame_calls_user_code(
+    stack: list[tuple[str, bool]], is_user_code: bool
+) -> None:
     interrupts.protect("protocols")
     assert user_code_runs_in(stack) is is_user_code
 
 
-def test_in_user_code_it_is_raised_there() -> None:
+def test_ctrl_c_in_user_code_is_raised_there() -> None:
     seen: list[str] = []
 
     def callback() -> None:
@@ -84,7 +88,7 @@ def test_in_user_code_it_is_raised_there() -> None:
     assert seen == ["inside"]
 
 
-def test_in_loop_code_it_waits_for_the_callback_to_end() -> None:
+def test_ctrl_c_in_loop_code_waits_for_the_callback_to_end() -> None:
     seen: list[str] = []
     with EventLoop() as loop:
         # No Python frame of the program's is on the stack when the signal comes: it looks as loop code does.
@@ -97,12 +101,12 @@ def test_in_loop_code_it_waits_for_the_callback_to_end() -> None:
         assert seen == ["next"], "nothing was lost"
 
 
-def test_between_turns_of_a_script() -> None:
+def test_ctrl_c_between_turns_is_raised_at_once() -> None:
     with EventLoop(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 
 
-def test_in_callbacks_of_timers_promises_and_conditions() -> None:
+def test_ctrl_c_is_raised_in_callbacks_of_timers_promises_and_conditions() -> None:
     def raises_here() -> bool:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -116,7 +120,7 @@ def test_in_callbacks_of_timers_promises_and_conditions() -> None:
         Promise.resolved(1).when_resolved(lambda value: raises_here()).map(lambda value: raises_here())
 
 
-def test_a_held_back_one_is_raised_before_the_next_sleep() -> None:
+def test_a_pending_ctrl_c_is_raised_before_the_next_sleep() -> None:
     with EventLoop() as loop:
         interrupts.pending = True
         with pytest.raises(KeyboardInterrupt):
@@ -129,7 +133,7 @@ def test_a_held_back_one_is_raised_before_the_next_sleep() -> None:
         other.close()
 
 
-def test_other_threads_never_raise_it() -> None:
+def test_other_threads_never_raise_a_pending_ctrl_c() -> None:
     with EventLoop() as loop:
         interrupts.pending = True
         seen: list[str] = []
@@ -147,7 +151,7 @@ def test_other_threads_never_raise_it() -> None:
             loop.pump()
 
 
-def test_closing_raises_what_is_held_back() -> None:
+def test_closing_raises_a_pending_ctrl_c() -> None:
     loop = EventLoop()
     interrupts.pending = True
     with pytest.raises(KeyboardInterrupt):
@@ -181,7 +185,7 @@ SLEEPERS = {
 
 
 @pytest.mark.parametrize("sleeper", SLEEPERS)
-def test_it_ends_a_sleep(sleeper: str) -> None:
+def test_ctrl_c_ends_a_sleep(sleeper: str) -> None:
     """The signal comes just before the sleep, at its beginning or in its midst: all the same."""
     source = (
         "from corelib import *\n"
@@ -259,7 +263,7 @@ print("fine")
 """
 
 
-def test_a_barrage_tears_nothing_apart() -> None:
+def test_a_barrage_of_ctrl_c_loses_and_repeats_no_callback() -> None:
     """Ctrl-C three hundred times at any moment of a busy loop: each is raised once, no callback is lost or
     repeated but those that were interrupted themselves, and the loop goes on."""
     done = subprocess.run([sys.executable, "-c", BARRAGE], capture_output=True, text=True, timeout=60)

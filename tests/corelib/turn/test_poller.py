@@ -1,4 +1,6 @@
-"""The kernel's set of fds: in step with the watchers, whatever order files are closed in."""
+"""Owns the tests of the kernel's set of fds: in step with the watchers, in whatever order files are closed.
+Must not know notifiers.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,7 @@ def test_watchers_of_one_fd_share_its_entry(poller: Poller) -> None:
         assert (reader.interest, writer.interest) == (0, 0)
 
 
-def test_a_hang_up_is_not_reported_where_nobody_waits(poller: Poller) -> None:
+def test_a_hang_up_is_not_reported_for_an_fd_without_watchers(poller: Poller) -> None:
     one, other = socket.socketpair()
     with one:
         watcher = Watcher()
@@ -78,7 +80,7 @@ def test_regular_files_and_closed_fds_are_refused(poller: Poller, tmp_path: os.P
     assert poller.watchers == {}
 
 
-def test_a_file_closed_before_its_watcher_is_no_error(poller: Poller) -> None:
+def test_a_file_may_be_closed_before_its_watcher(poller: Poller) -> None:
     one, other = socket.socketpair()
     watcher = Watcher()
     fd = one.fileno()
@@ -89,7 +91,7 @@ def test_a_file_closed_before_its_watcher_is_no_error(poller: Poller) -> None:
     assert ready(poller) == []
 
 
-def test_a_file_that_a_duplicate_keeps_open_is_not_reported_for_ever(poller: Poller) -> None:
+def test_a_file_that_a_duplicate_keeps_open_is_not_reported_without_end(poller: Poller) -> None:
     one, other = socket.socketpair()
     bystander, its_peer = socket.socketpair()
     with other, bystander, its_peer:
@@ -106,7 +108,7 @@ def test_a_file_that_a_duplicate_keeps_open_is_not_reported_for_ever(poller: Pol
         duplicate.close()
 
 
-def test_a_number_that_names_another_file_by_now(poller: Poller) -> None:
+def test_an_fd_that_names_another_file_orphans_the_old_watchers(poller: Poller) -> None:
     one, other = socket.socketpair()
     fresh, its_peer = socket.socketpair()
     with other, its_peer:
@@ -124,7 +126,7 @@ def test_a_number_that_names_another_file_by_now(poller: Poller) -> None:
         one.close()
 
 
-def test_a_watcher_is_not_taken_along_to_another_file(poller: Poller) -> None:
+def test_a_watcher_does_not_move_to_another_file(poller: Poller) -> None:
     one, other = socket.socketpair()
     fresh, its_peer = socket.socketpair()
     with other, its_peer:
@@ -151,7 +153,7 @@ def test_a_sibling_of_a_closed_file_may_still_be_disabled(poller: Poller) -> Non
         assert fd not in poller.watchers
 
 
-def test_an_audit_finds_who_would_be_deaf(poller: Poller) -> None:
+def test_an_audit_finds_watchers_that_would_never_be_activated(poller: Poller) -> None:
     pairs = [socket.socketpair() for _ in range(3)]
     watchers = [Watcher() for _ in pairs]
     for (one, _), watcher in zip(pairs, watchers, strict=True):
@@ -185,7 +187,7 @@ def test_after_closing_only_disabling_is_possible() -> None:
     wakeup.close()
 
 
-def test_waiting_for_some_fds_alone() -> None:
+def test_wait_for_waits_for_the_given_fds_alone() -> None:
     one, other = socket.socketpair()
     with one, other:
         assert wait_for({one.fileno(): READABLE}, 0.0) == []

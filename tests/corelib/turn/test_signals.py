@@ -1,4 +1,6 @@
-"""Signal handlers as ordinary callbacks."""
+"""Owns the tests of signal handlers as ordinary callbacks.
+Must not know how a signal ends a sleep.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ def test_a_handler_runs_in_a_turn_and_not_in_the_signal_handler(loop: EventLoop)
     assert seen == [(signal.SIGUSR1, True)]
 
 
-def test_arrivals_before_the_delivery_are_one(loop: EventLoop) -> None:
+def test_signals_before_the_handler_has_run_are_one(loop: EventLoop) -> None:
     seen: list[int] = []
     loop.register_signal(signal.SIGUSR1, seen.append)
     for _ in range(1000):
@@ -41,7 +43,7 @@ def test_all_handlers_of_a_signal_run_in_order(loop: EventLoop) -> None:
     assert seen == ["a", "b"]
 
 
-def test_the_last_one_gives_the_signal_back(loop: EventLoop) -> None:
+def test_the_last_handler_restores_the_one_before(loop: EventLoop) -> None:
     before = signal.getsignal(signal.SIGUSR1)
     seen: list[str] = []
     first = loop.register_signal(signal.SIGUSR1, lambda signo: seen.append("first"))
@@ -56,7 +58,7 @@ def test_the_last_one_gives_the_signal_back(loop: EventLoop) -> None:
         loop.unregister_signal(second)
 
 
-def test_closing_the_loop_gives_the_signals_back() -> None:
+def test_closing_the_loop_restores_the_handlers_before() -> None:
     before = signal.getsignal(signal.SIGUSR1)
     with EventLoop() as loop:
         loop.register_signal(signal.SIGUSR1, print)
@@ -64,18 +66,18 @@ def test_closing_the_loop_gives_the_signals_back() -> None:
     assert signal.getsignal(signal.SIGUSR1) is before
 
 
-def test_a_registered_sigint_is_no_interrupt(loop: EventLoop) -> None:
+def test_a_registered_sigint_does_not_interrupt(loop: EventLoop) -> None:
     loop.register_signal(signal.SIGINT, lambda signo: loop.quit(signo))
     loop.deferred_invoke(lambda: signal.raise_signal(signal.SIGINT))
     assert loop.exec() == signal.SIGINT
 
 
-def test_what_cannot_be_caught(loop: EventLoop) -> None:
+def test_signals_that_cannot_be_caught_are_refused(loop: EventLoop) -> None:
     with pytest.raises(UsageError, match="cannot be handled"):
         loop.register_signal(signal.SIGKILL, print)
 
 
-def test_only_the_main_thread_has_signals(loop: EventLoop) -> None:
+def test_only_loops_of_the_main_thread_have_signals(loop: EventLoop) -> None:
     errors: list[BaseException] = []
 
     def elsewhere() -> None:

@@ -1,4 +1,6 @@
-"""The order of deadlines, with time passed in."""
+"""Owns the tests of the order of deadlines, with time passed in.
+Must not know timers.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ def drain(queue: TimerQueue[str], now: int) -> list[str]:
     return due
 
 
-def test_due_in_order_of_deadline_and_ties_in_order_of_arming() -> None:
+def test_items_come_due_by_deadline_and_ties_in_order_of_arming() -> None:
     queue: TimerQueue[str] = TimerQueue()
     for deadline, item in [(30, "c"), (10, "a1"), (20, "b"), (10, "a2")]:
         queue.arm(deadline, item)
@@ -37,7 +39,7 @@ def test_a_cancelled_item_is_never_due() -> None:
     assert queue.next_deadline() is None
 
 
-def test_the_memory_of_cancelled_items_is_given_back() -> None:
+def test_the_memory_of_cancelled_items_is_freed() -> None:
     queue: TimerQueue[str] = TimerQueue()
     kept = [queue.arm(deadline, "kept") for deadline in range(10)]
     for deadline in range(10_000):
@@ -47,7 +49,7 @@ def test_the_memory_of_cancelled_items_is_given_back() -> None:
     assert len(drain(queue, 10)) == len(kept)
 
 
-def test_clear_tells_what_it_forgot() -> None:
+def test_clear_returns_the_items() -> None:
     queue: TimerQueue[str] = TimerQueue()
     queue.arm(10, "a")
     queue.arm(20, "b")
@@ -59,7 +61,7 @@ def test_clear_tells_what_it_forgot() -> None:
 @given(
     st.lists(st.one_of(st.integers(0, 50), st.tuples(st.just("cancel"), st.integers(0, 300))), max_size=300)
 )
-def test_it_behaves_like_a_sorted_list(steps: list[int | tuple[str, int]]) -> None:
+def test_the_queue_behaves_like_a_sorted_list(steps: list[int | tuple[str, int]]) -> None:
     queue: TimerQueue[int] = TimerQueue()
     tickets: list[int] = []
     model: dict[int, tuple[int, int]] = {}
@@ -81,10 +83,10 @@ def test_it_behaves_like_a_sorted_list(steps: list[int | tuple[str, int]]) -> No
 @pytest.mark.parametrize(
     ("seconds", "deadline"), [(None, None), (float("inf"), None), (0, 5), (-1.0, 5), (1.5, 1_500_000_005)]
 )
-def test_deadline_after(seconds: float | None, deadline: int | None) -> None:
+def test_deadline_after_adds_seconds_and_none_stays_none(seconds: float | None, deadline: int | None) -> None:
     assert deadline_after(5, seconds) == deadline
 
 
-def test_nan_is_no_timeout() -> None:
+def test_nan_is_refused_as_a_timeout() -> None:
     with pytest.raises(ValueError, match="NaN"):
         deadline_after(0, float("nan"))

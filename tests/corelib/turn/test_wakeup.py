@@ -1,4 +1,6 @@
-"""The pipe that ends a sleep."""
+"""Owns the tests of the pipe that ends a sleep.
+Must not know loops.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ def is_readable(fd: int) -> bool:
     return bool(select.select([fd], [], [], 0)[0])
 
 
-def test_readable_until_drained() -> None:
+def test_the_pipe_is_readable_until_drained() -> None:
     wakeup = WakeUp()
     assert not is_readable(wakeup.fd)
     wakeup.wake()
@@ -35,13 +37,13 @@ def test_waking_never_blocks_and_a_full_pipe_wakes_too() -> None:
     wakeup.close()
 
 
-def test_its_fds_are_not_inherited_by_programs() -> None:
+def test_the_fds_of_the_pipe_are_not_inherited_by_programs() -> None:
     wakeup = WakeUp()
     assert not os.get_inheritable(wakeup.fd)
     wakeup.close()
 
 
-def test_waking_what_is_closed() -> None:
+def test_waking_a_closed_pipe_raises() -> None:
     wakeup = WakeUp()
     wakeup.close()
     wakeup.close()
@@ -49,7 +51,7 @@ def test_waking_what_is_closed() -> None:
         wakeup.wake()
 
 
-def test_signals_wake_until_it_is_closed() -> None:
+def test_signals_wake_until_the_pipe_is_closed() -> None:
     before = signal.set_wakeup_fd(-1)
     wakeup = WakeUp()
     wakeup.watch_signals()
