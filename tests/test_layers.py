@@ -90,6 +90,15 @@ def test_corelib_names_no_package_above_it() -> None:
         assert not re.search("ipclib|ipcc|LibIPC", file.read_text()), file
 
 
+@pytest.mark.parametrize("folder", ["corelib", "tests/corelib"])
+def test_each_file_of_corelib_says_what_it_owns_and_what_it_must_not_know(folder: str) -> None:
+    for file in _files(folder):
+        header = " ".join((ast.get_docstring(ast.parse(file.read_text())) or "").split())
+        assert re.match(r"Owns \S", header), file
+        assert re.search(r"\. Must not know \S", header), file
+        assert "#:" not in file.read_text(), f"{file}: an attribute is explained by a string below it"
+
+
 def test_ipclib_comes_to_corelib_by_its_two_doors() -> None:
     """The names of `corelib.__all__` and `corelib.turn.__all__`, and of a ThreadLoop what is public there."""
     doors = {"corelib": set(corelib.__all__), "corelib.turn": set(corelib.turn.__all__)}

@@ -25,7 +25,7 @@ class FakeClock:
         def look_and_move_on(seconds: float | None, most: int) -> list[tuple[int, int]]:
             ready = poll(0.0, most)
             if not ready:
-                assert seconds is not None, "it would sleep for ever"
+                assert seconds is not None, "it would sleep without end"
                 self.now += round(seconds * 1e9)
             return ready
 
@@ -50,7 +50,7 @@ def loop(request: pytest.FixtureRequest) -> Iterator[EventLoop]:
 
 @pytest.fixture
 def failures(loop: EventLoop) -> list[Exception]:
-    """What callbacks let out, instead of the log."""
+    """The exceptions of callbacks, which are not logged then."""
     seen: list[Exception] = []
     loop.on_exception = lambda error, context: seen.append(error)
     return seen
@@ -58,7 +58,7 @@ def failures(loop: EventLoop) -> list[Exception]:
 
 @pytest.fixture
 def forked() -> Callable[[Callable[[], object]], object]:
-    """Runs a function in a forked child; its exit code, 0 when it returned."""
+    """A function that runs another in a forked child and returns the exit code, 0 if it returned."""
     import os
     import traceback
 

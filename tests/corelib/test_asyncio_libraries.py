@@ -98,7 +98,7 @@ class Corelib:
 
 
 async def stock_server(path: str) -> asyncio.AbstractServer:
-    """As anybody would write it: answers each line with its length."""
+    """Answer each line with its length, in stock asyncio."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async for line in reader:
@@ -111,7 +111,7 @@ async def stock_server(path: str) -> asyncio.AbstractServer:
 
 
 async def stock_client(path: str, lines: int) -> list[int]:
-    """As anybody would write it."""
+    """Send lines and read the answers, in stock asyncio."""
     reader, writer = await asyncio.open_unix_connection(path)
     lengths = []
     for number in range(lines):

@@ -55,7 +55,7 @@ class Gate:
 
 
 def elsewhere(function: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
-    """Calls it in another thread, and notes what it returned or raised."""
+    """Call a function in another thread; its result or exception goes to the list."""
     outcomes: list[object] = []
 
     def run() -> None:

@@ -284,7 +284,7 @@ def test_a_forked_child_neither_resumes_nor_finalises_a_coroutine(
 
 
 def test_a_callback_may_await_a_coroutine_without_a_timer(loop: EventLoop) -> None:
-    """A coroutine may start in any callback, and settle a promise that another callback waits for."""
+    """A timer's callback starts a coroutine, and the end of that quits the loop."""
     done: list[str] = []
 
     async def work() -> None:

@@ -24,7 +24,7 @@ from tests.corelib.conftest import FakeClock
 
 POLL = WaitMode.POLL_FOR_EVENTS
 Callback = Callable[[], object]
-# In seconds: far more than anything takes, so that what hangs fails and what is slow does not.
+# In seconds: far more than any test takes, so that a hang fails and a slow machine does not.
 GUARD = 30.0
 
 
@@ -38,7 +38,7 @@ class Receiver(EventReceiver):
 
 
 class Source:
-    """Has both callbacks called by each call of `trigger` and the turn after it."""
+    """Make each call of `trigger` and the turn after it call both callbacks."""
 
     def __init__(self, loop: EventLoop, failing: Callback, sibling: Callback) -> None:
         self.callbacks = (failing, sibling)
@@ -135,7 +135,7 @@ def test_a_callback_may_raise_a_thousand_times(
 
 
 class Ticker:
-    """One of many timers, and when it is due by all that was done to it."""
+    """One of many timers, and the deadline that follows from all that was done to it."""
 
     def __init__(self, crowd: Crowd) -> None:
         self.crowd = crowd
@@ -171,7 +171,7 @@ class Crowd:
     def fired(self, due: int) -> None:
         assert due <= self.clock.now, "early"
         assert due >= self.last_due, "out of order"
-        assert len(self.queue.heap) <= 2 * len(self.queue) + 66, "cancelled ones take room"
+        assert len(self.queue.heap) <= 2 * len(self.queue) + 66, "cancelled timers take memory"
         self.last_due = due
         self.fires += 1
         if self.changes:
@@ -333,7 +333,7 @@ def test_eight_threads_post_a_hundred_thousand_each(loop: EventLoop) -> None:
         thread.join()
     while loop.pump(POLL):
         pass
-    assert stops, "whatever was queued when exec ended is there for the next"
+    assert stops, "callbacks that were queued when exec ended are there for the next"
     assert arrived == [calls] * posters
     assert misplaced == 0
 

@@ -23,7 +23,7 @@ GUARD = 15.0
 
 
 class Sockets:
-    """Pairs of sockets that are closed again."""
+    """A function that makes pairs of sockets, closed after the test."""
 
     def __init__(self) -> None:
         self.made: list[socket.socket] = []
@@ -36,7 +36,7 @@ class Sockets:
         return mine, theirs
 
     def at(self, number: int, *, ready: bool = False) -> socket.socket:
-        """One whose fd has this number, which was closed just now."""
+        """A socket with this fd, which was closed just now."""
         mine, theirs = self.pair()
         assert number in (mine.fileno(), theirs.fileno())
         one, other = (mine, theirs) if mine.fileno() == number else (theirs, mine)
@@ -62,7 +62,7 @@ def never() -> None:
 
 
 def is_busy(loop: EventLoop) -> bool:
-    """Whether the kernel has something to tell that no turn takes away."""
+    """Whether the kernel still reports an fd that no turn handles."""
     for _ in range(10):
         loop.pump(POLL)
     return bool(thread_loop.current().poller.poll(0.0, MOST_READY))
@@ -125,7 +125,7 @@ def test_a_closed_file_is_found_at_once_when_its_fd_is_watched_again(
 def test_an_fd_may_be_used_again_ten_thousand_times(
     loop: EventLoop, failures: list[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The same few numbers all the time: never is a notifier called for a later file, never is one missed."""
+    """The same few fds are used again: a notifier is never called for a later file, and none is missed."""
     rng = random.Random(7)
     stale: list[Notifier] = []
     called = 0
@@ -258,7 +258,7 @@ def test_a_disabled_notifier_can_watch_the_next_file_with_its_fd(
 def test_notifiers_are_enabled_and_disabled_at_random_inside_callbacks(
     loop: EventLoop, sockets: Sockets, failures: list[Exception]
 ) -> None:
-    """Sixty that are always ready, and change one another: called if and only if they should be."""
+    """Sixty notifiers that are always ready toggle one another: each is called exactly when enabled."""
     rng = random.Random(8)
     size = 60
     calls = [0] * size
@@ -295,7 +295,7 @@ def test_notifiers_are_enabled_and_disabled_at_random_inside_callbacks(
 
 
 def test_a_muted_notifier_costs_no_time(loop: EventLoop, sockets: Sockets) -> None:
-    """A hundred of them, most without a duplicate: one turn or a few find them all, and the loop sleeps."""
+    """A hundred closed files, most without a duplicate: a few turns find them all, and the loop sleeps."""
     notifiers = []
     for number in range(100):
         mine, _ = sockets.pair(ready=True)

@@ -82,7 +82,7 @@ def test_a_service_is_ended_at_random_moments_and_the_next_start_is_clean(tmp_pa
             client.connect(path)
             client.send(b"x" * rng.randrange(1, 10_000))
             clients.append(client)
-        time.sleep(rng.random() * 0.01)  # A random moment, not a wait for something.
+        time.sleep(rng.random() * 0.01)  # Sleeping to hit a random moment, not to wait for an event.
         service.send_signal(signo)
         output, errors = service.communicate(timeout=GUARD)
         assert (service.returncode, output, errors) == (expected, "", "")
@@ -170,7 +170,7 @@ def test_a_storm_of_signals_changes_nothing() -> None:
 
 
 def test_fork_in_callbacks_disturbs_neither_side(loop: EventLoop, forked: Forked) -> None:
-    """Thirty children, each forked in a turn with its loop full of the parent's work."""
+    """Thirty children are forked, each in a turn while the loop is full of the parent's work."""
     ticks = notified = 0
     codes: list[int] = []
     parent = os.getpid()

@@ -203,7 +203,7 @@ def test_posts_and_quits_of_other_threads_end_the_sleep(loop: EventLoop) -> None
 
 
 def test_ten_thousand_posts_of_a_thread_each_wake_a_sleeping_loop(loop: EventLoop) -> None:
-    """Each is posted after the loop ran the one before, so the loop is at any point of going to sleep."""
+    """Each is posted after the loop has run the last, so the loop may be at any point of going to sleep."""
     rounds = 10_000
     turn_over = threading.Semaphore(0)
 

@@ -21,7 +21,7 @@ POLL = WaitMode.POLL_FOR_EVENTS
 
 
 class Recorder(EventReceiver):
-    """Notes what it is told, and leaves it to its parents if it is to."""
+    """Notes its events, and ignores them if `ignores` is set."""
 
     def __init__(self, parent: EventReceiver | None = None, name: str = "", ignores: bool = False) -> None:
         self.seen: list[Event] = []

@@ -24,8 +24,9 @@ GUARD = 30  # seconds, against a hang
 
 
 class Seen(list[tuple[Type, str]]):
-    """The events of a watcher, so far. The kernel queues an event before the call that caused it returns, so
-    a turn or two tell everything."""
+    """The events of a watcher so far.
+
+    The kernel queues an event before the call that caused it returns, so a turn or two deliver everything."""
 
     def __init__(self, loop: EventLoop, watcher: FileWatcher) -> None:
         self.loop = loop
@@ -120,7 +121,7 @@ def test_only_the_kinds_of_change_in_the_mask_are_reported(
     folder.rmdir()
     assert seen.now() == [(Type.CHILD_DELETED, str(folder / "file"))]
     folder.mkdir()
-    assert watcher.add_watch(folder, Type.CHILD_CREATED), "the end of a watch is noticed all the same"
+    assert watcher.add_watch(folder, Type.CHILD_CREATED), "the end of a watch is still noticed"
 
 
 @pytest.mark.parametrize("end", [os.unlink, lambda path: os.rename(path, f"{path}.moved")])
@@ -284,7 +285,7 @@ def test_lost_events_are_reported_by_on_overflow(
 
     def flood() -> None:
         for n in range(limit + 2):
-            # In turns, for the kernel tells the same thing twice in a row only once.
+            # Alternating, as the kernel merges two equal events in a row.
             os.chmod(children[n % 2], 0o600)
 
     flood()

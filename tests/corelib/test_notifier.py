@@ -51,7 +51,7 @@ def test_a_notifier_waits_for_the_directions_of_its_type(loop: EventLoop, pair: 
     assert seen == ["room"]
     notifier.set_type(READ | WRITE)
     pair[1].send(b"x")
-    assert loop.pump() == 1, "once, though both are so"
+    assert loop.pump() == 1, "once, though both directions are ready"
     notifier.close()
 
 
@@ -152,7 +152,7 @@ def test_after_a_nested_turn_the_outer_one_polls_again(loop: EventLoop) -> None:
     seen: list[str] = []
 
     def read_in_a_nested_turn(mine: socket.socket) -> None:
-        assert mine.recv(10) == b"x", "another turn has read it, and the outer one must not tell it again"
+        assert mine.recv(10) == b"x", "another turn has read it, so the outer one must not report it again"
         seen.append("read")
         loop.pump(POLL)
 
@@ -194,7 +194,7 @@ def test_a_notifier_is_not_activated_inside_itself_and_nested_turns_can_sleep(
     loop.pump()
     assert activations == ["in", "out"]
     assert nested_turns < 10, "a turn or two, and not one after another until the timer fires"
-    assert loop.pump() == 1, "what it left unread is told again"
+    assert loop.pump() == 1, "data that it left unread are reported again"
     notifier.close()
 
 

@@ -25,7 +25,7 @@ GUARD = 30  # seconds, against a hang
 
 
 def run(arguments: list[str], **options: object) -> bytes:
-    """What a program writes to its standard output."""
+    """The standard output of a program."""
     pieces: list[bytes] = []
     process = Process.spawn(arguments, on_output=pieces.append, **options)  # type: ignore[arg-type]
     assert process.exited.await_(GUARD) == 0
@@ -155,7 +155,7 @@ def test_a_process_is_ended_by_signals(loop: EventLoop, ask: Callable[[Process],
     process = Process.spawn(["sleep", "60"])
     assert ask(process)
     assert process.exited.await_(GUARD) == -signo
-    assert not ask(process), "it has exited: whoever has its pid now is left alone"
+    assert not ask(process), "it has exited: another process with its pid is left alone"
     assert not process.send_signal(signal.SIGCONT)
 
 
@@ -220,7 +220,7 @@ def test_a_program_gets_its_standard_fds_and_the_inherited_ones_alone(loop: Even
             [sys.executable, "-ISc", "import os; print(*os.listdir('/proc/self/fd'))"],
             inherit_fds=[writer, zero],
         )
-        # The one that lists is in its own list.
+        # The fd that lists the folder is in the list.
         assert {0, 1, 2, writer, zero.fileno()} <= set(map(int, said.split()))
         assert len(said.split()) == 6
     for fd in (leaky, reader, writer):
@@ -355,7 +355,7 @@ def test_a_closed_loop_leaves_the_process_alone_and_no_zombie() -> None:
     wait_until(lambda: not process.is_running)
     assert process.exit_code == 5, "the end of its input ended it"
     assert not is_a_child(process.pid)
-    assert open_fds() <= before + 1, "but the pidfd, so that it could have been ended"
+    assert open_fds() <= before + 1, "only the pidfd is left, so that it could have been ended"
 
 
 def test_a_process_of_a_closed_loop_can_be_ended() -> None:

@@ -31,7 +31,7 @@ def nothing_is_left() -> Iterator[None]:
 
 
 def run_as_guest(main: Coroutine[Any, Any, Any]) -> Any:
-    """Like asyncio_bridge.run, where EventLoop.exec() makes the turns."""
+    """Run a coroutine as asyncio_bridge.run does, but by turns of EventLoop.exec()."""
     with EventLoop() as loop, asyncio_bridge.hosted() as guest:
         task = guest.create_task(main)
         task.add_done_callback(lambda _: loop.quit())
@@ -41,7 +41,7 @@ def run_as_guest(main: Coroutine[Any, Any, Any]) -> Any:
 
 @pytest.fixture(params=["host", "guest"])
 def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """Both ways of running a coroutine; what works in one works in the other."""
+    """Both ways of running a coroutine: every test that takes this must pass with each."""
     return asyncio_bridge.run if request.param == "host" else run_as_guest
 
 

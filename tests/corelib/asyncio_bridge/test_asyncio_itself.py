@@ -85,7 +85,7 @@ def test_one_fd_is_read_and_written(run: Run) -> None:
             theirs.send(b"three")
             await asyncio.sleep(0.01)
             assert read.empty()
-            # Level-triggered: what was there before is told too.
+            # Level-triggered: data that came before are reported too.
             loop.add_reader(ours, lambda: read.put_nowait(ours.recv(100)))
             assert await read.get() == b"three"
             loop.remove_reader(ours)

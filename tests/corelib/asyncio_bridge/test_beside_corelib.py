@@ -26,7 +26,7 @@ def test_timers_notifiers_and_deferred_callbacks_go_on_beside_asyncio(run: Run) 
 
             def on_readable() -> None:
                 seen.append(ours.recv(10).decode())
-                # What corelib's callbacks give to asyncio ends its wait.
+                # Work that corelib's callbacks give to asyncio ends its wait.
                 asyncio_loop.call_soon(done.set)
 
             asyncio_loop = asyncio.get_running_loop()

@@ -164,7 +164,7 @@ def test_importing_corelib_does_not_import_asyncio() -> None:
 
 
 def test_cpythons_own_tests_of_sockets_pass() -> None:
-    """All of them: `python tests/corelib/asyncio_suite.py`."""
+    """Run one of its files here; all of them by `python tests/corelib/asyncio_suite.py`."""
     script = Path(__file__).parents[1] / "asyncio_suite.py"
     command = [sys.executable, script, "test.test_asyncio.test_sock_lowlevel"]
     compared = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -133,7 +133,7 @@ def test_a_main_task_that_survives_the_first_ctrl_c_goes_on(with_loop: bool) -> 
 
 
 class Interrupting:
-    """Where corelib asks for its number, Ctrl-C comes while corelib is at work."""
+    """A file whose fileno() raises Ctrl-C, which corelib calls within its own code."""
 
     def fileno(self) -> int:
         interrupt()

@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> str:
 
 
 def start(path: str, before: str = "") -> subprocess.Popen[str]:
-    """A program that serves and never closes its server."""
+    """Start a program that serves and never closes its server."""
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(before=before), path],
         stdout=subprocess.PIPE,

@@ -52,7 +52,7 @@ def connect_and_accept(loop: EventLoop, server: LocalServer) -> None:
 
 
 def serve_in_another_process(path: str) -> subprocess.Popen[str]:
-    """A service that is up when this returns, and lives until its standard input ends or it is killed."""
+    """Start a service, which lives until its standard input ends or it is killed; wait until it is up."""
     source = """
 import sys
 from corelib import *
@@ -163,7 +163,7 @@ def test_a_server_does_not_remove_another_kind_of_file(loop: EventLoop, path: st
     with pytest.raises(SocketPathError, match="not a socket"):
         LocalServer().listen(path)
     assert Path(path).read_text() == "precious"
-    assert os.listdir(os.path.dirname(path)) == ["clock"], "nor a lock is left behind"
+    assert os.listdir(os.path.dirname(path)) == ["clock"], "no lock file is left either"
 
 
 def test_a_server_does_not_follow_a_link_at_its_path(loop: EventLoop, path: str) -> None:
@@ -335,7 +335,7 @@ def test_a_server_out_of_fds_pauses_and_resumes(
             loop.pump()
             turns += 1
         assert accepted == []
-        assert caplog.text.count("accepting pauses") == 1, "once, however often it tries again"
+        assert caplog.text.count("accepting pauses") == 1, "logged once, however often it tries again"
     finally:
         for fd in fillers:
             os.close(fd)

@@ -251,7 +251,7 @@ def test_a_wake_during_the_wait_does_not_end_it_and_is_not_lost(loop: EventLoop,
     assert not one.wait_readable(0.01)
     other.close()
     assert one.wait_readable(None), "the end is something to read"
-    assert loop.pump() == 0, "the loop would sleep for ever had it not been woken"
+    assert loop.pump() == 0, "without the wake-up the loop would sleep without end"
 
 
 def test_a_blocking_wait_needs_no_loop_and_refuses_a_closed_socket(pair: Pair) -> None:

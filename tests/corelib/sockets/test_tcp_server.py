@@ -97,7 +97,7 @@ def test_unusable_addresses_are_refused(loop: EventLoop) -> None:
     before = len(os.listdir("/proc/self/fd"))
     server = TCPServer()
     with pytest.raises(OSError, match=r"cannot listen at 192\.0\.2\.1:0: ") as failed:
-        server.listen("192.0.2.1", 0)  # An address of documentation, RFC 5737: nobody's.
+        server.listen("192.0.2.1", 0)  # An address for documentation (RFC 5737), which nobody has.
     assert failed.value.errno == errno.EADDRNOTAVAIL
     with pytest.raises(socket.gaierror, match="cannot look up 'no name'"):
         server.listen("no name", 0)
@@ -147,7 +147,7 @@ def test_a_client_may_be_gone_before_it_is_accepted(loop: EventLoop) -> None:
     server.on_accept = None
     client = connect(server)
     address = client.local_address
-    # Reset, not closed in an orderly way.
+    # Closing resets the connection.
     client.system.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.close()
     server.on_accept = accepted.append

@@ -28,7 +28,7 @@ def listening() -> Iterator[socket.socket]:
 
 @pytest.fixture
 def deaf() -> Iterator[SocketAddress]:
-    """An address that answers nobody: its queue of clients is full."""
+    """An address that does not answer: its queue of clients is full."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -59,7 +59,7 @@ def open_fds() -> int:
 
 @pytest.fixture
 def look_up_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[tuple[int, tuple[str, int]]]], None]:
-    """Lets every host have the given addresses."""
+    """A function that makes every host have the given addresses."""
 
     def install(found: list[tuple[int, tuple[str, int]]]) -> None:
         monkeypatch.setattr(module, "look_up", lambda host, port, flags=0: found)
@@ -69,7 +69,7 @@ def look_up_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[tuple[int, tup
 
 def test_bytes_cross_a_tcp_socket(loop: EventLoop, listening: socket.socket) -> None:
     promise = TCPSocket.connect("127.0.0.1", port_of(listening))
-    assert not promise.is_settled, "it is told in a turn, even where the kernel is done at once"
+    assert not promise.is_settled, "it settles in a turn, even if the kernel connects at once"
     client = promise.await_(GUARD)
     accepted, address = listening.accept()
     assert client.local_address == SocketAddress(*address)

@@ -24,7 +24,7 @@ GUARD = 30.0
 
 @pytest.fixture
 def polling() -> BusyPolling:
-    """One that may poll."""
+    """Rules that may poll."""
     made = BusyPolling(100)
     made.allow(True)
     return made
@@ -41,7 +41,7 @@ def eager(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadLo
 
 
 def ready_after(times: int) -> Callable[[float | None, int], list[tuple[int, int]]]:
-    """A poll that finds nothing so many times, then an fd that nobody watches."""
+    """A poll that finds nothing `times` times, then an fd that nobody watches."""
     answers: Iterator[list[tuple[int, int]]] = iter([[]] * times + [[(NOBODYS, 1)]])
     return lambda _seconds, _most: next(answers)
 

@@ -11,7 +11,7 @@ from corelib.turn.event_queue import EventQueue
 
 
 def take(queue: EventQueue) -> None:
-    """As the turn does."""
+    """Take the first callback as the turn does."""
     callback = queue.items.popleft()
     queue.taken += 1
     callback()

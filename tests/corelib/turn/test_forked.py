@@ -18,7 +18,7 @@ def test_a_child_forgets_in_the_order_of_registration_and_in_spite_of_errors(
     forked: Forked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logging.getLogger("corelib").addHandler(handler := logging.NullHandler())
-    # The registry has no way to take a callback back, as modules need none; this test does.
+    # The registry cannot remove a callback, as modules never need that; this test does.
     monkeypatch.setattr(registry, "_callbacks", list(registry._callbacks))
     forgotten: list[str] = []
     registry.forget(lambda: forgotten.append("first"))

@@ -114,7 +114,11 @@ def test_an_instrument_may_be_removed_in_a_callback(loop: EventLoop) -> None:
     loop.pump()
     loop.deferred_invoke(nothing)
     loop.pump()
-    assert [kind for kind, *_ in recorder.observed] == ["turn", "deferred callback", "deferred callback ended"]
+    assert [kind for kind, *_ in recorder.observed] == [
+        "turn",
+        "deferred callback",
+        "deferred callback ended",
+    ]
 
 
 def test_slow_callbacks_are_named_with_their_source(

@@ -32,8 +32,9 @@ def python_handles_sigint() -> Iterator[None]:
 
 
 def user_code_runs_in(functions: list[tuple[str, bool]]) -> object:
-    """The answer for the innermost frame of a stack of functions (module, calls user code), outermost
-    first."""
+    """is_user_code() of the innermost frame of a stack of functions.
+
+    Each is given by its module and whether it is marked to call user code, the outermost first."""
     source = "def call(rest):\n    return rest[0](rest[1:]) if rest else judge(getframe())\n"
     made = []
     for module, marked in functions:
@@ -91,7 +92,8 @@ def test_ctrl_c_in_user_code_is_raised_there() -> None:
 def test_ctrl_c_in_loop_code_waits_for_the_callback_to_end() -> None:
     seen: list[str] = []
     with EventLoop() as loop:
-        # No Python frame of the program's is on the stack when the signal comes: it looks as loop code does.
+        # raise_signal is a C function: no Python frame of user code is on the stack, so it counts as loop
+        # code.
         loop.deferred_invoke(ctrl_c)
         loop.deferred_invoke(lambda: seen.append("next"))
         with pytest.raises(KeyboardInterrupt):
@@ -186,7 +188,7 @@ SLEEPERS = {
 
 @pytest.mark.parametrize("sleeper", SLEEPERS)
 def test_ctrl_c_ends_a_sleep(sleeper: str) -> None:
-    """The signal comes just before the sleep, at its beginning or in its midst: all the same."""
+    """The signal may come just before the sleep, at its beginning or within it."""
     source = (
         "from corelib import *\n"
         "loop = EventLoop()\n"
@@ -264,7 +266,8 @@ print("fine")
 
 
 def test_a_barrage_of_ctrl_c_loses_and_repeats_no_callback() -> None:
-    """Ctrl-C three hundred times at any moment of a busy loop: each is raised once, no callback is lost or
-    repeated but those that were interrupted themselves, and the loop goes on."""
+    """Ctrl-C comes three hundred times at any moment of a busy loop.
+
+    Each is raised once, only interrupted callbacks are lost, none is repeated, and the loop goes on."""
     done = subprocess.run([sys.executable, "-c", BARRAGE], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("fine\n", "")
