@@ -20,7 +20,7 @@ class Clock(Protocol):
     your own makes tests of an hour pass at once. The loop does not poll busily under it."""
 
     def now_ns(self) -> int:
-        """The present moment, in nanoseconds from any start; it must never go back."""
+        """The present moment, in nanoseconds: 0 or more, and never going back."""
         ...
 
     def polling(self, poll: Poll) -> Poll:
