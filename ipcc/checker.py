@@ -22,7 +22,7 @@ from ipcc.names import (
     python_name,
     refuse_underscore,
 )
-from ipcc.registered import Registered
+from ipcc.python_types import RegisteredClass
 from ipcc.resolver import Resolver
 from ipcc.types import Definition, Struct
 
@@ -33,7 +33,7 @@ def check(
     files: Sequence[nodes.File],
     report: Report,
     included: Sequence[nodes.File] = (),
-    registered: Sequence[Registered] = (),
+    registered: Sequence[RegisteredClass] = (),
 ) -> Compilation:
     """The model of the files together. It is whole only if nothing was reported.
 
@@ -41,10 +41,10 @@ def check(
     """
     all_declared = (endpoint for file in files for endpoint in file.endpoints)
     declared = _distinct(all_declared, lambda endpoint: endpoint.name, "endpoint", report)
-    kept = frozenset(endpoint_name(node.name.text) for node in declared)
-    definitions = define((*files, *included), registered, kept, report)
-    kept |= definitions.kept
-    endpoints = tuple(_endpoint(node, kept, definitions.resolver, report) for node in declared)
+    taken = frozenset(endpoint_name(node.name.text) for node in declared)
+    definitions = define((*files, *included), registered, taken, report)
+    taken |= definitions.taken
+    endpoints = tuple(_endpoint(node, taken, definitions.resolver, report) for node in declared)
     definitions.resolver.finish()
     pairs = _pairs(endpoints)
     _refuse_equal_magics(declared, endpoints, report)
@@ -65,18 +65,18 @@ def _distinct(
 # --- endpoints and messages ---
 
 
-def _endpoint(node: nodes.Endpoint, kept: frozenset[str], resolver: Resolver, report: Report) -> Endpoint:
+def _endpoint(node: nodes.Endpoint, taken: frozenset[str], resolver: Resolver, report: Report) -> Endpoint:
     refuse_underscore(node.name, "an endpoint", report)
     messages: list[Message] = []
     id = 1
     for message in _distinct(node.messages, lambda message: message.name, "message", report):
-        messages.append(_message(node.name.text, message, id, kept, resolver, report))
+        messages.append(_message(node.name.text, message, id, taken, resolver, report))
         id += 1 if message.outputs is None else 2
     return Endpoint(node.name.text, endpoint_name(node.name.text), tuple(messages), node.documentation)
 
 
 def _message(
-    endpoint: str, node: nodes.Message, id: int, kept: frozenset[str], resolver: Resolver, report: Report
+    endpoint: str, node: nodes.Message, id: int, taken: frozenset[str], resolver: Resolver, report: Report
 ) -> Message:
     refuse_underscore(node.name, "a message", report)
     pascal = pascal_name(node.name.text)
@@ -85,12 +85,12 @@ def _message(
         endpoint=endpoint,
         endpoint_python=endpoint_name(endpoint),
         name=node.name.text,
-        python=python_name(node.name.text, kept),
-        class_name=class_name(pascal, kept),
-        response_class=None if outputs is None else class_name(f"{pascal}Response", kept),
+        python=python_name(node.name.text, taken),
+        class_name=class_name(pascal, taken),
+        response_class=None if outputs is None else class_name(f"{pascal}Response", taken),
         id=id,
-        inputs=_payload(node.inputs, kept, resolver, report),
-        outputs=None if outputs is None else _payload(outputs, kept, resolver, report),
+        inputs=_payload(node.inputs, taken, resolver, report),
+        outputs=None if outputs is None else _payload(outputs, taken, resolver, report),
         line=node.text,
         answer_line="" if outputs is None else nodes.listed(outputs),
         documentation=node.documentation,
@@ -98,7 +98,7 @@ def _message(
 
 
 def _payload(
-    declared: Iterable[nodes.Parameter], kept: frozenset[str], resolver: Resolver, report: Report
+    declared: Iterable[nodes.Parameter], taken: frozenset[str], resolver: Resolver, report: Report
 ) -> Payload:
     parameters: list[Parameter] = []
     names: list[nodes.Name] = []
@@ -108,7 +108,7 @@ def _payload(
         if node.name and is_new(node.name, first, "parameter", report):
             _check_parameter_name(node.name, report)
             names.append(node.name)
-            parameters.append(Parameter(node.name.text, python_name(node.name.text, kept), type))
+            parameters.append(Parameter(node.name.text, python_name(node.name.text, taken), type))
     refuse_member_collisions("parameter", names, parameters, report)
     return Payload(tuple(parameters))
 

@@ -15,7 +15,7 @@ from ipcc import nodes
 from ipcc.checker import check
 from ipcc.diagnostics import CompileError, Report
 from ipcc.emitter import emit
-from ipcc.includes import Paths, bring, paths_of
+from ipcc.includes import IncludePaths, follow_includes, include_paths
 from ipcc.model import Compilation
 from ipcc.parser import parse
 from ipcc.source import Source, read_source
@@ -39,7 +39,7 @@ def compile_files(
 
 def compile_sources(sources: Sequence[Source], folders: Iterable[str] = ()) -> str:
     """The same for texts that are in memory."""
-    return emit(_model(sources, Paths(tuple(folders)), Report()))
+    return emit(_model(sources, IncludePaths(tuple(folders)), Report()))
 
 
 def model_of(
@@ -51,7 +51,7 @@ def model_of(
     """The checked model of interface files, for tools. Raises CompileError."""
     report = Report()
     sources = [source for path in paths if (source := _read(path, report))]
-    return _model(sources, paths_of(folders, types, output), report)
+    return _model(sources, include_paths(folders, types, output), report)
 
 
 def load(path: str | PathLike[str], folders: Iterable[str] = (), types: Iterable[str] = ()) -> ModuleType:
@@ -69,9 +69,9 @@ def load(path: str | PathLike[str], folders: Iterable[str] = (), types: Iterable
     return module
 
 
-def _model(sources: Sequence[Source], paths: Paths, report: Report) -> Compilation:
+def _model(sources: Sequence[Source], paths: IncludePaths, report: Report) -> Compilation:
     files = [_parse(source, report) for source in sources]
-    brought = bring(files, paths, lambda source: _parse(source, report), report)
+    brought = follow_includes(files, paths, lambda source: _parse(source, report), report)
     model = check(files, report, brought.files, brought.registered)
     if report:
         raise CompileError(report.in_order_of((*sources, *brought.sources)))

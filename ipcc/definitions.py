@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from ipcc import nodes
+from ipcc.builtin_types import BUILTIN_TYPES, INTEGERS, look_up
 from ipcc.collisions import refuse_member_collisions
 from ipcc.cycles import components
 from ipcc.diagnostics import Report, did_you_mean
 from ipcc.names import enumerator_name, field_name, is_new, normal, refuse_underscore, type_name
 from ipcc.parser import MAX_NESTING
-from ipcc.registered import Registered
+from ipcc.python_types import RegisteredClass
 from ipcc.resolver import Resolver, depth
-from ipcc.table import INTEGERS, TABLE, look_up
 from ipcc.types import (
     UNKNOWN,
     Definition,
@@ -38,7 +38,7 @@ class _Declared:
 
     name: nodes.Name
     node: nodes.Struct | nodes.Enum | None
-    registered: Registered | None
+    registered: RegisteredClass | None
     definition: Definition
 
 
@@ -50,15 +50,15 @@ class Definitions:
     resolver: Resolver
 
     @property
-    def kept(self) -> frozenset[str]:
+    def taken(self) -> frozenset[str]:
         """The Python names that they take in the module."""
         return frozenset(definition.python for _, definition in self.declared)
 
 
 def define(
-    files: Sequence[nodes.File], registered: Sequence[Registered], kept: frozenset[str], report: Report
+    files: Sequence[nodes.File], registered: Sequence[RegisteredClass], taken: frozenset[str], report: Report
 ) -> Definitions:
-    """Define all that files declare and Python modules register. `kept` are names that endpoints take."""
+    """Define all that files declare and Python modules register. `taken` are names that endpoints take."""
     distinct = _distinct(files, registered, report)
     pythons = _python_names([(name, r.class_name if r else "") for name, _, r in distinct])
     declared = [
@@ -66,23 +66,23 @@ def define(
         for (name, node, r), python in zip(distinct, pythons, strict=True)
     ]
     resolver = Resolver({entry.definition.name: entry.definition for entry in declared}, report)
-    kept |= frozenset(pythons)
+    taken |= frozenset(pythons)
     for entry in declared:
         if isinstance(entry.node, nodes.Struct) and isinstance(entry.definition, Struct):
-            entry.definition.fields = _fields(entry.node, entry.registered, resolver, kept, report)
+            entry.definition.fields = _fields(entry.node, entry.registered, resolver, taken, report)
     _refuse_self_containing(declared, report)
     _derive(declared, report)
     return Definitions(tuple((entry.name, entry.definition) for entry in declared), resolver)
 
 
 def _distinct(
-    files: Sequence[nodes.File], registered: Sequence[Registered], report: Report
-) -> list[tuple[nodes.Name, nodes.Struct | nodes.Enum | None, Registered | None]]:
+    files: Sequence[nodes.File], registered: Sequence[RegisteredClass], report: Report
+) -> list[tuple[nodes.Name, nodes.Struct | nodes.Enum | None, RegisteredClass | None]]:
     """Those whose name is new and no type of the language; the others are reported."""
     nodes_of_files = [
         node for file in files for node in file.declarations if isinstance(node, (nodes.Struct, nodes.Enum))
     ]
-    found: list[tuple[nodes.Name, nodes.Struct | nodes.Enum | None, Registered | None]] = [
+    found: list[tuple[nodes.Name, nodes.Struct | nodes.Enum | None, RegisteredClass | None]] = [
         *((node.name, node, None) for node in nodes_of_files),
         *((entry.name, entry.node, entry) for entry in registered),
     ]
@@ -114,7 +114,7 @@ def _python_names(names: Sequence[tuple[nodes.Name, str]]) -> list[str]:
 def _blank(
     name: nodes.Name,
     node: nodes.Struct | nodes.Enum | None,
-    registered: Registered | None,
+    registered: RegisteredClass | None,
     python: str,
     report: Report,
 ) -> Definition:
@@ -152,7 +152,7 @@ def _enumeration(node: nodes.Enum, python: str, module: Module | None, report: R
 
 
 def _underlying(node: nodes.Type | None, report: Report) -> Type:
-    default = TABLE["i32"].make()
+    default = BUILTIN_TYPES["i32"].make()
     if node is None:
         return default
     row = look_up(node.name)
@@ -181,9 +181,9 @@ def _in_range(node: nodes.Enumerator, number: int, underlying: Type, report: Rep
 
 def _fields(
     node: nodes.Struct,
-    registered: Registered | None,
+    registered: RegisteredClass | None,
     resolver: Resolver,
-    kept: frozenset[str],
+    taken: frozenset[str],
     report: Report,
 ) -> tuple[Member, ...]:
     members: list[Member] = []
@@ -195,7 +195,7 @@ def _fields(
             if not registered:
                 _check_field_name(field.name, report)
             names.append(field.name)
-            python = field.name.text if registered else field_name(field.name.text, kept)
+            python = field.name.text if registered else field_name(field.name.text, taken)
             members.append(Member(field.name.text, python, type, field.documentation))
     refuse_member_collisions("field", names, members, report)
     return tuple(members)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipcc.codecs import Codec
-from ipcc.layout import INDENTATION, fits, wrapped
 from ipcc.model import BUILTINS, Compilation, Endpoint, Field, Message, Pair, Parameter, Payload, Run
-from ipcc.pytext import comma_tuple, docstring, escaped, listing
-from ipcc.types import Enumeration, Layout, Struct, Type
+from ipcc.python_text import comma_tuple, docstring, escaped, listing
+from ipcc.types import Enumeration, Packing, Struct, Type
+from ipcc.wrapping import INDENTATION, fits, wrapped
 
 
 def emit(compilation: Compilation) -> str:
@@ -197,15 +197,15 @@ class _Emitter:
 
     def _raw_bytes(self, parameter: Parameter) -> None:
         name = parameter.python
-        if parameter.type.layout is Layout.TEXT:
+        if parameter.type.packing is Packing.TEXT:
             self._write(3, f"_raw_{name} = {name}.encode()")
-        elif parameter.type.layout is Layout.OCTETS:
+        elif parameter.type.packing is Packing.OCTETS:
             self._write(3, f"_raw_{name} = _ipc.octets({name})")
 
     def _packed(self, step: Run | Parameter) -> str:
         if isinstance(step, Run):
             return f"_{step.format}.pack({', '.join(map(self._packed_field, step.fields))})"
-        if step.type.layout is Layout.CODED:
+        if step.type.packing is Packing.CODED:
             return f"{self._codec(step.type)}.encode({step.python}, _files)"
         return f"_raw_{step.python}"
 
@@ -213,7 +213,7 @@ class _Emitter:
         name = field.parameter.python
         if field.is_length:
             return f"{self._builtins['len']}(_raw_{name})"
-        return f"_ipc.flag({name})" if field.parameter.type.layout is Layout.FLAG else name
+        return f"_ipc.flag({name})" if field.parameter.type.packing is Packing.FLAG else name
 
     # --- decoding ---
 
@@ -249,12 +249,12 @@ class _Emitter:
 
     def _unpack_parameter(self, parameter: Parameter) -> str:
         name = parameter.python
-        if parameter.type.layout is Layout.CODED:
+        if parameter.type.packing is Packing.CODED:
             self._write(3, f"{name}, _at = {self._codec(parameter.type)}.decode(_data, _at, _frame)")
             return ""
         self._write(3, "if _n > _frame.end - _at:")
         self._write(4, "raise _frame.cut_off(_n, _at)")
-        if parameter.type.layout is Layout.TEXT:
+        if parameter.type.packing is Packing.TEXT:
             self._write(3, f'{name} = {self._builtins["str"]}(_data[_at : _at + _n], "utf-8")')
         else:
             self._write(3, f"{name} = {self._builtins['bytes']}(_data[_at : _at + _n])")
@@ -262,7 +262,7 @@ class _Emitter:
 
     def _unpacked_value(self, parameter: Parameter) -> str:
         name = parameter.python
-        return f"_ipc.BOOLEANS[{name}]" if parameter.type.layout is Layout.FLAG else name
+        return f"_ipc.BOOLEANS[{name}]" if parameter.type.packing is Packing.FLAG else name
 
     # --- proxies and stubs ---
 
@@ -346,7 +346,7 @@ class _Emitter:
         """
         parameters = [first]
         for parameter in payload.parameters:
-            takes_more = accepted or (octets and parameter.type.layout is Layout.OCTETS)
+            takes_more = accepted or (octets and parameter.type.packing is Packing.OCTETS)
             type = parameter.type.accepted if takes_more else parameter.type.annotation
             parameters.append(f"{parameter.python}: {self._annotation(type)}")
         return ", ".join(parameters)

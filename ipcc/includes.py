@@ -13,23 +13,23 @@ import attrs
 
 from ipcc import nodes
 from ipcc.diagnostics import Report
-from ipcc.registered import Registered, read_registered
+from ipcc.python_types import RegisteredClass, registered_classes
 from ipcc.source import Source, Span, read_source
 
 Parse = Callable[[Source], nodes.File]
 
 
 @attrs.frozen
-class Brought:
+class Included:
     """The interface files and registered types that includes bring, each once, in order of first mention."""
 
     files: tuple[nodes.File, ...]
-    registered: tuple[Registered, ...]
+    registered: tuple[RegisteredClass, ...]
     sources: tuple[Source, ...]
 
 
 @attrs.frozen
-class Paths:
+class IncludePaths:
     """Where includes are looked for, and where the output will lie.
 
     `types` are Python files that every file includes. The output may lie in a package.
@@ -40,13 +40,17 @@ class Paths:
     output_is_in_package: bool = False
 
 
-def bring(files: Sequence[nodes.File], paths: Paths, parse: Parse, report: Report) -> Brought:
+def follow_includes(
+    files: Sequence[nodes.File], paths: IncludePaths, parse: Parse, report: Report
+) -> Included:
     """Follow the includes of the files. What cannot be found or read, or goes in a circle, is reported."""
     return _Includes(files, paths, parse, report).brought()
 
 
 class _Includes:
-    def __init__(self, files: Sequence[nodes.File], paths: Paths, parse: Parse, report: Report) -> None:
+    def __init__(
+        self, files: Sequence[nodes.File], paths: IncludePaths, parse: Parse, report: Report
+    ) -> None:
         self._files = files
         self._paths = paths
         self._parse = parse
@@ -54,16 +58,16 @@ class _Includes:
         self._known = {os.path.realpath(file.source.path): file for file in files}
         self._new: list[nodes.File] = []
         self._modules: dict[str, str] = {}
-        self._registered: list[Registered] = []
+        self._registered: list[RegisteredClass] = []
         self._sources: list[Source] = []
         self._finished: set[str] = set()
 
-    def brought(self) -> Brought:
+    def brought(self) -> Included:
         for path in self._paths.types:
             self._types_file(path)
         for file in self._files:
             self._follow(file)
-        return Brought(tuple(self._new), tuple(self._registered), tuple(self._sources))
+        return Included(tuple(self._new), tuple(self._registered), tuple(self._sources))
 
     def _follow(self, root: nodes.File) -> None:
         """Depth first, with the path to the file at hand as a list, for chains may be long."""
@@ -156,7 +160,7 @@ class _Includes:
         self._finished.add(real)
         source = self._read(found, place)
         if source:
-            self._registered += read_registered(source, name, self._report)
+            self._registered += registered_classes(source, name, self._report)
 
     def _check_module_name(self, name: str, place: Span | str) -> bool:
         parts = name.removeprefix(".").split(".")
@@ -180,5 +184,5 @@ def in_package(output: str | None) -> bool:
     return output is not None and os.path.isfile(os.path.join(os.path.dirname(output), "__init__.py"))
 
 
-def paths_of(folders: Iterable[str], types: Iterable[str], output: str | None) -> Paths:
-    return Paths(tuple(folders), tuple(types), in_package(output))
+def include_paths(folders: Iterable[str], types: Iterable[str], output: str | None) -> IncludePaths:
+    return IncludePaths(tuple(folders), tuple(types), in_package(output))

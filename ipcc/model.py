@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from ipcc.codecs import Codec, named_codecs
-from ipcc.types import Definition, Enumeration, Layout, Struct, Type, doc_comments, reached
+from ipcc.types import Definition, Enumeration, Packing, Struct, Type, doc_comments, reached
 
 BUILTINS = frozenset(
     {"bool", "bytes", "dict", "float", "int", "len", "list", "object", "staticmethod", "str", "tuple"}
@@ -87,12 +87,12 @@ class Payload:
     @property
     def is_plain_numbers(self) -> bool:
         """Whether what one struct unpacks is the values themselves."""
-        return bool(self.parameters) and all(p.type.layout is Layout.NUMBER for p in self.parameters)
+        return bool(self.parameters) and all(p.type.packing is Packing.NUMBER for p in self.parameters)
 
     @property
     def is_sent_in_pieces(self) -> bool:
         """Whether it holds a byte string, which may be large: its pieces are not copied together."""
-        return any(parameter.type.layout is Layout.OCTETS for parameter in self.parameters)
+        return any(parameter.type.packing is Packing.OCTETS for parameter in self.parameters)
 
     @property
     def canonical(self) -> str:
@@ -285,11 +285,11 @@ def endpoint_magic(name: str) -> int:
 def _steps(parameters: Iterable[Parameter]) -> Iterator[Run | Parameter]:
     fields: list[Field] = []
     for parameter in parameters:
-        layout = parameter.type.layout
-        if layout in (Layout.NUMBER, Layout.FLAG):
+        packing = parameter.type.packing
+        if packing in (Packing.NUMBER, Packing.FLAG):
             fields.append(Field(parameter))
             continue
-        if layout in (Layout.TEXT, Layout.OCTETS):
+        if packing in (Packing.TEXT, Packing.OCTETS):
             fields.append(Field(parameter, is_length=True))
         if fields:
             yield Run(tuple(fields))

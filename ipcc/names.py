@@ -19,10 +19,10 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFKC", name)
 
 
-def python_name(name: str, kept: frozenset[str]) -> str:
-    """The Python name of a message or parameter. `kept` are names that the module itself needs."""
+def python_name(name: str, taken: frozenset[str]) -> str:
+    """The Python name of a message or parameter. `taken` are names that the module itself needs."""
     name = normal(name)
-    return f"{name}_" if is_reserved(name) or name in kept else name
+    return f"{name}_" if is_reserved(name) or name in taken else name
 
 
 def pascal_name(name: str) -> str:
@@ -30,9 +30,9 @@ def pascal_name(name: str) -> str:
     return normal("".join(part[:1].upper() + part[1:] for part in normal(name).split("_")))
 
 
-def class_name(pascal: str, kept: frozenset[str]) -> str:
+def class_name(pascal: str, taken: frozenset[str]) -> str:
     """The name of a message class."""
-    return f"{pascal}_" if is_reserved_class(pascal) or pascal in kept else pascal
+    return f"{pascal}_" if is_reserved_class(pascal) or pascal in taken else pascal
 
 
 def endpoint_name(name: str) -> str:
@@ -47,10 +47,10 @@ def type_name(name: str) -> str:
     return f"{name}_" if iskeyword(name) or hasattr(builtins, name) else name
 
 
-def field_name(name: str, kept: frozenset[str]) -> str:
+def field_name(name: str, taken: frozenset[str]) -> str:
     """The Python name of a struct's field."""
     name = normal(name)
-    return f"{name}_" if iskeyword(name) or name in kept else name
+    return f"{name}_" if iskeyword(name) or name in taken else name
 
 
 def enumerator_name(name: str) -> str:

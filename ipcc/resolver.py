@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ipcc import nodes
+from ipcc.builtin_types import ATTRIBUTES, BUILTIN_NAMES, Argument, Row, look_up
 from ipcc.diagnostics import Report, did_you_mean
 from ipcc.names import is_new
 from ipcc.parser import MAX_NESTING
-from ipcc.table import ATTRIBUTES, KNOWN_NAMES, Argument, Row, look_up
 from ipcc.types import UNKNOWN, Definition, Type, defined
 
 _MAX_COUNT = 2**32 - 1
@@ -134,7 +134,7 @@ class Resolver:
 
     @property
     def _known(self) -> Iterable[str]:
-        return (*KNOWN_NAMES, *self._definitions)
+        return (*BUILTIN_NAMES, *self._definitions)
 
     # --- attributes ---
 

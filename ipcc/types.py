@@ -12,7 +12,7 @@ from typing import TypeAlias
 import attrs
 
 
-class Layout(enum.Enum):
+class Packing(enum.Enum):
     """How generated code moves a value at message level."""
 
     NUMBER = "a fixed-size number, packed by struct"
@@ -37,7 +37,7 @@ class Type:
     annotation: str
     classes: frozenset[str]
     codec: str = ""
-    layout: Layout = Layout.CODED
+    packing: Packing = Packing.CODED
     format: str = ""
     can_be_key: bool = True
     carries_files: bool = False

@@ -15,7 +15,7 @@ import ipcc
 from ipcc.cli import main
 from ipcc.compiler import compile_files
 
-CLOCK = Path(__file__).parent / "Clock.ipc"
+CLOCK = Path(__file__).parent / "GoldenClock.ipc"
 ROOT = Path(__file__).parent.parent.parent
 
 

@@ -11,8 +11,8 @@ import pytest
 
 import ipcc
 import ipclib
+from ipcc.builtin_types import BUILTIN_TYPES
 from ipcc.cli import main
-from ipcc.table import TABLE
 
 MAP = """
 struct Geo::Point { i32 x; i32 y; }
@@ -105,7 +105,7 @@ def test_for_programs(map_file: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_types_are_spelt_as_a_program_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = [name for name, row in TABLE.items() if not row.arguments]
+    names = [name for name, row in BUILTIN_TYPES.items() if not row.arguments]
     path = tmp_path / "A.ipc"
     path.write_text(f"endpoint A {{ a({', '.join(f'{n} x{i}' for i, n in enumerate(names))}) =| }}")
     assert main(["describe", "--json", str(path)]) == 0

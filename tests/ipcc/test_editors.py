@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ipcc.table import KNOWN_NAMES
+from ipcc.builtin_types import BUILTIN_NAMES
 
 ROOT = Path(__file__).parent.parent.parent
 EDITORS = ROOT / "editors"
@@ -190,7 +190,7 @@ def test_every_interface_of_the_repository_is_read_to_its_end(path: Path) -> Non
 
 
 def test_the_types_of_the_language_are_known_to_both_editors() -> None:
-    ours = {name for name in KNOWN_NAMES if "::" not in name}
+    ours = {name for name in BUILTIN_NAMES if "::" not in name}
     (match,) = [rule["match"] for rule in [GRAMMAR["repository"]["builtin"]]]
     vim = (EDITORS / "vim" / "syntax" / "ipc.vim").read_text()
     keywords = {word for line in re.findall(r"syntax keyword ipcType (.*)", vim) for word in line.split()}

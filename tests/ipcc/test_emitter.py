@@ -17,7 +17,7 @@ from tests.ipcc.interfaces import interfaces
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-INTERFACES = [HERE / "Clock.ipc", HERE / "Awkward.ipc", HERE / "Atlas.ipc"]
+INTERFACES = [HERE / "GoldenClock.ipc", HERE / "Awkward.ipc", HERE / "Atlas.ipc"]
 
 needs_ruff = pytest.mark.skipif(find_spec("ruff") is None, reason="ruff is not installed")
 needs_pyright = pytest.mark.skipif(find_spec("pyright") is None, reason="pyright is not installed")
@@ -35,14 +35,16 @@ def ruff(*arguments: str, text: str) -> str:
 
 
 def test_golden_output() -> None:
-    """To renew: python -m ipcc tests/ipcc/Clock.ipc -o tests/ipcc/clock_ipc.py, and read the difference."""
-    assert compile_files([str(HERE / "Clock.ipc")]) == (HERE / "clock_ipc.py").read_text()
+    """After a change: python -m ipcc tests/ipcc/GoldenClock.ipc -o tests/ipcc/golden_clock_ipc.py."""
+    assert compile_files([str(HERE / "GoldenClock.ipc")]) == (HERE / "golden_clock_ipc.py").read_text()
 
 
 def test_only_base_names_of_sources_get_in(tmp_path: Path) -> None:
-    text = (HERE / "Clock.ipc").read_text()
-    (tmp_path / "Clock.ipc").write_text(text)
-    assert compile_files([str(tmp_path / "Clock.ipc")]) == compile_files([str(HERE / "Clock.ipc")])
+    text = (HERE / "GoldenClock.ipc").read_text()
+    (tmp_path / "GoldenClock.ipc").write_text(text)
+    assert compile_files([str(tmp_path / "GoldenClock.ipc")]) == compile_files(
+        [str(HERE / "GoldenClock.ipc")]
+    )
 
 
 @needs_ruff
@@ -107,7 +109,7 @@ def test_pyright_agrees(tmp_path: Path) -> None:
 
 
 USES = """\
-from clock_ipc import ClockServer, ConnectionFromClient, ConnectionToServer
+from goldenclock_ipc import ClockServer, ConnectionFromClient, ConnectionToServer
 
 
 class Good(ConnectionFromClient):

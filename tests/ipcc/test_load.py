@@ -32,7 +32,7 @@ def round_trip(message: Any, *values: object) -> object:
 
 
 def test_a_module_to_use() -> None:
-    clock = ipcc.load(HERE / "Clock.ipc")
+    clock = ipcc.load(HERE / "GoldenClock.ipc")
     add = clock.ClockServer.Add(2, 40)
     assert (add.a, add.b) == (2, 40)
     assert add == clock.ClockServer.Add(2, 40)
@@ -44,7 +44,7 @@ def test_a_module_to_use() -> None:
 
 
 def test_a_debugger_sees_its_text() -> None:
-    clock = ipcc.load(str(HERE / "Clock.ipc"))
+    clock = ipcc.load(str(HERE / "GoldenClock.ipc"))
     assert inspect.getsource(clock.ClockServerStub.log).startswith("    def log(self, id: int, text: str)")
 
 

@@ -16,8 +16,8 @@ from ipcc.source import Source
 from ipcc.tokens import tokenize
 
 HERE = Path(__file__).parent
-CLOCK = (HERE / "Clock.ipc").read_text()
-TOKENS = [token.span for token in tokenize(Source("Clock.ipc", CLOCK), Report())]
+CLOCK = (HERE / "GoldenClock.ipc").read_text()
+TOKENS = [token.span for token in tokenize(Source("GoldenClock.ipc", CLOCK), Report())]
 TYPES = (HERE / "Atlas.ipc").read_text().partition("endpoint")[0]
 TYPE_TOKENS = [token.span for token in tokenize(Source("Types.ipc", TYPES), Report())]
 

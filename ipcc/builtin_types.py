@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from ipcc.types import Layout, Type, composite
+from ipcc.types import Packing, Type, composite
 
 
 class Argument(enum.Enum):
@@ -51,7 +51,7 @@ def _number(canonical: str, format: str, codec: str = "") -> Type:
         f"{{{python}}}",
         frozenset({python}),
         f"_ipc.{codec or canonical}",
-        Layout.NUMBER,
+        Packing.NUMBER,
         format,
         can_be_key=python == "int",
     )
@@ -80,9 +80,9 @@ _I32 = _number("i32", "i")
 _U32 = _number("u32", "I")
 _U64 = _number("u64", "Q")
 _U8 = _number("u8", "B")
-_STRING = Type("String", "{str}", frozenset({"str"}), "_ipc.string", Layout.TEXT)
+_STRING = Type("String", "{str}", frozenset({"str"}), "_ipc.string", Packing.TEXT)
 _BYTES = Type(
-    "ByteString", "{bytes}", frozenset({"bytes"}), "_ipc.byte_string", Layout.OCTETS, accepts="_ipc.Octets"
+    "ByteString", "{bytes}", frozenset({"bytes"}), "_ipc.byte_string", Packing.OCTETS, accepts="_ipc.Octets"
 )
 _EMPTY = Type("Empty", "None", frozenset({"None"}), "_ipc.empty", can_be_key=False, takes_no_bytes=True)
 _JSON = Type(
@@ -161,8 +161,8 @@ def _alternatives(annotation: str) -> list[str]:
     return parts[:-1]
 
 
-TABLE: dict[str, Row] = {
-    "bool": Row.of(Type("bool", "{bool}", frozenset({"bool"}), "_ipc.boolean", Layout.FLAG, "B")),
+BUILTIN_TYPES: dict[str, Row] = {
+    "bool": Row.of(Type("bool", "{bool}", frozenset({"bool"}), "_ipc.boolean", Packing.FLAG, "B")),
     "i8": Row.of(_number("i8", "b")),
     "i16": Row.of(_number("i16", "h")),
     "i32": Row.of(_I32),
@@ -212,13 +212,13 @@ TABLE: dict[str, Row] = {
     "ShareableBitmap": _BITMAP,
 }
 
-KNOWN_NAMES = tuple(
-    name if row.namespace == "AK" else f"{row.namespace}::{name}" for name, row in TABLE.items()
+BUILTIN_NAMES = tuple(
+    name if row.namespace == "AK" else f"{row.namespace}::{name}" for name, row in BUILTIN_TYPES.items()
 )
 """The names of the table as a hint should spell them."""
 
 INTEGERS = tuple(
-    name for name, row in TABLE.items() if not row.arguments and row.make().annotation == "{int}"
+    name for name, row in BUILTIN_TYPES.items() if not row.arguments and row.make().annotation == "{int}"
 )
 """The types that an enum may have."""
 
@@ -226,5 +226,5 @@ INTEGERS = tuple(
 def look_up(name: str) -> Row | None:
     """The row of a name as written; a leading `::` and the name's own namespace add nothing."""
     namespace, _, plain = name.removeprefix("::").rpartition("::")
-    row = TABLE.get(plain)
+    row = BUILTIN_TYPES.get(plain)
     return row if row and f"::{row.namespace}".endswith(f"::{namespace}" if namespace else "") else None

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import attrs
 
 from ipcc import nodes
+from ipcc.builtin_types import BUILTIN_NAMES, BUILTIN_TYPES, INTEGERS
 from ipcc.diagnostics import Report, did_you_mean
 from ipcc.parser import MAX_BITS
 from ipcc.source import Source, Span
-from ipcc.table import INTEGERS, KNOWN_NAMES, TABLE
 from ipcc.tokens import is_utf8
 
 _ENUMS = ("Enum", "IntEnum", "Flag", "IntFlag")
@@ -36,7 +36,7 @@ _VALUES = {
 
 
 @attrs.frozen
-class Registered:
+class RegisteredClass:
     """A registered class: its wire name, where it is imported from, and its declaration.
 
     `node` is None for a class with a codec of its own.
@@ -49,7 +49,7 @@ class Registered:
     node: nodes.Struct | nodes.Enum | None
 
 
-def read_registered(source: Source, module: str, report: Report) -> list[Registered]:
+def registered_classes(source: Source, module: str, report: Report) -> list[RegisteredClass]:
     """The registered classes of a module. What cannot be read is reported."""
     if not is_utf8(source, report):
         return []
@@ -77,7 +77,7 @@ class _Reader:
         self._imported = dict(_imports(tree))
         self._wire_names: dict[str, str] = {}
 
-    def classes(self) -> list[Registered]:
+    def classes(self) -> list[RegisteredClass]:
         found: list[tuple[ast.ClassDef, ast.Call, nodes.Name]] = []
         for node in self._tree.body:
             if isinstance(node, ast.ClassDef):
@@ -105,14 +105,14 @@ class _Reader:
         self._report.error(self._span(decorator), "ipc_type without the name of the type", hint)
         return None
 
-    def _class(self, node: ast.ClassDef, decorator: ast.Call, name: nodes.Name) -> Registered:
+    def _class(self, node: ast.ClassDef, decorator: ast.Call, name: nodes.Name) -> RegisteredClass:
         declared: nodes.Struct | nodes.Enum | None = None
         if any(_last(base) in _ENUMS for base in node.bases):
             enumerators = tuple(self._enumerators(node))
             declared = nodes.Enum(name, self._underlying(decorator), enumerators, _documentation(node))
         elif not _has_own_codec(node):
             declared = nodes.Struct(name, self._struct_fields(node), _documentation(node))
-        return Registered(name, self._module, node.name, _is_hashable(node), declared)
+        return RegisteredClass(name, self._module, node.name, _is_hashable(node), declared)
 
     # --- enums ---
 
@@ -283,7 +283,11 @@ def _gfx_name(meaning: str) -> str:
     if meaning == "datetime.datetime":
         return "Core::DateTime"
     module, _, name = meaning.partition(".")
-    return f"Gfx::{name}" if module == "gfx" and f"Gfx::{name}" in KNOWN_NAMES and name in TABLE else ""
+    return (
+        f"Gfx::{name}"
+        if module == "gfx" and f"Gfx::{name}" in BUILTIN_NAMES and name in BUILTIN_TYPES
+        else ""
+    )
 
 
 def _is_field(statement: ast.stmt) -> bool:

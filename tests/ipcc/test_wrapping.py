@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipcc.layout import wrapped
+from ipcc.wrapping import wrapped
 
 LONG = "a_name_of_fifty_characters_which_is_a_long_one_too"
 

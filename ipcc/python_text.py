@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import dedent, wrap
 
-from ipcc.layout import WIDTH
+from ipcc.wrapping import WIDTH
 
 _QUOTES = '"""'
 
