@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import attrs
 
 from ipcc import nodes
+from ipcc.definitions import Definitions, Enumerator, Member
 from ipcc.diagnostics import Report, seen_from
 from ipcc.model import Endpoint, Message, Pair, Parameter
 from ipcc.names import normal
 from ipcc.source import Span
-from ipcc.types import Definition, Enumerator, Member
 
 
 @attrs.frozen
@@ -37,14 +37,15 @@ def refuse_collisions(
     declared: Sequence[nodes.Endpoint],
     endpoints: Sequence[Endpoint],
     pairs: Iterable[Pair],
-    definitions: Sequence[tuple[nodes.Name, Definition]],
+    names: Sequence[nodes.Name],
+    definitions: Definitions,
     report: Report,
 ) -> None:
     """Report each declaration that would share a name with an earlier one in a scope of the module, once."""
     places = _Places(declared)
     types = [
-        _Use(d.python, f"type '{d.name}'", d.name, name.span, number - len(definitions))
-        for number, (name, d) in enumerate(definitions)
+        _Use(d.python, f"type '{d.name}'", d.name, name.span, number - len(names))
+        for number, (name, d) in enumerate(zip(names, definitions, strict=True))
     ]
     scopes = [[*types, *_module_scope(endpoints, pairs, places)]]
     for endpoint in endpoints:

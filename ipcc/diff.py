@@ -11,8 +11,8 @@ from typing import Generic, Protocol, TypeVar
 
 import attrs
 
+from ipcc.definitions import Definition, Enumeration, Enumerator, Member, Opaque, Struct
 from ipcc.model import Compilation, Endpoint, Message, Pair, Parameter
-from ipcc.types import Definition, Enumeration, Enumerator, Member, Opaque, Struct, reached
 
 
 class Breaks(enum.Flag):
@@ -171,7 +171,7 @@ def _is_renamed_message(old: Message, new: Message) -> bool:
 
 def _message(old: Message, new: Message) -> Iterator[Change]:
     changes = list(_message_changes(old, new))
-    if not changes and old.line != new.line:
+    if not changes and old.text != new.text:
         changes.append(Change(old.qualified_name, "spells the same types differently", Breaks.NOTHING))
     yield from changes
     yield from _documentation(old.qualified_name, old, new)
@@ -239,7 +239,7 @@ def _in_python(old: _Part, new: _Part) -> Breaks:
 
 
 def _definitions(old: Compilation, new: Compilation) -> Iterator[Change]:
-    matched = _match(old.definitions, new.definitions, _is_renamed_definition)
+    matched = _match(old.definitions.all, new.definitions.all, _is_renamed_definition)
     used = set(_used(old))
     for before, after in matched.kept:
         mask = Breaks.BOTH if before.name in used else Breaks.SOURCE
@@ -257,7 +257,7 @@ def _definitions(old: Compilation, new: Compilation) -> Iterator[Change]:
 def _used(compilation: Compilation) -> Iterator[str]:
     """The names of the definitions that messages use, and so their signatures."""
     types = [parameter.type for payload in compilation.payloads for parameter in payload.parameters]
-    return (definition.name for definition in reached(types))
+    return (definition.name for definition in compilation.definitions.reached(types))
 
 
 def _is_renamed_definition(old: Definition, new: Definition) -> bool:

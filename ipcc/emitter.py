@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipcc.codecs import Codec
+from ipcc.definitions import Enumeration, Struct
 from ipcc.model import BUILTINS, Compilation, Endpoint, Field, Message, Pair, Parameter, Payload, Run
 from ipcc.python_text import comma_tuple, docstring, escaped, listing
-from ipcc.types import Enumeration, Packing, Struct, Type
+from ipcc.types import Packing, Type
 from ipcc.wrapping import INDENTATION, fits, wrapped
 
 
@@ -79,10 +80,10 @@ class _Emitter:
     def _registered(self) -> None:
         modules: dict[str, list[str]] = {}
         for definition in self._compilation.imported:
-            if definition.module:
-                own = definition.module.class_name
+            if definition.registered:
+                own = definition.registered.name
                 name = own if own == definition.python else f"{own} as {definition.python}"
-                modules.setdefault(definition.module.name, []).append(name)
+                modules.setdefault(definition.registered.module, []).append(name)
         lines: list[str] = []
         for module in sorted(modules, key=lambda module: (module.startswith("."), module)):
             names = sorted(modules[module])
@@ -157,14 +158,14 @@ class _Emitter:
         extras = _files(message.inputs) + _handler(message)
         head = f"class {message.class_name}(_ipc.{base}, {keywords}{extras}):"
         more = ("", *message.documentation) if message.documentation else ()
-        self._class(1, head, (message.line, *more))
+        self._class(1, head, (message.text, *more))
         self._payload(message.inputs, accepted=True)
 
     def _response(self, message: Message, outputs: Payload) -> None:
         head = (
             f"class {message.response_class}(_ipc.Response, request={message.class_name}{_files(outputs)}):"
         )
-        self._class(1, head, (f"The answer to {message.name}: {message.answer_line}",))
+        self._class(1, head, (f"The answer to {message.name}: {message.outputs_text}",))
         self._payload(outputs, accepted=False)
 
     def _payload(self, payload: Payload, *, accepted: bool) -> None:
@@ -307,7 +308,7 @@ class _Emitter:
     def _method(self, name: str, parameters: str, result: str, message: Message) -> None:
         self._blank()
         self._write(1, f"def {name}({parameters}) -> {result}:")
-        self._docstring(2, message.documentation or (message.line,))
+        self._docstring(2, message.documentation or (message.text,))
 
     # --- connections ---
 

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 
 from ipcc import nodes
 from ipcc.builtin_types import ATTRIBUTES, BUILTIN_NAMES, Argument, Row, look_up
+from ipcc.definitions import Definitions, depth, is_empty, is_key
 from ipcc.diagnostics import Report, did_you_mean
 from ipcc.names import is_new
 from ipcc.parser import MAX_NESTING
-from ipcc.types import UNKNOWN, Definition, Type, defined
+from ipcc.types import UNKNOWN, Type
 
 _MAX_COUNT = 2**32 - 1
 _MAX_ALTERNATIVES = 256
@@ -21,8 +22,8 @@ _MAX_ALTERNATIVES = 256
 class Resolver:
     """Resolves types; what hangs on the fields of structs is checked by `finish`, when all have theirs."""
 
-    def __init__(self, definitions: Mapping[str, Definition], report: Report) -> None:
-        self._definitions = definitions
+    def __init__(self, defined: Mapping[str, Type], report: Report) -> None:
+        self._defined = defined
         self._report = report
         self._arguments: list[tuple[nodes.Type, Type, Argument]] = []
         self._whole: list[tuple[nodes.Type, Type]] = []
@@ -50,27 +51,30 @@ class Resolver:
         self._whole.append((node, type))
         return type
 
-    def finish(self) -> None:
+    def finish(self, definitions: Definitions) -> None:
         """Refuse keys, elements and depths that only the fields of structs show to be wrong."""
+        facts = definitions.facts
         for node, type, argument in self._arguments:
-            if argument is Argument.KEY and not type.is_key:
+            if argument is Argument.KEY and not is_key(type, facts):
                 hint = "a key is a bool, an integer, a string, a byte string, an enum or a struct of these"
                 self._report.error(node.span, f"'{node.text}' cannot be a key", hint)
-            elif argument is Argument.ELEMENT and type.is_empty:
+            elif argument is Argument.ELEMENT and is_empty(type, facts):
                 message = f"'{node.text}' takes no bytes, so it cannot be an element"
                 self._report.error(node.span, message, "send the count alone, as a number")
         for node, type in self._whole:
-            fields = (field for definition in type.mentioned for field in definition.types)
-            if depth(type) > MAX_NESTING and all(depth(field) <= MAX_NESTING for field in fields):
+            if depth(type, facts) <= MAX_NESTING:
+                continue
+            fields = (field for definition in definitions.mentioned(type) for field in definition.types)
+            if all(depth(field, facts) <= MAX_NESTING for field in fields):
                 self._report.error(node.span, f"types nest deeper than {MAX_NESTING}", "split the type")
 
     # --- types ---
 
     def _resolve(self, node: nodes.Type) -> Type:
         arguments = {id(a): self._resolve(a) for a in node.arguments or () if isinstance(a, nodes.Type)}
-        definition = self._definitions.get(node.name.removeprefix("::"))
-        if definition:
-            return defined(definition) if self._takes_none(node) else UNKNOWN
+        defined = self._defined.get(node.name.removeprefix("::"))
+        if defined:
+            return defined if self._takes_none(node) else UNKNOWN
         row = look_up(node.name)
         if row is None:
             self._refuse_unknown(node)
@@ -134,7 +138,7 @@ class Resolver:
 
     @property
     def _known(self) -> Iterable[str]:
-        return (*BUILTIN_NAMES, *self._definitions)
+        return (*BUILTIN_NAMES, *self._defined)
 
     # --- attributes ---
 
@@ -170,7 +174,7 @@ class Resolver:
     # --- parameters of which a part is missing ---
 
     def _is_unknown_word(self, type: nodes.Type) -> bool:
-        is_known = look_up(type.name) or type.name.removeprefix("::") in self._definitions
+        is_known = look_up(type.name) or type.name.removeprefix("::") in self._defined
         return type.arguments is None and not is_known
 
     def _refuse_word(self, word: nodes.Type) -> None:
@@ -187,12 +191,6 @@ class Resolver:
             brackets = f"[{node.attributes[0].text}] " if node.attributes else ""
             hint = f"write '{brackets}{written} name'"
             self._report.error(node.span, "parameter without a name", hint)
-
-
-def depth(type: Type) -> int:
-    """How deep a type nests, structs included; a struct that contains itself counts once."""
-    own = type.definition.depth if type.definition else 0
-    return max(own, *(1 + depth(part) for part in type.parts)) if type.parts else own
 
 
 def _kinds(node: nodes.Type, row: Row) -> tuple[Argument, ...]:

@@ -10,8 +10,8 @@ import pytest
 
 import ipcc
 from ipcc.compiler import compile_files, model_of
+from ipcc.definitions import Enumeration, Opaque, Struct
 from ipcc.diagnostics import CompileError
-from ipcc.types import Enumeration, Opaque, Struct
 
 GEO = """\
 import attrs
@@ -84,7 +84,7 @@ def errors(*paths: str, **options: object) -> str:
 def canonical(path: str, **options: object) -> str:
     (endpoint,) = model_of([path], **options).endpoints  # type: ignore[arg-type]
     (message,) = endpoint.messages
-    return message.canonical
+    return message.signed_text
 
 
 # --- interface files ---
@@ -184,7 +184,7 @@ def test_registered_types_are_read(folder: Path) -> None:
     write("A.ipc", f"#include <geo/shapes.py>\n{USE}")
     model = model_of(["A.ipc"])
     assert [type(definition) for definition in model.definitions] == [Struct, Enumeration, Struct, Opaque]
-    assert model.endpoints[0].messages[0].canonical == (
+    assert model.endpoints[0].messages[0].signed_text == (
         "A.f(Geo::Point,Vector<Geo::Kind>,Geo::Line,Geo::Blob)=|;Geo::Point{i32,i32};Geo::Kind:u8{0,16};"
         "Geo::Line{Vector<Geo::Point>,HashMap<String,ByteString>,Optional<double>,Gfx::Color,Duration}"
     )

@@ -8,10 +8,11 @@ import pytest
 
 from ipcc.checker import check
 from ipcc.diagnostics import Report
-from ipcc.model import Compilation, Endpoint, Message, Run, endpoint_magic
+from ipcc.model import Compilation, Endpoint, Message, Run
 from ipcc.parser import parse
 from ipcc.source import Source
 from ipcc.tokens import tokenize
+from ipcc.wire_numbers import endpoint_magic
 
 
 def model(text: str) -> Compilation:
@@ -72,7 +73,7 @@ def test_a_synchronous_message_takes_two_ids() -> None:
     ],
 )
 def test_canonical_text(text: str, canonical: str) -> None:
-    assert message(text).canonical == canonical
+    assert message(text).signed_text == canonical
     assert message(text).signature == zlib.crc32(canonical.encode())
 
 

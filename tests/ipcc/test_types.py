@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import ipcc
-from ipcc.cycles import components
-from ipcc.model import Compilation
-from ipcc.types import Struct
+from ipcc.definitions import Struct
+from ipcc.model import Compilation, Payload
+from ipcc.strongly_connected import components
 from ipclib.values.codecs import Frame
 from tests.ipcc.test_model import model
 
@@ -25,12 +25,12 @@ def declared(text: str) -> dict[str, Any]:
 
 def canonical(text: str) -> str:
     (endpoint,) = model(text).endpoints
-    return endpoint.messages[0].canonical
+    return endpoint.messages[0].signed_text
 
 
-def parameter(type: str) -> Any:
+def payload(type: str) -> Payload:
     (endpoint,) = model(f"struct Point {{ i32 x; }} endpoint A {{ f({type} a) =| }}").endpoints
-    return endpoint.messages[0].inputs.parameters[0].type
+    return endpoint.messages[0].inputs
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def parameter(type: str) -> Any:
     ],
 )
 def test_python_types(type: str, annotation: str, accepted: str | None) -> None:
-    found = parameter(type)
+    found = payload(type).parameters[0].type
     assert found.annotation == annotation
     assert found.accepted == (accepted or annotation)
 
@@ -100,7 +100,7 @@ def test_python_types(type: str, annotation: str, accepted: str | None) -> None:
     ],
 )
 def test_what_holds_files(type: str, holds_files: bool) -> None:
-    assert parameter(type).holds_files is holds_files
+    assert payload(type).holds_files is holds_files
 
 
 def test_what_follows_from_fields() -> None:
@@ -108,10 +108,10 @@ def test_what_follows_from_fields() -> None:
         "struct A { Vector<B> b; } struct B { A a; Optional<C> c; } struct C { IPC::File f; } struct D {}"
         "struct E { D d; Empty e; } struct F { i32 x; String s; K k; } struct G { F f; } enum K { X }"
     )
-    assert [name for name in found if found[name].holds_files] == ["A", "B", "C"]
-    assert [name for name in found if found[name].is_recursive] == ["A", "B"]
-    assert [name for name in found if found[name].is_empty] == ["D", "E"]
-    assert [name for name in found if found[name].is_key] == ["D", "F", "G", "K"]
+    assert [name for name in found if found[name].facts.holds_files] == ["A", "B", "C"]
+    assert [name for name in found if found[name].facts.is_recursive] == ["A", "B"]
+    assert [name for name in found if found[name].facts.is_empty] == ["D", "E"]
+    assert [name for name in found if found[name].facts.is_key] == ["D", "F", "G", "K"]
 
 
 def test_signatures_spell_out_what_they_use_once_in_order_of_first_use() -> None:
