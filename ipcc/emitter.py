@@ -12,6 +12,7 @@ from ipcc.definitions import Enumeration, Struct
 from ipcc.model import BUILTINS, Compilation, Endpoint, Field, Message, Pair, Parameter, Payload, Run
 from ipcc.printer import Printer
 from ipcc.python_text import comma_tuple, escaped, listing
+from ipcc.runtime import GENERATED_CODE_VERSION
 from ipcc.types import Packing, Type
 from ipcc.wrapping import INDENTATION
 
@@ -120,6 +121,7 @@ class _Head:
         self._printer.paragraph(["import attrs as _attrs"] if compilation.structs else [])
         if compilation.endpoints or any("_ipc." in text for text in compilation.annotations):
             self._printer.paragraph(["from ipclib import generated as _ipc"])
+            self._printer.paragraph([f"_ipc.require(__name__, {GENERATED_CODE_VERSION})"])
         self._write_registered_imports()
 
     def _write_registered_imports(self) -> None:

@@ -12,6 +12,8 @@ from struct import Struct as _Struct
 
 from ipclib import generated as _ipc
 
+_ipc.require(__name__, 1)
+
 __all__ = [
     "ClockClient",
     "ClockClientProxy",

@@ -188,18 +188,19 @@ def test_no_endpoint() -> None:
 def test_odd_characters_in_documentation_stay_text() -> None:
     namespace: dict[str, object] = {}
     text = module('/// \\ """ \u202e \x07 "\nendpoint A {}')
-    exec(text.replace("from ipclib import generated as _ipc", _FAKE_RUNTIME), namespace)
+    exec(text.replace("from ipclib import generated as _ipc", FAKE_RUNTIME), namespace)
     endpoint = namespace["A"]
     assert endpoint.__doc__ is not None
     assert endpoint.__doc__.strip() == '\\ """ \u202e \x07 "'
     assert endpoint.SCHEMA.startswith('/// \\ """ \u202e \x07 "\nendpoint A\n')  # type: ignore[attr-defined]
 
 
-_FAKE_RUNTIME = """
+FAKE_RUNTIME = """
 class _Any:
     def __init_subclass__(cls, **keywords): pass
 class _ipc:
     Endpoint = Proxy = Stub = _Any
+    def require(module, version): pass
     class ConnectionToServer(_Any): pass
     class ConnectionFromClient(_Any): pass
 """
