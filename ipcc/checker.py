@@ -128,7 +128,7 @@ def _check_parameter_name(name: nodes.Name, report: Report) -> None:
     refuse_underscore(name, "a parameter", report)
     if normal(name.text) == "self":
         report.error(
-            name.span, "a parameter cannot be named 'self'", "Python's methods use that name; take another"
+            name.span, "a parameter cannot be named 'self'", "Python's methods use that name: choose another"
         )
 
 
@@ -165,7 +165,7 @@ def _refuse_equal_magics(
                 f"endpoints '{node.name.text}' and '{other.text}' have the same magic 0x{endpoint.magic:08X}"
             )
             where = seen_from(node.name.span, other.span)
-            report.error(node.name.span, message, f"rename one; '{other.text}' is in {where}")
+            report.error(node.name.span, message, f"rename one; '{other.text}' is {where}")
 
 
 def _shadowed(endpoints: Iterable[Endpoint], definitions: Definitions) -> frozenset[str]:

@@ -105,7 +105,7 @@ def _refuse_stale(module: str, text: str, options: Namespace) -> None:
         folders = [word for folder in options.include for word in ("-I", folder)]
         types = [word for file in options.types for word in ("--types", file)]
         command = shlex.join(["ipcc", *options.files, *folders, *types, "-o", module])
-        raise CompileError([Diagnostic(module, "not what ipcc would write", f'run "{command}"')])
+        raise CompileError([Diagnostic(module, "out of date", f'run "{command}"')])
 
 
 def _content(path: str) -> bytes:

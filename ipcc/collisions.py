@@ -138,7 +138,7 @@ def _refuse_in(scopes: Iterable[Iterable[_Use]], report: Report) -> None:
 
 def _refuse(use: _Use, other: _Use, report: Report) -> None:
     message = f"{use.what} and {other.what} would both be '{use.python}' in Python"
-    hint = f"rename one; '{other.name}' is in {seen_from(use.span, other.span)}"
+    hint = f"rename one; '{other.name}' is {seen_from(use.span, other.span)}"
     if use.span == other.span:
         hint = "rename it"
     elif use.name == other.name and use.is_message:

@@ -66,7 +66,7 @@ class Cursor:
     def _name(self, what: str) -> nodes.Name:
         if self._token.kind is Kind.NUMBER:
             message = f"expected {what}, found {self._found}"
-            self._error(self._token.span, message, "no name begins with a digit")
+            self._error(self._token.span, message, "a name cannot begin with a digit")
         elif not self._is_name():
             self._close_or_fail(what)
         token = self._take()
@@ -120,7 +120,11 @@ class Cursor:
     def _fail(self, expected: str, closable: tuple[str, ...] = ()) -> NoReturn:
         """Refuse the token at hand. A closer in `closable`, as one that no bracket misses, closes nothing."""
         if self._closes_nothing() or self._is(*closable):
-            self._error(self._token.span, f"{self._found} closes nothing", "remove it, or open it before")
+            self._error(
+                self._token.span,
+                f"{self._found} closes nothing",
+                "remove it, or add the bracket that it closes",
+            )
         else:
             self._error(self._token.span, f"expected {expected}, found {self._found}")
         raise Mismatch

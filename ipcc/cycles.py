@@ -76,8 +76,8 @@ def facts_of_structs(
 
     for cycle in components(names, mentioned):
         if len(cycle) > MAX_NESTING:
-            message = f"a circle of {len(cycle)} structs that contain each other"
-            report.error(names[cycle[0]].span, message, f"at most {MAX_NESTING} are possible")
+            message = f"a cycle of {len(cycle)} structs that contain each other"
+            report.error(names[cycle[0]].span, message, f"at most {MAX_NESTING} may")
         structs = [name for name in cycle if name in fields]
         facts |= dict.fromkeys(structs, Facts())
         types = [member.type for name in structs for member in fields[name]]

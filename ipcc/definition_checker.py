@@ -107,7 +107,7 @@ def _may_define(name: nodes.Name, report: Report) -> bool:
         refuse_underscore(nodes.Name(part, name.span), "a type", report)
     if look_up(name.text) is None:
         return True
-    report.error(name.span, f"'{name.text}' is a type of the language", "take another name")
+    report.error(name.span, f"'{name.text}' is a built-in type", "choose another name")
     return False
 
 
@@ -158,7 +158,7 @@ def _underlying(node: nodes.Type | None, report: Report) -> Type:
     row = look_up(node.name)
     if row and node.name.rpartition("::")[2] in INTEGERS and node.arguments is None:
         return row.make()
-    hint = did_you_mean(node.name, INTEGERS) or f"it is one of {', '.join(INTEGERS)}"
+    hint = did_you_mean(node.name, INTEGERS) or f"it must be one of {', '.join(INTEGERS)}"
     report.error(node.span, f"'{node.text}' cannot be the type of an enum", hint)
     return default
 
@@ -232,5 +232,5 @@ def _check_field_name(name: nodes.Name, report: Report) -> None:
     refuse_underscore(name, "a field", report)
     if normal(name.text) == "self":
         report.error(
-            name.span, "a field cannot be named 'self'", "Python's methods use that name; take another"
+            name.span, "a field cannot be named 'self'", "Python's methods use that name: choose another"
         )

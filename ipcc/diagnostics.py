@@ -107,8 +107,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def seen_from(place: Span, other: Span) -> str:
     """How to speak of `other` in a diagnostic at `place`: its line, with its file where that is another."""
-    where = f"line {other.line}"
-    return where if other.source is place.source else f"{other.source.path}, {where}"
+    if other.source is place.source:
+        return f"on line {other.line}"
+    return f"in {other.source.path}, line {other.line}"
 
 
 _Paint = Callable[[str, str], str]

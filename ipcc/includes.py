@@ -89,7 +89,7 @@ class _Includes:
             return None
         found = self._find(include, file.source)
         if found is None:
-            hint = "it is looked for beside the file and in the -I folders"
+            hint = "looked for next to the file and in the -I folders"
             self._report.error(include.span, f"cannot find '{include.path}'", hint)
         elif include.path.endswith(".py"):
             self._module(found, _module_path(include.path), include.is_quoted, include.span)
@@ -113,7 +113,9 @@ class _Includes:
             by_way = [os.path.basename(name) for name in circle[circle.index(real) + 1 :]]
             message = f"'{include.path}' includes itself"
             message += f", by way of {', '.join(map(repr, by_way))}" if by_way else ""
-            self._report.error(include.span, message, "move what both need into a file of its own")
+            self._report.error(
+                include.span, message, "move the types that both need into a file of their own"
+            )
             return None
         if real in self._finished:
             return None
@@ -153,7 +155,7 @@ class _Includes:
             name = f".{name}"
         if self._modules.setdefault(real, name) != name:
             message = f"'{found}' is included as '{name}' and as '{self._modules[real]}'"
-            self._report.error(place, message, "include it in one way")
+            self._report.error(place, message, "include it under one name")
             return
         if real in self._finished or not self._check_module_name(name, place):
             return
@@ -165,7 +167,7 @@ class _Includes:
     def _check_module_name(self, name: str, place: Span | str) -> bool:
         parts = name.removeprefix(".").split(".")
         if not all(part.isidentifier() for part in parts):
-            message = f"'{name}' is no name of a Python module"
+            message = f"'{name}' is not a valid name of a Python module"
             self._report.error(place, message, "rename the file, or its folder")
             return False
         if parts[0] in sys.stdlib_module_names and not name.startswith("."):

@@ -63,7 +63,7 @@ def refuse_underscore(name: nodes.Name, what: str, report: Report) -> None:
     """Report a name that begins with an underscore."""
     if normal(name.text).startswith("_"):
         message = f"the name of {what} cannot begin with an underscore"
-        report.error(name.span, message, "such names are the runtime's own")
+        report.error(name.span, message, "such names are reserved for the runtime")
 
 
 def is_new(name: nodes.Name, first: dict[str, nodes.Name], what: str, report: Report) -> bool:
@@ -72,5 +72,5 @@ def is_new(name: nodes.Name, first: dict[str, nodes.Name], what: str, report: Re
     if other is name:
         return True
     where = seen_from(name.span, other.span)
-    report.error(name.span, f"duplicate {what} '{name.text}'", f"first declared in {where}")
+    report.error(name.span, f"duplicate {what} '{name.text}'", f"first declared {where}")
     return False

@@ -88,7 +88,7 @@ class _Parser(Cursor):
     # message = name "(" [ parameters ] ")" ( "=>" "(" [ parameters ] ")" | "=|" ) ;
     def message(self) -> nodes.Message:
         if self._is(",", ";"):
-            self._error(self._take().span, "a separator between messages", "remove it: they need none")
+            self._error(self._take().span, "a separator between messages", "remove it: messages need none")
             raise Mismatch
         documentation = self._token.documentation
         name = self._name("a message's name")
@@ -172,7 +172,7 @@ class _Parser(Cursor):
             self._error(type.span, "a message inside a struct", "move it into an endpoint")
             raise Mismatch
         if self._is(";", ",", "=", "}"):
-            message = f"'{type.text}' alone is no field: its type or its name is missing"
+            message = f"'{type.text}' alone is not a field: its type or its name is missing"
             self._error(type.span, message, "write a type and a name")
             raise Mismatch
         name = self._name("a field's name")
@@ -187,7 +187,11 @@ class _Parser(Cursor):
         known = {"UTF8": "a String", "File": "an IPC::File", "Bitmap": "a Gfx::ShareableBitmap"}
         use = known.get(attributes[0].text)
         hint = f"make the field {use}" if use else "remove it"
-        self._error(start.to(attributes[-1].span), "an attribute on a field: only parameters have them", hint)
+        self._error(
+            start.to(attributes[-1].span),
+            "an attribute on a field: only parameters can have attributes",
+            hint,
+        )
         raise Mismatch
 
     def _refuse_end_of_field(self, field: nodes.Field) -> None:
@@ -217,7 +221,7 @@ class _Parser(Cursor):
         underlying = self.type() if self._accept(":") else None
         brace = self._brace(name, f"enum {name.text}")
         if brace and self._is("}"):
-            self._error(name.span, f"enum '{name.text}' has no enumerator", "no value could be sent")
+            self._error(name.span, f"enum '{name.text}' has no enumerators", "give it at least one")
         enumerators = self._members(self.enumerator, self._skip_member, brace, "an enum")
         self._accept(";")
         return nodes.Enum(name, underlying, enumerators, documentation)

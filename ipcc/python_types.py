@@ -32,7 +32,11 @@ _VALUES = {
     "OpenMode": "Core::File::OpenMode",
     "AnonymousBuffer": "Core::AnonymousBuffer",
 }
-"""What ipclib and corelib export, as the wire types that it stands for in an annotation."""
+"""The names that ipclib and corelib export, with the types of interfaces that they mean in an annotation."""
+_PREFIXES = {"ipclib": "", "corelib": "", "ipclib.gfx": "gfx.", "datetime": "datetime."}
+"""The modules whose names mean something in an annotation, with what their meanings begin with."""
+_MODULES = {"ipclib": "*", "corelib": "*", "datetime": "datetime"}
+"""The modules that an annotation may name, as in `ipclib.i32`, with their own meanings."""
 
 
 @attrs.frozen
@@ -74,7 +78,7 @@ class _Reader:
         self._module = module
         self._tree = tree
         self._report = report
-        self._imported = dict(_imports(tree))
+        self._imported = dict(_imported_names(tree))
         self._wire_names: dict[str, str] = {}
 
     def classes(self) -> list[RegisteredClass]:
@@ -96,7 +100,7 @@ class _Reader:
         if isinstance(name, ast.Constant) and isinstance(name.value, str):
             if all(part.isidentifier() for part in name.value.split("::")):
                 return nodes.Name(name.value, self._span(name))
-            message = f"'{name.value}' is no name of a type"
+            message = f"'{name.value}' is not a valid name of a type"
             self._report.error(
                 self._span(name), message, "write it as in the interface, such as 'Geo::Point'"
             )
@@ -146,7 +150,7 @@ class _Reader:
         is_attrs = any(_last(decorator) in _ATTRS for decorator in node.decorator_list)
         span = self._name_span(node)
         if not is_attrs:
-            message = f"'{node.name}' is no attrs class and no enum, and has no codec of its own"
+            message = f"'{node.name}' is neither an attrs class nor an enum, and has no codec of its own"
             self._report.error(
                 span, message, "decorate it with '@attrs.frozen', or give it encode and decode"
             )
@@ -190,7 +194,7 @@ class _Reader:
     def _union(self, members: list[ast.expr], span: Span) -> nodes.Type:
         types = [member for member in members if not _is_none(member)]
         if len(types) != 1 or len(members) != 2:
-            return self._refuse(span, "a union of several types", "only 'T | None' has a form on the wire")
+            return self._refuse(span, "a union of several types", "only 'T | None' can be sent")
         return nodes.Type("Optional", span, (self._type(types[0]),), span)
 
     def _container(self, node: ast.Subscript, span: Span) -> nodes.Type:
@@ -218,11 +222,11 @@ class _Reader:
     def _refuse_annotation(self, node: ast.expr, span: Span) -> nodes.Type:
         written = ast.unparse(node)
         if written in ("int", "float"):
-            hint = f"take {'double or float_' if written == 'float' else 'one of i8 to u64'} from ipclib"
+            hint = f"write {'double or float_' if written == 'float' else 'one of i8 to u64'} from ipclib"
             return self._refuse(span, f"'{written}' does not say its size", hint)
         known = [*_VALUES, *_BUILTINS, *self._wire_names]
-        hint = did_you_mean(written, known) or "take a type from ipclib, or register the class with ipc_type"
-        return self._refuse(span, f"'{written}' stands for no type of the wire", hint)
+        hint = did_you_mean(written, known) or "use a type from ipclib, or register the class with ipc_type"
+        return self._refuse(span, f"'{written}' is not a type that can be sent", hint)
 
     def _refuse(self, span: Span, message: str, hint: str) -> nodes.Type:
         self._report.error(span, message, hint)
@@ -259,24 +263,28 @@ class _Reader:
         return self._source.offset(line, len(text.encode()[:column].decode(errors="ignore")))
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Local names, with what they are in ipclib; a module's own name stands for `*`."""
+def _imported_names(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Local names with their meanings; a module of ipclib or corelib itself means `*`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module in ("ipclib", "corelib") and not node.level:
-            for alias in node.names:
-                yield alias.asname or alias.name, alias.name
-        elif isinstance(node, ast.ImportFrom) and node.module == "ipclib.gfx":
-            for alias in node.names:
-                yield alias.asname or alias.name, f"gfx.{alias.name}"
-        elif isinstance(node, ast.ImportFrom) and node.module == "datetime":
-            for alias in node.names:
-                yield alias.asname or alias.name, f"datetime.{alias.name}"
+        if isinstance(node, ast.ImportFrom):
+            yield from _names_from(node)
         elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name in ("ipclib", "corelib"):
-                    yield alias.asname or alias.name, "*"
-                elif alias.name == "datetime":
-                    yield alias.asname or alias.name, "datetime"
+            yield from _modules_of(node)
+
+
+def _names_from(node: ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """The names of `from ipclib import i32 as number`."""
+    prefix = None if node.level else _PREFIXES.get(node.module or "")
+    if prefix is not None:
+        for alias in node.names:
+            yield alias.asname or alias.name, prefix + alias.name
+
+
+def _modules_of(node: ast.Import) -> Iterator[tuple[str, str]]:
+    """The names of `import ipclib as ipc`."""
+    for alias in node.names:
+        if alias.name in _MODULES:
+            yield alias.asname or alias.name, _MODULES[alias.name]
 
 
 def _gfx_name(meaning: str) -> str:

@@ -60,7 +60,7 @@ class Resolver:
                 self._report.error(node.span, f"'{node.text}' cannot be a key", hint)
             elif argument is Argument.ELEMENT and is_empty(type, facts):
                 message = f"'{node.text}' takes no bytes, so it cannot be an element"
-                self._report.error(node.span, message, "send the count alone, as a number")
+                self._report.error(node.span, message, "send the number of elements instead")
         for node, type in self._whole:
             if depth(type, facts) <= MAX_NESTING:
                 continue
@@ -90,7 +90,7 @@ class Resolver:
         if isinstance(node, nodes.Type):
             if kind is Argument.COUNT:
                 self._report.error(
-                    node.span, f"expected a number, found '{node.text}'", "the count of elements"
+                    node.span, f"expected a number, found '{node.text}'", "the number of elements"
                 )
                 return UNKNOWN
             if type is not UNKNOWN:
@@ -100,8 +100,8 @@ class Resolver:
             self._report.error(node.span, f"expected a type, found the number {node.text}")
             return UNKNOWN
         if not 0 <= node.value <= _MAX_COUNT:
-            hint = f"it is from 0 to {_MAX_COUNT}"
-            self._report.error(node.span, f"a count of {node.value} elements", hint)
+            hint = f"it must be between 0 and {_MAX_COUNT}"
+            self._report.error(node.span, f"{node.value} is out of range for a number of elements", hint)
             return UNKNOWN
         return node.value
 
@@ -119,7 +119,7 @@ class Resolver:
             return True
         if given > _MAX_ALTERNATIVES and row.is_variadic:
             self._report.error(
-                node.span, f"{given} alternatives", f"at most {_MAX_ALTERNATIVES} are possible"
+                node.span, f"{given} alternatives are too many", f"a Variant has at most {_MAX_ALTERNATIVES}"
             )
             return False
         noun = "argument" if arity == 1 else "arguments"
@@ -148,7 +148,7 @@ class Resolver:
         holds = True
         for attribute in attributes:
             if attribute.text not in ATTRIBUTES:
-                hint = f"the known ones are {', '.join(known[:-1])} and {known[-1]}"
+                hint = f"the attributes are {', '.join(known[:-1])} and {known[-1]}"
                 self._report.error(attribute.span, f"unknown attribute '{attribute.text}'", hint)
                 holds = False
             elif not is_new(attribute, first, "attribute", self._report):
@@ -159,7 +159,7 @@ class Resolver:
         if node.type is not None or len(node.attributes) > 1:
             name = node.name.text if node.name else "name"
             hint = f"write '[{attribute}] {name}'"
-            self._report.error(node.span, f"[{attribute}] stands in the place of a type", hint)
+            self._report.error(node.span, f"[{attribute}] takes the place of a type", hint)
         elif node.name is None:
             self._report.error(node.span, "parameter without a name", f"write '[{attribute}] name'")
         return ATTRIBUTES[attribute]
@@ -168,7 +168,7 @@ class Resolver:
         if type is UNKNOWN:
             return type
         if written.name.rpartition("::")[2] != "ByteString":
-            self._report.error(written.span, f"[UTF8] on '{written.text}'", "it belongs to a ByteString only")
+            self._report.error(written.span, f"[UTF8] on '{written.text}'", "only a ByteString can have it")
         return ATTRIBUTES["UTF8"]
 
     # --- parameters of which a part is missing ---
@@ -179,7 +179,7 @@ class Resolver:
 
     def _refuse_word(self, word: nodes.Type) -> None:
         hint = did_you_mean(word.name, self._known) or "write a type and a name"
-        message = f"'{word.name}' alone is no parameter: its type or its name is missing"
+        message = f"'{word.name}' alone is not a parameter: its type or its name is missing"
         self._report.error(word.span, message, hint)
 
     def _refuse_unnamed(self, node: nodes.Parameter) -> None:

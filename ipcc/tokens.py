@@ -87,7 +87,7 @@ def _token(group: str, text: str, span: Span, comments: tuple[Comment, ...], rep
     if group == "directive":
         return _include(text, span, comments, report)
     if group == "block":
-        report.error(span, "a comment in '/*' and '*/'", "begin each of its lines with '//'")
+        report.error(span, "comments in '/*' and '*/' are not supported", "begin each line with '//'")
         return None
     if group == "stray" or (group == "name" and not text.isidentifier()):
         _refuse_stray(text, span, report)

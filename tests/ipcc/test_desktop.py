@@ -1,6 +1,6 @@
-"""Interfaces as a desktop's services have them: all that a real file holds compiles, formats and is typed.
+"""Owns the tests on interfaces as large as those of a desktop: they compile, format and are typed.
 
-Knows the compiler and its command; of what is in the interfaces only that it is a lot.
+Must not know what is in the interfaces, only that it is a lot.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def run(*command: str, folder: Path, **environment: str) -> str:
 # --- the files are what they are meant to be ---
 
 
-def test_the_pages_of_a_desktop() -> None:
+def test_the_interfaces_are_as_large_as_those_of_a_desktop() -> None:
     counts = {path.name: sum(len(e.messages) for e in model_of([str(path)]).endpoints) for path in INTERFACES}
     assert len(counts) == 10
     assert len([count for count in counts.values() if 60 <= count <= 150]) == 3, counts
@@ -92,14 +92,14 @@ for path in sys.argv[1:]:
         assert run("-c", script, *map(str, INTERFACES), folder=modules, PYTHONHASHSEED=seed) == ""
 
 
-def test_modules_import(modules: Path) -> None:
+def test_all_modules_can_be_imported_together(modules: Path) -> None:
     names = sorted(path.stem for path in modules.glob("*_ipc.py"))
     assert len(names) == len(INTERFACES)
     assert run("-c", f"import {', '.join(names)}", folder=modules, PYTHONPATH=str(ROOT)) == ""
 
 
 @needs_mypy
-def test_strictly_typed(modules: Path, tmp_path: Path) -> None:
+def test_mypy_accepts_all_modules_in_strict_mode(modules: Path, tmp_path: Path) -> None:
     command = ["--strict", "--follow-imports=silent", "--python-version=3.11", "--config-file="]
     files = sorted(str(path) for path in modules.glob("*.py"))
     assert (
@@ -109,7 +109,7 @@ def test_strictly_typed(modules: Path, tmp_path: Path) -> None:
 
 
 @needs_pyright
-def test_pyright_agrees(modules: Path) -> None:
+def test_pyright_accepts_all_modules(modules: Path) -> None:
     (modules / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{ROOT}"], "pythonVersion": "3.11"}}')
     assert run("-m", "pyright", "--pythonpath", sys.executable, folder=modules) == ""
 
@@ -127,7 +127,7 @@ def words(comments: list[str]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("path", REPOSITORY, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_format_twice(path: Path, tmp_path: Path) -> None:
+def test_a_second_format_changes_nothing(path: Path, tmp_path: Path) -> None:
     for beside in (*path.parent.glob("*.ipc"), *path.parent.glob("*.py")):
         shutil.copy(beside, tmp_path)
     copy = tmp_path / path.name
@@ -141,7 +141,7 @@ def test_format_twice(path: Path, tmp_path: Path) -> None:
     assert copy.read_bytes() == once
 
 
-def test_format_of_all_at_once(tmp_path: Path) -> None:
+def test_interfaces_formatted_together_compile_to_the_same(tmp_path: Path) -> None:
     """Interfaces and what they include, formatted together, still compile to the same."""
     before = {path.name: compiled(path) for path in INTERFACES}
     copies = [Path(shutil.copy(path, tmp_path)) for path in DESKTOP.iterdir() if path.is_file()]

@@ -1,6 +1,6 @@
-"""The editors' files: the TextMate grammar gives words their scopes, and Vim's files know the language.
+"""Owns the tests of the editors' files: the TextMate grammar scopes words, and Vim's files know the types.
 
-`Highlighter` is as much of a TextMate engine as the grammar uses: match, begin and end, captures, include.
+Must not know an editor. `Highlighter` is as much of a TextMate engine as the grammar uses.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def regexes(rule: object) -> Iterator[str]:
             yield from regexes(inner)
 
 
-def test_every_regex_compiles() -> None:
+def test_every_regex_of_the_grammar_compiles() -> None:
     found = list(regexes(GRAMMAR))
     assert len(found) > 20
     for regex in found:
@@ -180,7 +180,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("text", SAMPLES)
-def test_scopes(text: str) -> None:
+def test_words_get_their_scopes(text: str) -> None:
     assert Highlighter(GRAMMAR).words(text) == SAMPLES[text]
 
 

@@ -1,4 +1,7 @@
-"""The generated text: its exact shape, its formatting, its types."""
+"""Owns the tests of the generated text: its exact shape, its formatting and its types.
+
+Must not know what the text does when it runs.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +37,12 @@ def ruff(*arguments: str, text: str) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def test_golden_output() -> None:
+def test_the_module_is_the_golden_one() -> None:
     """After a change: python -m ipcc tests/ipcc/GoldenClock.ipc -o tests/ipcc/golden_clock_ipc.py."""
     assert compile_files([str(HERE / "GoldenClock.ipc")]) == (HERE / "golden_clock_ipc.py").read_text()
 
 
-def test_only_base_names_of_sources_get_in(tmp_path: Path) -> None:
+def test_the_module_holds_no_folder_of_its_source(tmp_path: Path) -> None:
     text = (HERE / "GoldenClock.ipc").read_text()
     (tmp_path / "GoldenClock.ipc").write_text(text)
     assert compile_files([str(tmp_path / "GoldenClock.ipc")]) == compile_files(
@@ -49,13 +52,13 @@ def test_only_base_names_of_sources_get_in(tmp_path: Path) -> None:
 
 @needs_ruff
 @pytest.mark.parametrize("path", INTERFACES, ids=lambda path: path.stem)
-def test_formatted_and_linted(path: Path) -> None:
+def test_a_module_is_formatted_and_passes_the_linter(path: Path) -> None:
     text = compile_files([str(path)])
     assert ruff("format", "--diff", "--line-length", "110", text=text) == ""
     assert ruff("check", "--ignore", "RUF023,E501", "--ignore-noqa", text=text) == ""
 
 
-def test_only_what_is_used_is_imported() -> None:
+def test_a_module_imports_only_what_it_uses() -> None:
     inside = "struct S { UnixDateTime t; } endpoint A { f(S s) => (Duration d) }"
     assert "_datetime" not in module(inside)
     assert module("endpoint A { f(Duration d) =| }").count("_datetime") == 3
@@ -77,7 +80,7 @@ def test_any_interface_compiles(text: str) -> None:
 
 
 @needs_mypy
-def test_strictly_typed(tmp_path: Path) -> None:
+def test_mypy_finds_the_wrong_uses_of_a_module_alone(tmp_path: Path) -> None:
     for path in INTERFACES:
         (tmp_path / f"{path.stem.lower()}_ipc.py").write_text(compile_files([str(path)]))
     uses = tmp_path / "uses.py"
@@ -96,7 +99,7 @@ def test_strictly_typed(tmp_path: Path) -> None:
 
 
 @needs_pyright
-def test_pyright_agrees(tmp_path: Path) -> None:
+def test_pyright_finds_the_wrong_uses_of_a_module_alone(tmp_path: Path) -> None:
     for path in INTERFACES:
         (tmp_path / f"{path.stem.lower()}_ipc.py").write_text(compile_files([str(path)]))
     (tmp_path / "uses.py").write_text(USES)
@@ -142,7 +145,7 @@ def use(clock: ConnectionToServer) -> None:
 """
 
 
-def test_a_builtin_that_a_message_is_named_as_is_qualified_throughout() -> None:
+def test_a_builtin_whose_name_a_message_takes_is_qualified_throughout() -> None:
     tree = ast.parse(compile_files([str(HERE / "Awkward.ipc")]))
     names = {
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
@@ -152,7 +155,7 @@ def test_a_builtin_that_a_message_is_named_as_is_qualified_throughout() -> None:
     assert "_builtins" not in module("endpoint A { f(Vector<i32> a) =| }")
 
 
-def test_the_parts_of_a_payload() -> None:
+def test_a_payload_is_packed_by_as_few_expressions_as_possible() -> None:
     text = module(
         """endpoint A {
             one(String a) =|
@@ -169,7 +172,7 @@ def test_the_parts_of_a_payload() -> None:
     assert "_codecs = (_ipc.byte_string,)" in text
 
 
-def test_an_endpoint_without_partner_pairs_with_an_empty_one() -> None:
+def test_an_endpoint_without_a_partner_pairs_with_an_empty_one() -> None:
     assert (
         "class ConnectionToServer(_ipc.ConnectionToServer, AProxy, calls=A, serves=_ipc.Endpoint):"
         in module("endpoint A {}")
@@ -179,7 +182,7 @@ def test_an_endpoint_without_partner_pairs_with_an_empty_one() -> None:
     )
 
 
-def test_no_endpoint() -> None:
+def test_a_file_without_endpoints_makes_a_module_without_imports() -> None:
     text = module("// nothing here")
     compile(text, "x_ipc.py", "exec")
     assert "import" not in text.replace("from __future__ import annotations", "")

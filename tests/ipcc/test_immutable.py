@@ -1,6 +1,6 @@
-"""Owns the proof that each stage of the compiler hands on values that nobody can change.
+"""Owns the tests that nobody can change what a stage of the compiler hands on.
 
-Must not know how the stages make them.
+Must not know how the stages make it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import enum
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 import pytest
@@ -27,6 +28,11 @@ HERE = Path(__file__).parent
 DESKTOP = HERE / "desktop"
 
 
+def attributes(value: Any) -> list[str]:
+    """The names of an attrs object's attributes, the private ones too: they must not change either."""
+    return [field.name for field in attrs.fields(type(value))]
+
+
 def reachable(root: object) -> Iterator[object]:
     """The object and all that its attributes, elements and items lead to, each once."""
     seen: set[int] = set()
@@ -38,7 +44,7 @@ def reachable(root: object) -> Iterator[object]:
         seen.add(id(value))
         yield value
         if attrs.has(type(value)):
-            waiting += [getattr(value, field.name) for field in attrs.fields(type(value))]
+            waiting += [getattr(value, name) for name in attributes(value)]
         elif isinstance(value, tuple | frozenset):
             waiting += value
         elif isinstance(value, MappingProxyType):
@@ -51,9 +57,9 @@ def check_immutable(root: object) -> set[type]:
     for value in reachable(root):
         found.add(type(value))
         if attrs.has(type(value)):
-            for field in attrs.fields(type(value)):
+            for name in attributes(value):
                 with pytest.raises(attrs.exceptions.FrozenInstanceError):
-                    setattr(value, field.name, getattr(value, field.name))
+                    setattr(value, name, getattr(value, name))
             assert not hasattr(value, "__dict__"), f"{type(value)} takes any attribute"
         else:
             constants = (str, int, bool, type(None), enum.Enum, tuple, frozenset, MappingProxyType)
