@@ -59,7 +59,7 @@ class _Parser(Cursor):
             return self.enum(documentation)
         return self.endpoint(documentation)
 
-    # include = "#include" ( "<" path ">" | '"' path '"' ) end-of-line ;
+    # include = "#include" ( "<" path ">" | '"' path '"' ) ;
     def include(self) -> nodes.Include:
         token = self._take()
         return nodes.Include(token.text[1:-1], token.text.startswith('"'), token.span)
@@ -126,7 +126,7 @@ class _Parser(Cursor):
         self._close(opener)
         return tuple(parameters)
 
-    # parameter = [ "[" attribute { "," attribute } "]" ] type name | "[" ( "File" | "Bitmap" ) "]" name ;
+    # parameter = [ attributes ] type name | attributes name ;
     def parameter(self) -> nodes.Parameter:
         if self._is_name() and self._next.text == "(":
             self._close_or_fail("a type")
@@ -147,6 +147,7 @@ class _Parser(Cursor):
     def _ends_parameter(self) -> bool:
         return self._is(",", ")")
 
+    # attributes = "[" name { "," name } "]" ;
     def attributes(self) -> tuple[nodes.Name, ...]:
         opener = self._opener("[", "")
         names = [self._name("an attribute")]
@@ -155,7 +156,7 @@ class _Parser(Cursor):
         self._close(opener)
         return tuple(names)
 
-    # struct = "struct" type-name "{" { type name ";" } "}" [ ";" ] ;
+    # struct = "struct" type-name "{" { field } "}" [ ";" ] ;
     def struct(self, documentation: tuple[str, ...]) -> nodes.Struct:
         name = self.type_name("the struct's name")
         brace = self._brace(name, f"struct {name.text}")
@@ -163,6 +164,7 @@ class _Parser(Cursor):
         self._accept(";")
         return nodes.Struct(name, fields, documentation)
 
+    # field = type name ";" ;
     def field(self) -> nodes.Field:
         documentation = self._token.documentation
         if self._is("["):
@@ -211,7 +213,7 @@ class _Parser(Cursor):
             raise Mismatch
         self._error(field.name.span, message, f"write '{field.text}'")
 
-    # enum = "enum" type-name [ ":" integer-type ] "{" enumerator { "," enumerator } [ "," ] "}" [ ";" ] ;
+    # enum = "enum" type-name [ ":" type ] "{" enumerator { "," enumerator } [ "," ] "}" [ ";" ] ;
     def enum(self, documentation: tuple[str, ...]) -> nodes.Enum:
         if self._is("class", "struct") and self._next.kind is Kind.NAME:
             hint = f"write 'enum {self._next.text}'"
@@ -268,7 +270,7 @@ class _Parser(Cursor):
             text, end = f"{text}::{part.text}", part.span
         return nodes.Name(text, name.span.to(end))
 
-    # type = [ "::" ] name { "::" name } [ "<" argument { "," argument } ">" ] ;
+    # type = [ "::" ] type-name [ arguments ] ;
     def type(self, depth: int = 0) -> nodes.Type:
         start = self._token.span
         text = "::" if self._accept("::") else ""
@@ -280,10 +282,11 @@ class _Parser(Cursor):
         if depth == MAX_NESTING:
             self._error(name_span, f"types nest deeper than {MAX_NESTING}", "split the type")
             raise Mismatch
-        arguments, end = self._arguments(depth)
+        arguments, end = self.arguments(depth)
         return nodes.Type(text, name_span, arguments, start.to(end))
 
-    def _arguments(self, depth: int) -> tuple[tuple[nodes.Type | nodes.Number, ...], Span]:
+    # arguments = "<" argument { "," argument } [ "," ] ">" ;
+    def arguments(self, depth: int) -> tuple[tuple[nodes.Type | nodes.Number, ...], Span]:
         opener = self._opener("<", "")
         arguments: list[nodes.Type | nodes.Number] = []
         while not self._is(">"):

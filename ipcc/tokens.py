@@ -49,20 +49,31 @@ class Token:
         return tuple(line.removeprefix(" ") for line in lines)
 
 
+TERMINALS = {
+    "name": r"\w+",
+    "number": r"-?[0-9]\w*",
+    "path": r'[^<>"]+',
+    "white-space": r"[ \t\r\n\f\v]+",
+    "comment": r"//[^\n]*",
+}
+"""The terminals of docs/grammar.md that are not fixed texts, as regular expressions."""
+
 _PATTERN = re.compile(
-    r"""
-    (?P<space>     [ \t\r\n\f\v]+ )
-  | (?P<comment>   //[^\n]* )
+    rf"""
+    (?P<space>     {TERMINALS["white-space"]} )
+  | (?P<comment>   {TERMINALS["comment"]} )
   | (?P<block>     /\*.*?(?:\*/|\Z) )
   | (?P<directive> \#[^\n]* )
-  | (?P<number>    -?[0-9]\w* )
-  | (?P<name>      \w+ )
-  | (?P<symbol>    :: | => | =\| | -> | [{}()\[\]<>,:;=|] )
-  | (?P<stray>     [^\s\w\#{}()\[\]<>,:;=|/-]+ | . )
+  | (?P<number>    {TERMINALS["number"]} )
+  | (?P<name>      {TERMINALS["name"]} )
+  | (?P<symbol>    :: | => | =\| | -> | [{{}}()\[\]<>,:;=|] )
+  | (?P<stray>     [^\s\w\#{{}}()\[\]<>,:;=|/-]+ | . )
     """,
     re.VERBOSE | re.DOTALL,
 )
-_INCLUDE = re.compile(r"""\#[ \t]*include[ \t]*(<[^<>"]+>|"[^<>"]+")[ \t]*(//.*)?$""")
+_INCLUDE = re.compile(
+    rf"""\#[ \t]*include[ \t]*(<{TERMINALS["path"]}>|"{TERMINALS["path"]}")[ \t]*({TERMINALS["comment"]})?$"""
+)
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
 _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
