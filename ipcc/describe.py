@@ -1,6 +1,6 @@
-"""What a compilation holds, for people and for programs: endpoints, magics, ids, signatures, types.
+"""Owns the description of a compilation, for people and for programs: magics, ids, signatures, types.
 
-Knows the checked model; decides nothing.
+Must not know how any of it was computed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ipcc.types import Type
 
 _BUILTINS = {name: name for name in BUILTINS}
 _MODULES = {"_ipc.": "ipclib.", "_datetime.": "datetime."}
-"""What generated code calls a module, and its real name."""
+"""The names of modules in generated code, and their real names."""
 
 
 def described(compilation: Compilation) -> str:
@@ -27,7 +27,7 @@ def described(compilation: Compilation) -> str:
 
 
 def as_json(compilation: Compilation) -> dict[str, object]:
-    """The same for programs: magics and signatures are unsigned numbers."""
+    """The compilation as JSON, for programs. Magics and signatures are unsigned numbers."""
     return {
         "sources": list(compilation.sources),
         "endpoints": [_endpoint(endpoint) for endpoint in compilation.endpoints],

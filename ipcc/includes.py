@@ -1,6 +1,6 @@
-"""What an `#include` brings: another interface file's structs and enums, a Python module's registered types.
+"""Owns what `#include` brings: structs and enums of interface files, registered classes of Python modules.
 
-Knows paths, folders and module names; of the files' content only their includes.
+Must not know the content of files beyond their includes, nor how a registered class is read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Parse = Callable[[Source], nodes.File]
 
 @attrs.frozen
 class Included:
-    """The interface files and registered types that includes bring, each once, in order of first mention."""
+    """The files and registered classes that includes bring, each once, in order of first mention."""
 
     files: tuple[nodes.File, ...]
     registered: tuple[RegisteredClass, ...]
@@ -30,21 +30,20 @@ class Included:
 
 @attrs.frozen
 class IncludePaths:
-    """Where includes are looked for, and where the output will lie.
-
-    `types` are Python files that every file includes. The output may lie in a package.
-    """
+    """Where includes are looked for, and where the output will be."""
 
     folders: tuple[str, ...] = ()
+    """The folders that are searched after the including file's own."""
     types: tuple[str, ...] = ()
+    """Python files that every file includes."""
     output_is_in_package: bool = False
 
 
 def follow_includes(
     files: Sequence[nodes.File], paths: IncludePaths, parse: Parse, report: Report
 ) -> Included:
-    """Follow the includes of the files. What cannot be found or read, or goes in a circle, is reported."""
-    return _Includes(files, paths, parse, report).brought()
+    """Follow the includes of files. Those that cannot be found or read, and cycles, are reported."""
+    return _Includes(files, paths, parse, report).follow()
 
 
 class _Includes:
@@ -62,7 +61,7 @@ class _Includes:
         self._sources: list[Source] = []
         self._finished: set[str] = set()
 
-    def brought(self) -> Included:
+    def follow(self) -> Included:
         for path in self._paths.types:
             self._types_file(path)
         for file in self._files:
@@ -70,7 +69,7 @@ class _Includes:
         return Included(tuple(self._new), tuple(self._registered), tuple(self._sources))
 
     def _follow(self, root: nodes.File) -> None:
-        """Depth first, with the path to the file at hand as a list, for chains may be long."""
+        """Follow includes depth first. The path is a list, not the call stack, since chains may be long."""
         path = [(root, iter(root.includes))]
         while path:
             file, remaining = path[-1]
@@ -108,9 +107,9 @@ class _Includes:
 
     def _interface(self, found: str, include: nodes.Include, path: Sequence[nodes.File]) -> nodes.File | None:
         real = os.path.realpath(found)
-        circle = [os.path.realpath(file.source.path) for file in path]
-        if real in circle:
-            by_way = [os.path.basename(name) for name in circle[circle.index(real) + 1 :]]
+        open_files = [os.path.realpath(file.source.path) for file in path]
+        if real in open_files:
+            by_way = [os.path.basename(name) for name in open_files[open_files.index(real) + 1 :]]
             message = f"'{include.path}' includes itself"
             message += f", by way of {', '.join(map(repr, by_way))}" if by_way else ""
             self._report.error(
@@ -182,9 +181,10 @@ def _module_path(path: str) -> str:
 
 
 def in_package(output: str | None) -> bool:
-    """Whether a module at this path lies in a package."""
+    """Whether a module at this path is in a package."""
     return output is not None and os.path.isfile(os.path.join(os.path.dirname(output), "__init__.py"))
 
 
 def include_paths(folders: Iterable[str], types: Iterable[str], output: str | None) -> IncludePaths:
+    """The paths of a command line or a call."""
     return IncludePaths(tuple(folders), tuple(types), in_package(output))

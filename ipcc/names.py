@@ -1,6 +1,6 @@
-"""Names: what a declared one becomes in Python, and the refusal of one that is declared twice.
+"""Owns what a declared name becomes in Python, and the refusal of a name that is declared twice.
 
-Knows no types.
+Must not know types.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ipcc.reserved import is_reserved, is_reserved_class, is_reserved_enumerator
 
 
 def normal(name: str) -> str:
-    """The name as Python reads it (PEP 3131: identifiers are compared in NFKC)."""
+    """A name as Python reads it: identifiers are compared in NFKC (PEP 3131)."""
     return unicodedata.normalize("NFKC", name)
 
 
 def python_name(name: str, taken: frozenset[str]) -> str:
-    """The Python name of a message or parameter. `taken` are names that the module itself needs."""
+    """The Python name of a message or parameter. `taken` are the names of the module's classes."""
     name = normal(name)
     return f"{name}_" if is_reserved(name) or name in taken else name
 
@@ -42,7 +42,7 @@ def endpoint_name(name: str) -> str:
 
 
 def type_name(name: str) -> str:
-    """The Python name of a struct or enum. One that hid a builtin would be misread by annotations before."""
+    """The Python name of a struct or enum. It never hides a builtin, which earlier annotations may name."""
     name = normal(name)
     return f"{name}_" if iskeyword(name) or hasattr(builtins, name) else name
 
@@ -67,7 +67,7 @@ def refuse_underscore(name: nodes.Name, what: str, report: Report) -> None:
 
 
 def is_new(name: nodes.Name, first: dict[str, nodes.Name], what: str, report: Report) -> bool:
-    """Whether no earlier one has this name; if one has, report it."""
+    """Whether a name is new among `first`, the names so far; report it if it is not."""
     other = first.setdefault(name.text, name)
     if other is name:
         return True

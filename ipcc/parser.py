@@ -1,7 +1,6 @@
-"""Tokens to nodes, by recursive descent; the grammar rule stands above each method.
+"""Owns the grammar: tokens to nodes by recursive descent, with the rule above each method.
 
-Knows the grammar alone: what names mean is the checker's. After an error it goes on with the next message,
-field, enumerator or declaration.
+Must not know what names mean, which is the checker's part. The rules are in docs/grammar.md too.
 """
 
 from __future__ import annotations
@@ -10,16 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ipcc import nodes
-from ipcc.cursor import Cursor, Mismatch
+from ipcc.cursor import Mismatch
 from ipcc.diagnostics import Report, did_you_mean
+from ipcc.recovery import Recovery
 from ipcc.source import Source, Span
 from ipcc.tokens import Kind, Token
 
 MAX_NESTING = 64
-"""The deepest that types may nest."""
+"""How deep types may nest."""
 
 MAX_BITS = 128
-"""The longest number that is read: more than any type holds, so that its own refusal can say more."""
+"""A number of more bits is malformed; a shorter one that its type cannot hold is reported as out of range."""
 
 _KEYWORDS = ("endpoint", "struct", "enum")
 _DECLARATION = "'endpoint', 'struct', 'enum' or '#include'"
@@ -28,11 +28,11 @@ _Member = TypeVar("_Member")
 
 
 def parse(source: Source, tokens: Sequence[Token], report: Report) -> nodes.File:
-    """The nodes of one file. Errors are reported, and what could be read around them is in the result."""
+    """Parse one file. Errors are reported, and the result holds everything that could be read around them."""
     return nodes.File(source, _Parser(tokens, report).declarations())
 
 
-class _Parser(Cursor):
+class _Parser(Recovery):
     def __init__(self, tokens: Sequence[Token], report: Report) -> None:
         super().__init__(tokens, report)
         self._declared: list[nodes.Declaration] = []
@@ -299,7 +299,7 @@ class _Parser(Cursor):
     def argument(self, depth: int) -> nodes.Type | nodes.Number:
         return self.number() if self._token.kind is Kind.NUMBER else self.type(depth)
 
-    # --- what stands in braces ---
+    # --- members in braces ---
 
     def _brace(self, name: nodes.Name, after: str) -> Token | None:
         brace = self._accept("{")
@@ -310,7 +310,7 @@ class _Parser(Cursor):
     def _members(
         self, rule: Callable[[], _Member], skip: Callable[[int], None], brace: Token | None, inside: str
     ) -> tuple[_Member, ...]:
-        """What the rule reads, up to the closing brace; a declaration among them is read and reported."""
+        """Read members by a rule up to the closing brace; a declaration among them is read and reported."""
         members: list[_Member] = []
         strangers: list[Token] = []
         while not self._accept("}"):
@@ -329,56 +329,9 @@ class _Parser(Cursor):
                 else:
                     members.append(rule())
             except Mismatch:
-                if self._at_end:  # the file is cut off: one mistake, and it is reported
+                if self._at_end:  # the file is cut off: one mistake, which is reported already
                     brace = None
                 skip(start)
         for token in strangers:
             self._error(token.span, f"'{token.text}' inside {inside}", "move it out of the braces")
         return tuple(members)
-
-    @property
-    def _at_declaration(self) -> bool:
-        """Whether a declaration begins here, and nothing else could: a message may be named as a keyword."""
-        if self._is("endpoint"):
-            return self._next.kind is Kind.NAME
-        return (
-            self._is("struct", "enum")
-            and self._next.kind is Kind.NAME
-            and self._ahead(2).text in ("{", ":", "::")
-        )
-
-    # --- going on after an error ---
-
-    def _skip_message(self, start: int) -> None:
-        """Go on to where the next message, the endpoint's end or the next declaration seems to begin."""
-        if self._at == start:
-            self._take()
-        depth = 0
-        while not self._at_end and not self._at_declaration:
-            if self._is("{"):
-                depth += 1
-            elif self._is("}"):
-                if depth == 0:
-                    return
-                depth -= 1
-            elif depth == 0 and self._is_name() and self._next.text == "(":
-                return
-            self._take()
-
-    def _skip_member(self, start: int) -> None:
-        """Go on behind the next separator, or to the end of the braces or the next declaration."""
-        while not self._at_end and not self._at_declaration and not self._is("}"):
-            if self._take().text in (";", ","):
-                return
-
-    def _skip_declaration(self, start: int) -> None:
-        """Go on behind the next block in braces, or to the next declaration."""
-        if self._at == start and self._take().text == "}":
-            return
-        depth = 0
-        while self._token.kind not in (Kind.END, Kind.INCLUDE) and not self._at_declaration:
-            text = self._take().text
-            depth += (text == "{") - (text == "}")
-            if text == "}" and depth <= 0:
-                self._accept(";")
-                return

@@ -1,7 +1,7 @@
-"""Registered Python types, read off the text of their module, which is never executed.
+"""Owns how registered classes are read from the text of a Python module, which is never executed.
 
-Knows Python's syntax tree, the decorator `ipc_type` and the annotation aliases of ipclib as text. What it
-finds are the nodes that an interface file would have, for the same checks.
+Must not know ipclib: its decorator `ipc_type` and its annotations stand here as text. The results are
+the nodes that an interface file would have, and go through the same checks.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ _VALUES = {
 }
 """The names that ipclib and corelib export, with the types of interfaces that they mean in an annotation."""
 _PREFIXES = {"ipclib": "", "corelib": "", "ipclib.gfx": "gfx.", "datetime": "datetime."}
-"""The modules whose names mean something in an annotation, with what their meanings begin with."""
+"""The modules whose names an annotation may use, each with the prefix of those names' meanings."""
 _MODULES = {"ipclib": "*", "corelib": "*", "datetime": "datetime"}
-"""The modules that an annotation may name, as in `ipclib.i32`, with their own meanings."""
+"""The modules that an annotation may name, as in `ipclib.i32`, each with its own meaning."""
 
 
 @attrs.frozen
 class RegisteredClass:
-    """A registered class: its wire name, where it is imported from, and its declaration.
-
-    `node` is None for a class with a codec of its own.
-    """
+    """A registered class, with the declaration that an interface file would have for it."""
 
     name: nodes.Name
+    """Its name in interfaces."""
     module: str
+    """The module as an import statement spells it."""
     class_name: str
     is_hashable: bool
     node: nodes.Struct | nodes.Enum | None
+    """None for a class with a codec of its own."""
 
 
 def registered_classes(source: Source, module: str, report: Report) -> list[RegisteredClass]:
-    """The registered classes of a module. What cannot be read is reported."""
+    """Read the registered classes of a module, which is imported as `module`. Mistakes are reported."""
     if not is_utf8(source, report):
         return []
     try:
@@ -79,7 +79,7 @@ class _Reader:
         self._tree = tree
         self._report = report
         self._imported = dict(_imported_names(tree))
-        self._wire_names: dict[str, str] = {}
+        self._registered_names: dict[str, str] = {}
 
     def classes(self) -> list[RegisteredClass]:
         found: list[tuple[ast.ClassDef, ast.Call, nodes.Name]] = []
@@ -89,7 +89,7 @@ class _Reader:
                     name = self._registered_name(decorator, node)
                     if name and isinstance(decorator, ast.Call):
                         found.append((node, decorator, name))
-                        self._wire_names[node.name] = name.text
+                        self._registered_names[node.name] = name.text
         return [self._class(node, decorator, name) for node, decorator, name in found]
 
     def _registered_name(self, decorator: ast.expr, node: ast.ClassDef) -> nodes.Name | None:
@@ -168,7 +168,7 @@ class _Reader:
         return nodes.Field(type, nodes.Name(statement.target.id, self._span(statement.target)), ())
 
     def _type(self, node: ast.expr) -> nodes.Type:
-        """The wire type of an annotation. What stands for none is reported, and taken for a bool."""
+        """The type of an annotation. Unsupported annotations are reported and treated as bool."""
         span = self._span(node)
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return self._quoted(node, node.value, span)
@@ -176,7 +176,7 @@ class _Reader:
             return self._union(list(_members(node)), span)
         if isinstance(node, ast.Subscript):
             return self._container(node, span)
-        name = self._wire_name(node)
+        name = self._type_name(node)
         if name:
             return nodes.Type(name, span, None, span)
         return self._refuse_annotation(node, span)
@@ -210,10 +210,10 @@ class _Reader:
             return self._refuse(span, "a list of u8 is bytes in Python", "write 'bytes'")
         return nodes.Type(container, span, types, span)
 
-    def _wire_name(self, node: ast.expr) -> str:
+    def _type_name(self, node: ast.expr) -> str:
         written = ast.unparse(node)
         return (
-            self._wire_names.get(written)
+            self._registered_names.get(written)
             or _VALUES.get(self._meaning(node))
             or _gfx_name(self._meaning(node))
             or _BUILTINS.get(written, "")
@@ -224,7 +224,7 @@ class _Reader:
         if written in ("int", "float"):
             hint = f"write {'double or float_' if written == 'float' else 'one of i8 to u64'} from ipclib"
             return self._refuse(span, f"'{written}' does not say its size", hint)
-        known = [*_VALUES, *_BUILTINS, *self._wire_names]
+        known = [*_VALUES, *_BUILTINS, *self._registered_names]
         hint = did_you_mean(written, known) or "use a type from ipclib, or register the class with ipc_type"
         return self._refuse(span, f"'{written}' is not a type that can be sent", hint)
 
@@ -232,10 +232,10 @@ class _Reader:
         self._report.error(span, message, hint)
         return nodes.Type("bool", span, None, span)
 
-    # --- names and places ---
+    # --- meanings of names, and spans ---
 
     def _meaning(self, node: ast.expr) -> str:
-        """What an expression names in ipclib, corelib or the `datetime` module; nothing for any other."""
+        """What an expression means in ipclib, corelib or datetime; empty if it means something else."""
         if isinstance(node, ast.Name):
             return self._imported.get(node.id, "")
         if isinstance(node, ast.Attribute):
@@ -258,7 +258,7 @@ class _Reader:
         return Span(self._source, start, self._offset(line, end_column or 0) if same else start)
 
     def _offset(self, line: int, column: int) -> int:
-        """Python counts columns in bytes."""
+        """The offset of a place in the syntax tree, whose columns count bytes of UTF-8."""
         text = self._source.line(line)
         return self._source.offset(line, len(text.encode()[:column].decode(errors="ignore")))
 
@@ -311,7 +311,7 @@ def _has_own_codec(node: ast.ClassDef) -> bool:
 
 
 def _is_hashable(node: ast.ClassDef) -> bool:
-    """Whether instances can be keys: an attrs class is compared by value, so it must be frozen."""
+    """Whether values can be hashed: an attrs class compares by value, so it must be frozen for that."""
     for decorator in node.decorator_list:
         keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
         given = {keyword.arg for keyword in keywords if _is_true(keyword.value)}
@@ -345,7 +345,7 @@ def _constant(node: ast.expr) -> int | None:
 
 
 def _last(node: ast.expr) -> str:
-    """The last part of a dotted name, which may be called."""
+    """The last part of a dotted name, or of the name that a call calls."""
     while isinstance(node, ast.Call):
         node = node.func
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -1,6 +1,6 @@
-"""Types as written, and the attributes before them, to resolved types.
+"""Owns how types as written, and the attributes before them, are resolved; and the rules of both.
 
-Knows the table, what the compilation defines, and the rules of attributes and type arguments; no messages.
+Must not know messages, nor how definitions are checked.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _MAX_ALTERNATIVES = 256
 
 
 class Resolver:
-    """Resolves types; what hangs on the fields of structs is checked by `finish`, when all have theirs."""
+    """Resolves types. `finish` checks the rules that depend on fields, once all structs have theirs."""
 
     def __init__(self, defined: Mapping[str, Type], report: Report) -> None:
         self._defined = defined
         self._report = report
         self._arguments: list[tuple[nodes.Type, Type, Argument]] = []
-        self._whole: list[tuple[nodes.Type, Type]] = []
+        self._outermost: list[tuple[nodes.Type, Type]] = []
 
     def parameter(self, node: nodes.Parameter) -> Type:
-        """The type of a parameter; UNKNOWN, with the reason reported, if it has none."""
+        """The type of a parameter; UNKNOWN, with the reason reported, if it is wrong."""
         if node.type and node.name is None and self._is_unknown_word(node.type):
             self._refuse_word(node.type)
             return UNKNOWN
@@ -48,11 +48,11 @@ class Resolver:
     def type(self, node: nodes.Type) -> Type:
         """The type of a parameter or field."""
         type = self._resolve(node)
-        self._whole.append((node, type))
+        self._outermost.append((node, type))
         return type
 
     def finish(self, definitions: Definitions) -> None:
-        """Refuse keys, elements and depths that only the fields of structs show to be wrong."""
+        """Refuse keys, elements and depths that are wrong because of the fields of structs."""
         facts = definitions.facts
         for node, type, argument in self._arguments:
             if argument is Argument.KEY and not is_key(type, facts):
@@ -61,7 +61,7 @@ class Resolver:
             elif argument is Argument.ELEMENT and is_empty(type, facts):
                 message = f"'{node.text}' takes no bytes, so it cannot be an element"
                 self._report.error(node.span, message, "send the number of elements instead")
-        for node, type in self._whole:
+        for node, type in self._outermost:
             if depth(type, facts) <= MAX_NESTING:
                 continue
             fields = (field for definition in definitions.mentioned(type) for field in definition.types)
@@ -171,7 +171,7 @@ class Resolver:
             self._report.error(written.span, f"[UTF8] on '{written.text}'", "only a ByteString can have it")
         return ATTRIBUTES["UTF8"]
 
-    # --- parameters of which a part is missing ---
+    # --- incomplete parameters ---
 
     def _is_unknown_word(self, type: nodes.Type) -> bool:
         is_known = look_up(type.name) or type.name.removeprefix("::") in self._defined

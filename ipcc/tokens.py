@@ -1,6 +1,6 @@
-"""Source text to tokens. Comments ride on the token that follows them.
+"""Owns how source text is split into tokens. Comments belong to the token that follows them.
 
-Knows characters, and nothing of the grammar.
+Must not know the rules of the grammar.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from ipcc.source import Source, Span
 
 
 class Kind(enum.Enum):
+    """The kinds of tokens."""
+
     NAME = "a name"
     NUMBER = "a number"
     SYMBOL = "a symbol"
@@ -24,27 +26,32 @@ class Kind(enum.Enum):
 
 @attrs.frozen
 class Comment:
-    """One `//` comment: its text from the slashes on, its place, and whether it is the first on its line."""
+    """A `//` comment."""
 
     text: str
+    """Its text from the slashes on."""
     span: Span
     starts_line: bool
 
     @property
     def is_documentation(self) -> bool:
+        """Whether it documents the declaration that follows it."""
         return self.starts_line and self.text.startswith("///") and not self.text.startswith("////")
 
 
 @attrs.frozen
 class Token:
+    """A token, with the comments before it."""
+
     kind: Kind
     text: str
+    """As written; for an include, its path with the brackets around it."""
     span: Span
     comments: tuple[Comment, ...] = ()
 
     @property
     def documentation(self) -> tuple[str, ...]:
-        """The lines of the `///` comments before the token, without slashes and one leading blank."""
+        """The lines of the `///` comments before the token, without the slashes and one blank after them."""
         lines = (comment.text[3:].rstrip() for comment in self.comments if comment.is_documentation)
         return tuple(line.removeprefix(" ") for line in lines)
 
@@ -79,7 +86,7 @@ _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 def tokenize(source: Source, report: Report) -> tuple[Token, ...]:
-    """The tokens of a source, ending in one END token. Characters of no token are reported and left out."""
+    """Split a source into tokens, the last of which is END. Stray characters are reported and left out."""
     if not is_utf8(source, report):
         return (_end(source, ()),)
     tokens: list[Token] = []
@@ -122,7 +129,7 @@ def _refuse_stray(text: str, span: Span, report: Report) -> None:
 
 
 def is_utf8(source: Source, report: Report) -> bool:
-    """Whether a file was UTF-8; if not, its first byte that is none is reported."""
+    """Whether a file is UTF-8; if it is not, its first wrong byte is reported."""
     bad = _BAD_BYTE.search(source.text)
     if bad is None:
         return True

@@ -93,7 +93,7 @@ CASES = {
         SUB,
         f"/// Old.\nendpoint S {{\n/// Old.\n{SUBTRACT} }}",
         f"endpoint S {{\n/// New.\n{SUBTRACT} }}",
-        (f"{FINE}: S has another documentation", f"{FINE}: S.sub has another documentation"),
+        (f"{FINE}: S is documented differently", f"{FINE}: S.sub is documented differently"),
     ),
 }
 

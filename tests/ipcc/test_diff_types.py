@@ -139,7 +139,7 @@ CASES = {
         SUB,
         SIZE + KINDS + endpoint(SUBTRACT),
         f"/// S.\n{SIZE}\n/// K.\n{KINDS}" + endpoint(SUBTRACT),
-        (f"{FINE}: Size has another documentation", f"{FINE}: Kind has another documentation"),
+        (f"{FINE}: Size is documented differently", f"{FINE}: Kind is documented differently"),
     ),
     # enums
     "value added": Case(
