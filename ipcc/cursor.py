@@ -76,6 +76,13 @@ class Cursor:
 
     # --- brackets ---
 
+    def _brace(self, name: nodes.Name, after: str) -> Token | None:
+        """Take an opening brace; if there is none, report that, and go on as if it were there."""
+        brace = self._accept("{")
+        if brace is None:
+            self._error(name.span, f"no '{{' after '{after}'", f"expected it before {self._found}")
+        return brace
+
     def _opener(self, text: str, after: str) -> Token:
         if not self._is(text):
             self._error(self._token.span, f"expected '{text}' after {after}, found {self._found}")

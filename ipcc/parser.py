@@ -301,12 +301,6 @@ class _Parser(Recovery):
 
     # --- members in braces ---
 
-    def _brace(self, name: nodes.Name, after: str) -> Token | None:
-        brace = self._accept("{")
-        if brace is None:
-            self._error(name.span, f"no '{{' after '{after}'", f"expected it before {self._found}")
-        return brace
-
     def _members(
         self, rule: Callable[[], _Member], skip: Callable[[int], None], brace: Token | None, inside: str
     ) -> tuple[_Member, ...]:
