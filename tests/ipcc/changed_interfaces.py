@@ -22,7 +22,7 @@ Handlers = Mapping[str, Callable[..., object]]
 
 @attrs.frozen
 class Program:
-    """A client, given its module and its connection, and a service's handlers."""
+    """A client, which gets its module and its connection; and the handlers of a service."""
 
     client: Client
     handlers: Handlers

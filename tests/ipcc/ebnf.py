@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from ipcc.tokens import Kind, Token
 
 Item = tuple[str, str]
-"""A terminal's name, or `text` for a fixed text; and the text."""
+"""The name of a terminal, or `text` for a fixed text; then the text itself."""
 Matcher = Callable[[int], frozenset[int]]
-"""From a place in the items, the places after each way to match."""
+"""Maps a place in the items to the places after each possible match."""
 
 
 class Grammar:
@@ -62,7 +62,7 @@ class _Matching:
         return frozenset({at + 1} if at < len(self._items) and fits(self._items[at]) else ())
 
     def _alternatives(self, words: list[str]) -> Matcher:
-        """Take alternatives off the front of the words, up to a closing bracket or the end."""
+        """Remove alternatives from the front of the words, up to a closing bracket or the end."""
         choices = [self._sequence(words)]
         while words and words[0] == "|":
             words.pop(0)

@@ -210,7 +210,7 @@ def test_json_and_the_module_cannot_share_standard_output() -> None:
 
 
 def on_a_terminal(*arguments: str | Path, **environment: str) -> str:
-    """What the command writes to a terminal on its standard error."""
+    """The standard error of the command, if that is a terminal."""
     ours, theirs = os.openpty()
     with os.fdopen(ours, "rb", buffering=0) as terminal:
         try:

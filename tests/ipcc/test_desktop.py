@@ -25,7 +25,7 @@ DESKTOP = HERE / "desktop"
 INTERFACES = sorted(DESKTOP.glob("*.ipc"))
 REPOSITORY = sorted(path for name in ("tests", "demos") for path in (ROOT / name).rglob("*.ipc"))
 TYPES = {"Gold.ipc": ["gold_types.py"]}
-"""Interfaces whose types are brought on the command line, and by which files beside them."""
+"""Interfaces whose types are given with `--types`, and the files next to them that hold the types."""
 
 needs_mypy = pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
 needs_pyright = pytest.mark.skipif(find_spec("pyright") is None, reason="pyright is not installed")
@@ -47,7 +47,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str, folder: Path, **environment: str) -> str:
-    """What a command prints, if it fails."""
+    """The output of a command that fails; empty if it succeeds."""
     done = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
@@ -59,7 +59,7 @@ def run(*command: str, folder: Path, **environment: str) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-# --- the files are what they are meant to be ---
+# --- the files themselves ---
 
 
 def test_the_interfaces_are_as_large_as_those_of_a_desktop() -> None:
@@ -122,7 +122,7 @@ def comments_of(path: Path) -> list[str]:
 
 
 def words(comments: list[str]) -> Counter[str]:
-    """The same for comments at the ends of lines and for what they are joined to."""
+    """The words of comments: two comments at the end of a line may be joined into one."""
     return Counter(" ".join(comments).split())
 
 

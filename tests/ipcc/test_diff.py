@@ -24,7 +24,7 @@ def test_there_are_cases_of_every_kind() -> None:
 
 
 def random_interface(dice: random.Random) -> str:
-    """One of so few that two are often alike."""
+    """One of few interfaces, so that two are often alike."""
 
     def parameters() -> str:
         names = dice.sample("abc", dice.randrange(3))
@@ -54,7 +54,7 @@ def test_diff_notices_every_message_that_peers_would_refuse(tmp_path: Path) -> N
 
 
 def identities(path: Path) -> set[tuple[int, int, int]]:
-    """What tells messages apart on the wire."""
+    """The numbers by which peers recognize messages: magic, id and signature."""
     endpoints = model_of([str(path)]).endpoints
     return {(endpoint.magic, m.id, m.signature) for endpoint in endpoints for m in endpoint.messages}
 

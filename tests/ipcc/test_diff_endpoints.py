@@ -24,7 +24,6 @@ from tests.ipcc.changed_interfaces import (
 )
 
 CASES = {
-    # endpoints
     "endpoint added": Case(
         SUB,
         endpoint(SUBTRACT),

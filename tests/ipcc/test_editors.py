@@ -27,7 +27,7 @@ class Highlighter:
         self._grammar = grammar
 
     def words(self, text: str) -> list[tuple[str, str]]:
-        """Each stretch of text that has a scope of its own, with the innermost one, without its `.ipc`."""
+        """The pieces of text that have scopes, each with its innermost scope without the suffix `.ipc`."""
         found: list[tuple[str, str]] = []
         open_rules: list[Rule] = [self._grammar]
         for line in text.splitlines():
@@ -47,7 +47,7 @@ class Highlighter:
         return found
 
     def _first(self, rule: Rule, line: str, at: int) -> tuple[Rule | None, re.Match[str] | None]:
-        """The rule whose match begins first; of several, the first in the list, and an end before all."""
+        """The rule whose match begins first: of several, the open rule's end, else the first in the list."""
         candidates = [(rule, rule["end"])] if "end" in rule else []
         candidates += [(inner, inner.get("match") or inner["begin"]) for inner in self._inner(rule)]
         matches = [

@@ -59,7 +59,7 @@ CASES = {
         "// head\n\n// a\n/// doc\nendpoint A\n{\n    // first\n\n"
         "    /// doc\n    a() =|\n    // last\n}\n// end\n",
     ),
-    "comments behind": (
+    "comments at the ends of lines": (
         "endpoint A { // one\na() =|// two\n} // three\nendpoint B {}",
         "endpoint A\n{ // one\n    a() =| // two\n} // three\n\nendpoint B\n{\n}\n",
     ),
@@ -69,8 +69,8 @@ CASES = {
         "        // third\n        i32 b // fourth\n        // fifth\n    ) =|\n}\n",
     ),
     "comments inside a parameter": (
-        "endpoint A { a(Vector< // of\ni32> x // behind\n, i32 y) =| }",
-        "endpoint A\n{\n    a(\n        Vector<i32> x, // of // behind\n        i32 y\n    ) =|\n}\n",
+        "endpoint A { a(Vector< // of\ni32> x // after\n, i32 y) =| }",
+        "endpoint A\n{\n    a(\n        Vector<i32> x, // of // after\n        i32 y\n    ) =|\n}\n",
     ),
     "a comment above a type's argument": (
         "endpoint A { a(Vector<\n// of\ni32> x) =| }",
@@ -88,7 +88,7 @@ CASES = {
         "struct A { i32 a; }\n/// x\n;\nendpoint B {}",
         "struct A\n{\n    i32 a;\n}\n    /// x\n    ;\n\nendpoint B\n{\n}\n",
     ),
-    "a comment behind the needless mark": (
+    "a comment after the needless mark": (
         "struct A { i32 a; } // x\n; // y\nendpoint B {}",
         "struct A\n{\n    i32 a;\n} // x // y\n\nendpoint B\n{\n}\n",
     ),
@@ -119,18 +119,18 @@ def tokens_of(text: str) -> list[Token]:
 
 
 def comments_of(text: str) -> list[str]:
-    """The words of all comments, since comments at the ends of lines may be joined."""
+    """The words of all comments: two comments at the end of a line may be joined into one."""
     return " ".join(re.findall(r"//.*", text)).split()
 
 
 def meaning_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """What the compiler sees: tokens and their documentation, without the marks that come and go."""
+    """The tokens and their documentation, without the marks that formatting adds and drops."""
     tokens = [token for token in tokens_of(text) if token.text not in (",", ";")]
     return [(token.text, token.documentation) for token in tokens]
 
 
 def check(text: str) -> str:
-    """Format it, and hold the result to what formatting promises."""
+    """Format a text, and check that the result is stable and means the same."""
     once = formatted(text)
     assert formatted(once) == once
     assert meaning_of(once) == meaning_of(text)
@@ -184,7 +184,7 @@ def test_a_message_may_be_exactly_as_wide_as_a_line() -> None:
 
 
 def with_comments(text: str, choices: list[str]) -> str:
-    """The text with a choice before each of its tokens."""
+    """The text with one of the choices before each of its tokens."""
     pieces, at = [], 0
     for token, choice in zip(tokens_of(text), choices, strict=False):
         pieces += [text[at : token.span.start], choice]

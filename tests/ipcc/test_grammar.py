@@ -91,7 +91,7 @@ def test_the_examples_use_every_word_and_sign_of_the_grammar() -> None:
 
 GRAMMAR = Grammar(BLOCKS["rules.ebnf"])
 BESIDE_THE_RULES = ("types nest deeper", "malformed number")
-"""What the parser refuses although it fits the rules; the document says so in prose."""
+"""Refusals of text that fits the rules; the document states them in prose."""
 
 
 def check_agreement(text: str) -> bool:
@@ -99,7 +99,7 @@ def check_agreement(text: str) -> bool:
     report = Report()
     source = Source("x.ipc", text)
     tokens = tokenize(source, report)
-    if report:  # the text is no sequence of tokens
+    if report:  # the text is not a sequence of tokens
         return False
     file = parse(source, tokens, report)
     messages = [diagnostic.message for diagnostic in report]

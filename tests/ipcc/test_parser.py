@@ -101,7 +101,7 @@ def test_a_file_may_have_no_endpoints() -> None:
 
 @pytest.mark.parametrize("count", range(len(TOKENS)))
 def test_a_truncated_interface_is_one_mistake_at_most(count: int) -> None:
-    """What is left is either whole or one mistake."""
+    """The rest is either complete, or one mistake."""
     text = CLOCK[: TOKENS[count].start]
     assert len(refused(text)) <= 1
 
@@ -114,7 +114,7 @@ def test_a_missing_token_is_few_mistakes_at_most(index: int) -> None:
 
 @pytest.mark.parametrize("count", range(len(TYPE_TOKENS)))
 def test_truncated_types_are_one_mistake_at_most(count: int) -> None:
-    """Names that are declared no longer are found out only where the grammar is whole."""
+    """Unknown types do not count: they are found only if the rest fits the grammar."""
     messages = refused(TYPES[: TYPE_TOKENS[count].start])
     assert len([message for message in messages if not message.startswith("unknown type")]) <= 1
 

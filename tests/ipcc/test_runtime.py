@@ -47,7 +47,7 @@ def test_importing_a_module_of_another_version_says_which_and_what_to_do(
 
 
 def test_a_module_checks_the_version_before_it_imports_registered_classes(tmp_path: Path) -> None:
-    """A registered class may itself need the ipclib that fits."""
+    """A registered class may need the right ipclib, too, and its error would say less."""
     (tmp_path / "blobs.py").write_text(
         "from ipclib import i32, ipc_type\nimport attrs\n\n"
         "@ipc_type('P')\n@attrs.frozen\nclass P:\n    x: i32\n"
