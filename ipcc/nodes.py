@@ -182,10 +182,12 @@ class File:
 
     @property
     def structs(self) -> tuple[Struct, ...]:
+        """The structs among the declarations."""
         return tuple(node for node in self.declarations if isinstance(node, Struct))
 
     @property
     def enums(self) -> tuple[Enum, ...]:
+        """The enums among the declarations."""
         return tuple(node for node in self.declarations if isinstance(node, Enum))
 
 
