@@ -1,7 +1,7 @@
-"""The IPC compiler: interface files (`.ipc`) to Python modules that stand on ipclib.
+"""Owns the public names of the IPC compiler, which turns interface files (`.ipc`) into Python modules.
 
-Stands alone: attrs and the standard library. `load` compiles in memory, `compile_file` writes a module;
-the command is in `ipcc.cli`.
+Must not know ipclib: generated modules stand on it, the compiler needs attrs and the standard library alone.
+`load` compiles in memory, `compile_file` writes a module, and the command is in `ipcc.cli`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`python -m ipcc`: the same as the command `ipcc`."""
+"""Owns `python -m ipcc`, which is the command `ipcc`.
+
+Must not know what the command does.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Nodes to the checked model: numbers messages, gives Python names, pairs endpoints, refuses what cannot be.
+"""Owns the rules of a whole compilation, and the way from its nodes to the checked model.
 
-Knows the language's rules; knows nothing of the text that will be written.
+Must not know the text that will be written, nor the rules of structs and enums.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from ipcc import nodes
 from ipcc.collisions import refuse_collisions, refuse_member_collisions
-from ipcc.definitions import define
+from ipcc.definition_checker import Defined, define
+from ipcc.definitions import Definitions, Struct, holds_files
 from ipcc.diagnostics import Report, seen_from
 from ipcc.model import BUILTINS, Compilation, Endpoint, Message, Pair, Parameter, Payload
 from ipcc.names import (
@@ -22,9 +23,9 @@ from ipcc.names import (
     python_name,
     refuse_underscore,
 )
-from ipcc.registered import Registered
-from ipcc.resolver import Resolver
-from ipcc.types import Definition, Struct
+from ipcc.python_types import RegisteredClass
+from ipcc.schema import endpoint_schema
+from ipcc.wire_numbers import numbered, signed_text
 
 _Node = TypeVar("_Node")
 
@@ -33,7 +34,7 @@ def check(
     files: Sequence[nodes.File],
     report: Report,
     included: Sequence[nodes.File] = (),
-    registered: Sequence[Registered] = (),
+    registered: Sequence[RegisteredClass] = (),
 ) -> Compilation:
     """The model of the files together. It is whole only if nothing was reported.
 
@@ -41,17 +42,17 @@ def check(
     """
     all_declared = (endpoint for file in files for endpoint in file.endpoints)
     declared = _distinct(all_declared, lambda endpoint: endpoint.name, "endpoint", report)
-    kept = frozenset(endpoint_name(node.name.text) for node in declared)
-    definitions = define((*files, *included), registered, kept, report)
-    kept |= definitions.kept
-    endpoints = tuple(_endpoint(node, kept, definitions.resolver, report) for node in declared)
-    definitions.resolver.finish()
+    taken = frozenset(endpoint_name(node.name.text) for node in declared)
+    defined = define((*files, *included), registered, taken, report)
+    checker = _EndpointChecker(defined, taken | defined.taken, report)
+    endpoints = tuple(checker.endpoint(node) for node in declared)
+    defined.resolver.finish(defined.definitions)
     pairs = _pairs(endpoints)
     _refuse_equal_magics(declared, endpoints, report)
-    refuse_collisions(declared, endpoints, pairs, definitions.declared, report)
+    refuse_collisions(declared, endpoints, pairs, defined.names, defined.definitions, report)
     sources = tuple(file.source.name for file in files)
-    defined = tuple(definition for _, definition in definitions.declared)
-    return Compilation(sources, defined, endpoints, pairs, _shadowed(endpoints, defined))
+    shadowed = _shadowed(endpoints, defined.definitions)
+    return Compilation(sources, defined.definitions, endpoints, pairs, shadowed)
 
 
 def _distinct(
@@ -65,59 +66,69 @@ def _distinct(
 # --- endpoints and messages ---
 
 
-def _endpoint(node: nodes.Endpoint, kept: frozenset[str], resolver: Resolver, report: Report) -> Endpoint:
-    refuse_underscore(node.name, "an endpoint", report)
-    messages: list[Message] = []
-    id = 1
-    for message in _distinct(node.messages, lambda message: message.name, "message", report):
-        messages.append(_message(node.name.text, message, id, kept, resolver, report))
-        id += 1 if message.outputs is None else 2
-    return Endpoint(node.name.text, endpoint_name(node.name.text), tuple(messages), node.documentation)
+class _EndpointChecker:
+    def __init__(self, defined: Defined, taken: frozenset[str], report: Report) -> None:
+        self._definitions = defined.definitions
+        self._resolver = defined.resolver
+        self._taken = taken
+        """The Python names of the module's classes."""
+        self._report = report
 
+    def endpoint(self, node: nodes.Endpoint) -> Endpoint:
+        name = node.name.text
+        refuse_underscore(node.name, "an endpoint", self._report)
+        distinct = _distinct(node.messages, lambda message: message.name, "message", self._report)
+        messages = tuple(self._message(name, message, id) for id, message in numbered(distinct))
+        used = self._definitions.reached(type for message in messages for type in message.types)
+        texts = ((message.text, message.documentation) for message in messages)
+        schema = endpoint_schema(name, node.documentation, texts, used)
+        return Endpoint(name, endpoint_name(name), messages, node.documentation, schema)
 
-def _message(
-    endpoint: str, node: nodes.Message, id: int, kept: frozenset[str], resolver: Resolver, report: Report
-) -> Message:
-    refuse_underscore(node.name, "a message", report)
-    pascal = pascal_name(node.name.text)
-    outputs = node.outputs
-    return Message(
-        endpoint=endpoint,
-        endpoint_python=endpoint_name(endpoint),
-        name=node.name.text,
-        python=python_name(node.name.text, kept),
-        class_name=class_name(pascal, kept),
-        response_class=None if outputs is None else class_name(f"{pascal}Response", kept),
-        id=id,
-        inputs=_payload(node.inputs, kept, resolver, report),
-        outputs=None if outputs is None else _payload(outputs, kept, resolver, report),
-        line=node.text,
-        answer_line="" if outputs is None else nodes.listed(outputs),
-        documentation=node.documentation,
-    )
+    def _message(self, endpoint: str, node: nodes.Message, id: int) -> Message:
+        refuse_underscore(node.name, "a message", self._report)
+        name = node.name.text
+        pascal = pascal_name(name)
+        inputs = self._payload(node.inputs)
+        outputs = None if node.outputs is None else self._payload(node.outputs)
+        used = self._definitions.reached((*inputs.types, *(outputs.types if outputs else ())))
+        return Message(
+            endpoint=endpoint,
+            endpoint_python=endpoint_name(endpoint),
+            name=name,
+            python=python_name(name, self._taken),
+            class_name=class_name(pascal, self._taken),
+            response_class=None if outputs is None else class_name(f"{pascal}Response", self._taken),
+            id=id,
+            inputs=inputs,
+            outputs=outputs,
+            text=node.text,
+            outputs_text="" if node.outputs is None else nodes.listed(node.outputs),
+            signed_text=signed_text(
+                f"{endpoint}.{name}", inputs.canonical, outputs.canonical if outputs else None, used
+            ),
+            documentation=node.documentation,
+        )
 
-
-def _payload(
-    declared: Iterable[nodes.Parameter], kept: frozenset[str], resolver: Resolver, report: Report
-) -> Payload:
-    parameters: list[Parameter] = []
-    names: list[nodes.Name] = []
-    first: dict[str, nodes.Name] = {}
-    for node in declared:
-        type = resolver.parameter(node)
-        if node.name and is_new(node.name, first, "parameter", report):
-            _check_parameter_name(node.name, report)
-            names.append(node.name)
-            parameters.append(Parameter(node.name.text, python_name(node.name.text, kept), type))
-    refuse_member_collisions("parameter", names, parameters, report)
-    return Payload(tuple(parameters))
+    def _payload(self, declared: Iterable[nodes.Parameter]) -> Payload:
+        parameters: list[Parameter] = []
+        names: list[nodes.Name] = []
+        first: dict[str, nodes.Name] = {}
+        for node in declared:
+            type = self._resolver.parameter(node)
+            if node.name and is_new(node.name, first, "parameter", self._report):
+                _check_parameter_name(node.name, self._report)
+                names.append(node.name)
+                parameters.append(Parameter(node.name.text, python_name(node.name.text, self._taken), type))
+        refuse_member_collisions("parameter", names, parameters, self._report)
+        facts = self._definitions.facts
+        return Payload(tuple(parameters), any(holds_files(p.type, facts) for p in parameters))
 
 
 def _check_parameter_name(name: nodes.Name, report: Report) -> None:
     refuse_underscore(name, "a parameter", report)
     if normal(name.text) == "self":
         report.error(
-            name.span, "a parameter cannot be named 'self'", "Python's methods use that name; take another"
+            name.span, "a parameter cannot be named 'self'", "Python's methods use that name: choose another"
         )
 
 
@@ -154,10 +165,10 @@ def _refuse_equal_magics(
                 f"endpoints '{node.name.text}' and '{other.text}' have the same magic 0x{endpoint.magic:08X}"
             )
             where = seen_from(node.name.span, other.span)
-            report.error(node.name.span, message, f"rename one; '{other.text}' is in {where}")
+            report.error(node.name.span, message, f"rename one; '{other.text}' is {where}")
 
 
-def _shadowed(endpoints: Iterable[Endpoint], definitions: Iterable[Definition]) -> frozenset[str]:
+def _shadowed(endpoints: Iterable[Endpoint], definitions: Definitions) -> frozenset[str]:
     names: set[str] = set()
     for endpoint in endpoints:
         names |= {endpoint.python}

@@ -1,6 +1,7 @@
-"""The command `ipcc`: arguments, what is printed, exit codes (0 fine, 1 wrong input, 2 wrong command line).
+"""Owns the command `ipcc`: its arguments, its output, and its exit codes.
 
-Knows the terminal; each tool's work is in a file of its own.
+Must not know how a tool does its work. The exit code is 0 if all is well, 1 if the input is wrong, and 2 if
+the command line is wrong.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from ipcc.formatter import format_source
 from ipcc.output import write_whole
 from ipcc.source import read_source
 
-_EPILOG = "Other commands: {}; 'ipcc COMMAND --help' tells of one. A file named 'check' is './check'."
+_EPILOG = "Other commands: {}; 'ipcc COMMAND --help' explains one. Write './check' for a file named 'check'."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given.pop(0) if given and given[0] in _COMMANDS else ""
     add_arguments, run = _COMMANDS[name]
@@ -84,10 +85,10 @@ def _refuse_own_source(output: str, files: Sequence[str]) -> None:
 
 
 def _check_arguments(parser: ArgumentParser) -> None:
-    parser.description = "Show what is wrong with IPC interfaces, and write nothing."
+    parser.description = "Show the mistakes in IPC interfaces, and write nothing."
     _add_interfaces(parser)
     parser.add_argument(
-        "--generated", metavar="OUT", help="a module that must be what the compiler would write"
+        "--generated", metavar="OUT", help="a module that must be exactly what the compiler would write"
     )
     _add_json_diagnostics(parser)
 
@@ -105,7 +106,7 @@ def _refuse_stale(module: str, text: str, options: Namespace) -> None:
         folders = [word for folder in options.include for word in ("-I", folder)]
         types = [word for file in options.types for word in ("--types", file)]
         command = shlex.join(["ipcc", *options.files, *folders, *types, "-o", module])
-        raise CompileError([Diagnostic(module, "not what ipcc would write", f'run "{command}"')])
+        raise CompileError([Diagnostic(module, "out of date", f'run "{command}"')])
 
 
 def _content(path: str) -> bytes:
@@ -127,7 +128,7 @@ def _reading(path: str) -> Iterator[None]:
 
 
 def _format_arguments(parser: ArgumentParser) -> None:
-    parser.description = "Put interface files into canonical style. A file with errors is left alone."
+    parser.description = "Put interface files into canonical style. Files with errors stay as they are."
     parser.add_argument("files", nargs="+", metavar="FILE", help="an interface file (.ipc)")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file would change")
 
@@ -160,9 +161,9 @@ def _format_one(path: str, *, only_check: bool) -> list[Diagnostic]:
 
 
 def _describe_arguments(parser: ArgumentParser) -> None:
-    parser.description = "Show what interfaces hold: endpoints, magics, message ids, signatures, types."
+    parser.description = "Show the contents of interfaces: endpoints, magics, message ids, signatures, types."
     _add_interfaces(parser)
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _describe(options: Namespace) -> int:
@@ -175,11 +176,11 @@ def _describe(options: Namespace) -> int:
 
 
 def _diff_arguments(parser: ArgumentParser) -> None:
-    parser.description = "Show what a change of an interface breaks; exit 1 if it breaks anything."
-    parser.add_argument("old", metavar="OLD", help="the interface file (.ipc) before")
-    parser.add_argument("new", metavar="NEW", help="the interface file (.ipc) now")
+    parser.description = "Show what a change of an interface breaks, and exit with 1 if it breaks anything."
+    parser.add_argument("old", metavar="OLD", help="the interface file (.ipc) before the change")
+    parser.add_argument("new", metavar="NEW", help="the interface file (.ipc) after the change")
     _add_where_types_are(parser)
-    parser.add_argument("--json", action="store_true", help="as a JSON array")
+    parser.add_argument("--json", action="store_true", help="print a JSON array")
 
 
 def _diff(options: Namespace) -> int:
@@ -223,11 +224,11 @@ def _add_json_diagnostics(parser: ArgumentParser) -> None:
         "--json",
         dest="diagnostics_as_json",
         action="store_true",
-        help="the diagnostics as a JSON array on standard output",
+        help="print the diagnostics as a JSON array on standard output",
     )
 
 
-# --- what is printed and written ---
+# --- printing and writing ---
 
 
 def _show(diagnostics: Iterable[Diagnostic], options: Namespace) -> None:
@@ -256,7 +257,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _silence_output() -> None:
-    """Python flushes standard output once more at exit, into the pipe that broke."""
+    """Send standard output nowhere: Python flushes it once more at exit, into the pipe that broke."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,6 +1,6 @@
-"""Which codec objects a module makes, in which order, and what they are called there.
+"""Owns which codec objects a module makes, in which order, and their names there.
 
-Knows types and the names that generated code keeps for itself; no messages.
+Must not know messages, nor what a codec does when it runs.
 """
 
 from __future__ import annotations
@@ -10,62 +10,65 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from ipcc.types import Enumeration, Type, reached
+from ipcc.definitions import Definitions, Enumeration
+from ipcc.types import Type
 
 _LONGEST = 60
-"""Longer names say less than a number."""
+"""A longer name would be harder to read than a short one with a number."""
 _TAKEN = frozenset(
     {"_Struct", "_at", "_attrs", "_builtins", "_codecs", "_data", "_datetime", "_decode"}
     | {"_encode", "_enum", "_files", "_frame", "_ipc", "_n"}
 )
+"""The private names that generated code uses for itself."""
 
 
 @attrs.frozen
 class Codec:
-    """One line of the module: `name = expression`.
-
-    `annotation` is the Python type of its values, where structs that contain themselves are among them: a
-    type checker could not infer it.
-    """
+    """One line of the module: `name = expression`."""
 
     type: Type
     name: str
     expression: str
     annotation: str = ""
+    """The Python type of its values, for recursive types only, which a type checker cannot infer."""
 
 
-def named_codecs(types: Iterable[Type], formats: Iterable[str]) -> list[Codec]:
-    """The codecs of all composite and defined types among these and in them. `formats` take names, too."""
-    names = _Names(formats)
+def named_codecs(types: Iterable[Type], formats: Iterable[str], definitions: Definitions) -> list[Codec]:
+    """The codecs of all composite and defined types among these and in them.
+
+    `formats` are the struct formats of the module, whose names are taken.
+    """
+    names = _Names(formats, definitions)
     order: list[Type] = []
     seen: set[str] = set()
     for type in types:
-        for found in _in_order(type, seen):
+        for found in _in_order(type, seen, definitions):
             order.append(found)
             names.give(found)
     return [names.codec(type) for type in order]
 
 
-def _in_order(type: Type, seen: set[str]) -> Iterator[Type]:
-    """The types to name: parts before wholes, those that lead back to a struct behind it."""
+def _in_order(type: Type, seen: set[str], definitions: Definitions) -> Iterator[Type]:
+    """The types to name: parts before wholes, but those that lead back to a struct after it."""
     if type.codec or type.canonical in seen:
         return
     seen.add(type.canonical)
-    definition = type.definition
-    parts = definition.types if definition and not definition.module else type.parts
-    leading_back = [part for part in parts if definition and definition in reached((part,))]
+    definition = definitions.of(type)
+    parts = definition.types if definition and not definition.registered else type.parts
+    leading_back = [part for part in parts if definition and definition in definitions.reached((part,))]
     for part in parts:
         if part not in leading_back:
-            yield from _in_order(part, seen)
+            yield from _in_order(part, seen, definitions)
     yield type
     for part in leading_back:
-        yield from _in_order(part, seen)
+        yield from _in_order(part, seen, definitions)
 
 
 class _Names:
-    """Gives each type a name of its own, that nothing else in the module has."""
+    """Gives each type a name that nothing else in the module has."""
 
-    def __init__(self, formats: Iterable[str]) -> None:
+    def __init__(self, formats: Iterable[str], definitions: Definitions) -> None:
+        self._definitions = definitions
         self._given: dict[str, str] = {}
         self._taken = {*_TAKEN, *(f"_{format}" for format in formats)}
 
@@ -81,20 +84,21 @@ class _Names:
         self._given[type.canonical] = name
 
     def codec(self, type: Type) -> Codec:
-        annotation = type.annotation if any(d.is_recursive for d in type.mentioned) else ""
+        is_recursive = any(d.facts.is_recursive for d in self._definitions.mentioned(type))
+        annotation = type.annotation if is_recursive else ""
         return Codec(type, self._given[type.canonical], self._expression(type), annotation)
 
     def _expression(self, type: Type) -> str:
-        definition = type.definition
+        definition = self._definitions.of(type)
         if definition is None:
             arguments = [*map(self._of, type.parts), *([] if type.count is None else [str(type.count)])]
             return f"_ipc.{type.maker}({', '.join(arguments)})"
-        if definition.module:
+        if definition.registered:
             return f"_ipc.registered({definition.python})"
         if isinstance(definition, Enumeration):
             return f"_ipc.enumeration({definition.python}, {definition.underlying.codec})"
         made = f"_ipc.structure({', '.join([definition.python, *map(self._of, definition.types)])})"
-        return f"_ipc.recursive(lambda: {made})" if definition.is_recursive else made
+        return f"_ipc.recursive(lambda: {made})" if definition.facts.is_recursive else made
 
     def _of(self, type: Type) -> str:
         return type.codec or self._given[type.canonical]

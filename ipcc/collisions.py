@@ -1,6 +1,6 @@
-"""The Python names that declarations take, scope by scope, and the refusal of two that would be one.
+"""Owns the Python names that declarations take, scope by scope, and the refusal of two that would be equal.
 
-Knows which classes and methods are made of the model; no text.
+Must not know the text that is written, only which classes and methods are made from the model.
 """
 
 from __future__ import annotations
@@ -10,41 +10,48 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import attrs
 
 from ipcc import nodes
+from ipcc.definitions import Definitions, Enumerator, Member
 from ipcc.diagnostics import Report, seen_from
 from ipcc.model import Endpoint, Message, Pair, Parameter
 from ipcc.names import normal
 from ipcc.source import Span
-from ipcc.types import Definition, Enumerator, Member
 
 
 @attrs.frozen
 class _Use:
-    """What takes a Python name: `what` says so to the user. `name` was declared at `span`, `order`th."""
+    """A Python name that a declaration takes."""
 
     python: str
     what: str
+    """What takes the name, as a diagnostic says it."""
     name: str
+    """The declared name."""
     span: Span
     order: int
+    """The place of the declaration among all."""
     is_message: bool = False
 
 
 _Forms = Callable[[Message], Iterator[tuple[str, str]]]
-"""The Python names that a message takes in a class, each with what it is there."""
+"""Lists the Python names that a message takes in a class, each with what takes it."""
 
 
 def refuse_collisions(
     declared: Sequence[nodes.Endpoint],
     endpoints: Sequence[Endpoint],
     pairs: Iterable[Pair],
-    definitions: Sequence[tuple[nodes.Name, Definition]],
+    names: Sequence[nodes.Name],
+    definitions: Definitions,
     report: Report,
 ) -> None:
-    """Report each declaration that would share a name with an earlier one in a scope of the module, once."""
+    """Report each declaration that would share a Python name with an earlier one in some scope, once.
+
+    `names` are those that declare the definitions, in the same order.
+    """
     places = _Places(declared)
     types = [
-        _Use(d.python, f"type '{d.name}'", d.name, name.span, number - len(definitions))
-        for number, (name, d) in enumerate(definitions)
+        _Use(d.python, f"type '{d.name}'", d.name, name.span, number - len(names))
+        for number, (name, d) in enumerate(zip(names, definitions, strict=True))
     ]
     scopes = [[*types, *_module_scope(endpoints, pairs, places)]]
     for endpoint in endpoints:
@@ -61,14 +68,14 @@ def refuse_member_collisions(
     members: Iterable[Parameter | Member | Enumerator],
     report: Report,
 ) -> None:
-    """The same for the parameters, fields or enumerators (`what`) of one list."""
+    """Report parameters, fields or enumerators (`what`) of one list that would share a Python name."""
     both = enumerate(zip(names, members, strict=True))
     uses = [_Use(m.python, f"{what} '{m.name}'", m.name, name.span, order) for order, (name, m) in both]
     _refuse_in([uses], report)
 
 
 class _Places:
-    """Where each declared name stands, and as which in order."""
+    """The place of each declared name, and its rank among all."""
 
     def __init__(self, declared: Iterable[nodes.Endpoint]) -> None:
         self._spans: dict[tuple[str, ...], Span] = {}
@@ -121,7 +128,7 @@ def _handlers(message: Message) -> Iterator[tuple[str, str]]:
     yield message.python, f"the handler of '{message.name}'"
 
 
-# --- refusal ---
+# --- reporting ---
 
 
 def _refuse_in(scopes: Iterable[Iterable[_Use]], report: Report) -> None:
@@ -137,7 +144,7 @@ def _refuse_in(scopes: Iterable[Iterable[_Use]], report: Report) -> None:
 
 def _refuse(use: _Use, other: _Use, report: Report) -> None:
     message = f"{use.what} and {other.what} would both be '{use.python}' in Python"
-    hint = f"rename one; '{other.name}' is in {seen_from(use.span, other.span)}"
+    hint = f"rename one; '{other.name}' is {seen_from(use.span, other.span)}"
     if use.span == other.span:
         hint = "rename it"
     elif use.name == other.name and use.is_message:

@@ -1,6 +1,6 @@
-"""The pipeline end to end: source, tokens, nodes, model, text.
+"""Owns the stages of the compiler and their order: source, tokens, nodes, model, text.
 
-Knows the stages and their order; nothing of command lines.
+Must not know command lines, nor how a module is written to disk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ipcc import nodes
 from ipcc.checker import check
 from ipcc.diagnostics import CompileError, Report
 from ipcc.emitter import emit
-from ipcc.includes import Paths, bring, paths_of
+from ipcc.includes import IncludePaths, follow_includes, include_paths
 from ipcc.model import Compilation
 from ipcc.parser import parse
 from ipcc.source import Source, read_source
@@ -30,16 +30,23 @@ def compile_files(
 ) -> str:
     """Compile interface files to the text of one Python module.
 
-    `folders` are where includes are looked for besides the including file's own, `types` Python files that
-    every file includes, `output` where the module will lie: in a package it imports what `#include "x.py"`
-    names from that. Raises CompileError.
+    Includes are looked for next to the including file, then in `folders`. `types` are Python files that every
+    file includes. `output` is the path of the module: if it is in a package, the module imports the classes
+    of `#include "x.py"` from there.
+
+    Raises:
+        CompileError: the interfaces are wrong, or a file cannot be read.
     """
     return emit(model_of(paths, folders, types, output))
 
 
 def compile_sources(sources: Sequence[Source], folders: Iterable[str] = ()) -> str:
-    """The same for texts that are in memory."""
-    return emit(_model(sources, Paths(tuple(folders)), Report()))
+    """Compile interfaces that are in memory, as `compile_files` does.
+
+    Raises:
+        CompileError: the interfaces are wrong, or a file that they include cannot be read.
+    """
+    return emit(_model(sources, IncludePaths(tuple(folders)), Report()))
 
 
 def model_of(
@@ -48,17 +55,23 @@ def model_of(
     types: Iterable[str] = (),
     output: str | None = None,
 ) -> Compilation:
-    """The checked model of interface files, for tools. Raises CompileError."""
+    """The checked model of interface files, for tools.
+
+    Raises:
+        CompileError: the interfaces are wrong, or a file cannot be read.
+    """
     report = Report()
     sources = [source for path in paths if (source := _read(path, report))]
-    return _model(sources, paths_of(folders, types, output), report)
+    return _model(sources, include_paths(folders, types, output), report)
 
 
 def load(path: str | PathLike[str], folders: Iterable[str] = (), types: Iterable[str] = ()) -> ModuleType:
     """Compile an interface file in memory and return its module, for scripts and tests.
 
-    Raises CompileError. The module is not in `sys.modules`; a debugger sees its text. Registered Python
-    modules must be importable.
+    The module is not in `sys.modules`, and a debugger sees its text. Registered classes must be importable.
+
+    Raises:
+        CompileError: the interface is wrong, or a file cannot be read.
     """
     text = compile_files([fspath(path)], folders, types)
     stem, _ = splitext(basename(fspath(path)))
@@ -69,9 +82,9 @@ def load(path: str | PathLike[str], folders: Iterable[str] = (), types: Iterable
     return module
 
 
-def _model(sources: Sequence[Source], paths: Paths, report: Report) -> Compilation:
+def _model(sources: Sequence[Source], paths: IncludePaths, report: Report) -> Compilation:
     files = [_parse(source, report) for source in sources]
-    brought = bring(files, paths, lambda source: _parse(source, report), report)
+    brought = follow_includes(files, paths, lambda source: _parse(source, report), report)
     model = check(files, report, brought.files, brought.registered)
     if report:
         raise CompileError(report.in_order_of((*sources, *brought.sources)))

@@ -1,6 +1,6 @@
-"""A place in a file's tokens: looking, taking, brackets that are open, and the refusal of what does not fit.
+"""Owns a place in a file's tokens: looking, taking, open brackets, and refusing what does not fit.
 
-Knows tokens and brackets, and no rule of the grammar.
+Must not know the rules of the grammar.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ _CLOSERS = {"(": ")", "[": "]", "<": ">", "{": "}"}
 
 
 class Mismatch(Exception):
-    """The tokens at hand fit no rule: what is being read is given up. The error is reported already."""
+    """The tokens fit no rule, so the rule is given up. The error is reported already."""
 
 
 class Cursor:
+    """A position in a file's tokens, and the brackets that are open there."""
+
     def __init__(self, tokens: Sequence[Token], report: Report) -> None:
         self._tokens = tokens
         self._at = 0
@@ -66,13 +68,20 @@ class Cursor:
     def _name(self, what: str) -> nodes.Name:
         if self._token.kind is Kind.NUMBER:
             message = f"expected {what}, found {self._found}"
-            self._error(self._token.span, message, "no name begins with a digit")
+            self._error(self._token.span, message, "a name cannot begin with a digit")
         elif not self._is_name():
             self._close_or_fail(what)
         token = self._take()
         return nodes.Name(token.text, token.span)
 
     # --- brackets ---
+
+    def _brace(self, name: nodes.Name, after: str) -> Token | None:
+        """Take an opening brace; if there is none, report that, and go on as if it were there."""
+        brace = self._accept("{")
+        if brace is None:
+            self._error(name.span, f"no '{{' after '{after}'", f"expected it before {self._found}")
+        return brace
 
     def _opener(self, text: str, after: str) -> Token:
         if not self._is(text):
@@ -89,7 +98,7 @@ class Cursor:
         return self._take()
 
     def _close_or_fail(self, expected: str) -> NoReturn:
-        """Refuse the token at hand: where it shows that the innermost bracket was never closed, say so."""
+        """Refuse the current token, or the innermost bracket if the token shows that it was never closed."""
         if self._open and not self._closes_nothing() and self._ends_innermost():
             self._never_closed(self._open[-1], self._found)
             raise Mismatch
@@ -100,7 +109,7 @@ class Cursor:
         self._error(opener.span, message, f"expected '{_CLOSERS[opener.text]}' before {found}")
 
     def _ends_innermost(self) -> bool:
-        """Whether the token cannot stand in the innermost bracket, so that its closer must be missing."""
+        """Whether the current token cannot stand in the innermost bracket, whose closer must be missing."""
         innermost = self._open[-1].text
         if innermost == "(" and self._is_name():
             return self._next.text == "("
@@ -118,9 +127,13 @@ class Cursor:
         self._report.error(span, message, hint)
 
     def _fail(self, expected: str, closable: tuple[str, ...] = ()) -> NoReturn:
-        """Refuse the token at hand. A closer in `closable`, as one that no bracket misses, closes nothing."""
+        """Refuse the current token. Closers in `closable` are reported as unmatched."""
         if self._closes_nothing() or self._is(*closable):
-            self._error(self._token.span, f"{self._found} closes nothing", "remove it, or open it before")
+            self._error(
+                self._token.span,
+                f"{self._found} closes nothing",
+                "remove it, or add the bracket that it closes",
+            )
         else:
             self._error(self._token.span, f"expected {expected}, found {self._found}")
         raise Mismatch

@@ -1,6 +1,6 @@
-"""What a compilation holds, for people and for programs: endpoints, magics, ids, signatures, types.
+"""Owns the description of a compilation, for people and for programs: magics, ids, signatures, types.
 
-Knows the checked model; decides nothing.
+Must not know how any of it was computed.
 """
 
 from __future__ import annotations
@@ -8,24 +8,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from ipcc.definitions import Definition, Enumeration, Member, Struct
 from ipcc.model import BUILTINS, Compilation, Endpoint, Message, Parameter, Payload
-from ipcc.types import Definition, Enumeration, Member, Struct, Type
+from ipcc.schema import definition_lines
+from ipcc.types import Type
 
 _BUILTINS = {name: name for name in BUILTINS}
 _MODULES = {"_ipc.": "ipclib.", "_datetime.": "datetime."}
-"""What generated code calls a module, and its real name."""
+"""The names of modules in generated code, and their real names."""
 
 
 def described(compilation: Compilation) -> str:
     """The compilation as text, for people."""
     paragraphs = [_endpoint_lines(endpoint) for endpoint in compilation.endpoints]
-    paragraphs += [definition.text for definition in compilation.definitions]
+    paragraphs += [definition_lines(definition) for definition in compilation.definitions]
     paragraphs.append(_type_lines(_types(compilation)))
     return "\n".join("".join(f"{line}\n" for line in lines) for lines in paragraphs if lines)
 
 
 def as_json(compilation: Compilation) -> dict[str, object]:
-    """The same for programs: magics and signatures are unsigned numbers."""
+    """The compilation as JSON, for programs. Magics and signatures are unsigned numbers."""
     return {
         "sources": list(compilation.sources),
         "endpoints": [_endpoint(endpoint) for endpoint in compilation.endpoints],
@@ -50,7 +52,7 @@ def _in_python(type: Type) -> str:
 
 def _endpoint_lines(endpoint: Endpoint) -> list[str]:
     head = f"endpoint {endpoint.name}: magic 0x{endpoint.magic:08X} ({endpoint.magic})"
-    rows = [(_ids(message), f"0x{message.signature:08X}", message.line) for message in endpoint.messages]
+    rows = [(_ids(message), f"0x{message.signature:08X}", message.text) for message in endpoint.messages]
     return [head, *_columns(rows)]
 
 
@@ -90,7 +92,7 @@ def _message(message: Message) -> dict[str, object]:
         "id": message.id,
         "response_id": None if message.outputs is None else message.id + 1,
         "signature": message.signature,
-        "signed": message.canonical,
+        "signed": message.signed_text,
         "inputs": _payload(message.inputs),
         "outputs": None if message.outputs is None else _payload(message.outputs),
         "documentation": list(message.documentation),

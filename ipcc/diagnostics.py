@@ -1,6 +1,6 @@
-"""What is wrong with the input: where, what, and how to mend it; and how that is shown.
+"""Owns diagnostics: where the input is wrong, in which way, how to correct it, and how that is shown.
 
-Knows sources and spans, and no stage of the compiler.
+Must not know any stage of the compiler.
 """
 
 from __future__ import annotations
@@ -14,36 +14,39 @@ import attrs
 from ipcc.source import Source, Span
 
 _WIDEST = 120
-"""The most characters of a source line that are shown."""
+"""At most this many characters of a source line are shown."""
 
 _ELLIPSIS = "..."
 
 
 class CompileError(Exception):
-    """The input is wrong. `diagnostics` holds every error, in order; str() shows them as the tool does."""
+    """Raised when the input is wrong. Its text shows every error as the command does."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)
+        """Every error, in order."""
         super().__init__("\n".join(map(str, self.diagnostics)))
 
 
 class CommandError(Exception):
-    """The command line is wrong, or asks for an output that cannot be written."""
+    """Raised when the command line is wrong, or its output cannot be written."""
 
 
 @attrs.frozen
 class Diagnostic:
-    """One error: its place (a span, or a whole file by its path), its text, and a hint for mending it."""
+    """One error."""
 
     place: Span | str
+    """A span, or the path of a file that is wrong as a whole."""
     message: str
     hint: str = ""
+    """How to correct it."""
 
     def __str__(self) -> str:
         return self.shown()
 
     def shown(self, *, in_colour: bool = False) -> str:
-        """As the tool shows it: its line, and the source's with carets under what is wrong."""
+        """As the command shows it: the error, then the source line with carets under the wrong part."""
         paint = _painted if in_colour else _plain
         if isinstance(self.place, str):
             hint = f": {self.hint}" if self.hint else ""
@@ -51,9 +54,9 @@ class Diagnostic:
         return _shown_at(self.place, self.message, self.hint, paint)
 
     def as_json(self) -> dict[str, object]:
-        """As editors read it. Lines and columns count from 1, columns in characters; `end` lies behind.
+        """As editors read it. Lines and columns count from 1, columns in characters; `end` is exclusive.
 
-        What is wrong with a whole file is at its very beginning.
+        An error of a whole file is placed at its beginning.
         """
         line, column = end_line, end_column = 1, 1
         file = self.place
@@ -80,6 +83,7 @@ class Report:
         self._diagnostics: list[Diagnostic] = []
 
     def error(self, place: Span | str, message: str, hint: str = "") -> None:
+        """Add an error."""
         self._diagnostics.append(Diagnostic(place, message, hint))
 
     def __bool__(self) -> bool:
@@ -89,7 +93,7 @@ class Report:
         return iter(self._diagnostics)
 
     def in_order_of(self, sources: Iterable[Source]) -> list[Diagnostic]:
-        """Diagnostics of whole files first, then by source as given and by place."""
+        """The diagnostics: those of whole files first, then by source in the given order and by place."""
         rank = {source: number for number, source in enumerate(sources)}
 
         def key(diagnostic: Diagnostic) -> tuple[int, int]:
@@ -100,21 +104,22 @@ class Report:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint with the nearest known name, or nothing."""
+    """A hint with the nearest known name; empty if none is near."""
     near = get_close_matches(name, list(known), n=1)
     return f"did you mean '{near[0]}'?" if near else ""
 
 
 def seen_from(place: Span, other: Span) -> str:
-    """How to speak of `other` in a diagnostic at `place`: its line, with its file where that is another."""
-    where = f"line {other.line}"
-    return where if other.source is place.source else f"{other.source.path}, {where}"
+    """How a diagnostic at `place` refers to `other`: by its line, and by its file if that is another."""
+    if other.source is place.source:
+        return f"on line {other.line}"
+    return f"in {other.source.path}, line {other.line}"
 
 
 _Paint = Callable[[str, str], str]
 
 _STYLES = {"place": "1", "error": "1;31", "message": "1", "gutter": "1;34", "caret": "1;31", "hint": "36"}
-"""How each part looks on a terminal, as parameters of ECMA-48's SGR."""
+"""The look of each part on a terminal, as parameters of the SGR sequence of ECMA-48."""
 
 
 def _painted(part: str, text: str) -> str:
@@ -143,7 +148,7 @@ def _shown_at(span: Span, message: str, hint: str, paint: _Paint) -> str:
 
 
 def _clipped(text: str, start: int, end: int) -> tuple[str, int, int]:
-    """The part of a long line around what is marked from `start` up to `end`, and where the mark is in it."""
+    """The part of a long line around the mark from `start` up to `end`, and the mark's place in it."""
     if len(text) <= _WIDEST:
         return text, start, end
     first = max(0, min(start - _WIDEST // 3, len(text) - _WIDEST))

@@ -1,6 +1,6 @@
-"""What changed between two versions of an interface, and what each change breaks.
+"""Owns the comparison of two versions of an interface: each change, and what it breaks.
 
-Knows the checked models of both, and what peers compare: an endpoint's magic, a message's id and signature.
+Must not know how peers notice a change: only that they compare magics, ids and signatures.
 """
 
 from __future__ import annotations
@@ -11,39 +11,40 @@ from typing import Generic, Protocol, TypeVar
 
 import attrs
 
+from ipcc.definitions import Definition, Enumeration, Enumerator, Member, Opaque, Struct
 from ipcc.model import Compilation, Endpoint, Message, Pair, Parameter
-from ipcc.types import Definition, Enumeration, Enumerator, Member, Opaque, Struct, reached
 
 
 class Breaks(enum.Flag):
-    """What a change breaks.
-
-    WIRE: a peer built from the old version and one built from the new no longer understand each other.
-    SOURCE: a program written for the old version needs editing to run with the new.
-    """
+    """What a change breaks."""
 
     NOTHING = 0
     SOURCE = enum.auto()
+    """A program written for the old version must be edited to run with the new one."""
     WIRE = enum.auto()
+    """A peer built from the old version and one built from the new one no longer understand each other."""
     BOTH = SOURCE | WIRE
 
 
 @attrs.frozen
 class Change:
-    """One change: of what (`ClockServer.add`), how, and what that breaks."""
+    """One change of an interface."""
 
     subject: str
+    """What changed, such as `ClockServer.add`."""
     how: str
     breaks: Breaks
 
     @property
     def verdict(self) -> str:
+        """What it breaks, in words."""
         return _VERDICTS[self.breaks]
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.subject} {self.how}"
 
     def as_json(self) -> dict[str, object]:
+        """The change for programs."""
         kinds = (("wire", Breaks.WIRE), ("source", Breaks.SOURCE))
         broken = [word for word, kind in kinds if kind in self.breaks]
         return {"subject": self.subject, "change": self.how, "breaks": broken}
@@ -58,11 +59,11 @@ _VERDICTS = {
 
 
 def compare(old: Compilation, new: Compilation) -> tuple[Change, ...]:
-    """Every change: endpoint by endpoint in the old version's order, then the structs and enums."""
+    """Every change: endpoint by endpoint in the order of the old version, then the structs and enums."""
     return (*_endpoints(old, new), *_definitions(old, new))
 
 
-# --- what has a name, and a place among others ---
+# --- pairing old and new by name and place ---
 
 
 class _Named(Protocol):
@@ -75,32 +76,33 @@ _Item = TypeVar("_Item", bound=_Named)
 
 @attrs.frozen
 class _Match(Generic[_Item]):
-    """Which old item became which new one, which are gone, and which have come."""
+    """Old items with the new ones that they became."""
 
     kept: tuple[tuple[_Item, _Item], ...]
-    gone: tuple[_Item, ...]
-    come: tuple[_Item, ...]
+    removed: tuple[_Item, ...]
+    added: tuple[_Item, ...]
     is_reordered: bool
+    """Whether the kept items stand in another order."""
 
 
 def _match(
     old: Sequence[_Item], new: Sequence[_Item], is_renamed: Callable[[_Item, _Item], bool]
 ) -> _Match[_Item]:
-    """Pair items by name; and those that are gone with those that have come, where `is_renamed` says so."""
+    """Pair items by name, and removed items with added ones for which `is_renamed` is true."""
     names = {item.name for item in old}
-    come = {item.name: item for item in new if item.name not in names}
+    added = {item.name: item for item in new if item.name not in names}
     named = {item.name: item for item in new}
     kept: list[tuple[_Item, _Item]] = []
-    gone: list[_Item] = []
+    removed: list[_Item] = []
     for item in old:
-        heir = named.get(item.name) or next((i for i in come.values() if is_renamed(item, i)), None)
-        if heir is None:
-            gone.append(item)
+        successor = named.get(item.name) or next((i for i in added.values() if is_renamed(item, i)), None)
+        if successor is None:
+            removed.append(item)
         else:
-            come.pop(heir.name, None)
-            kept.append((item, heir))
-    places = [new.index(heir) for _, heir in kept]
-    return _Match(tuple(kept), tuple(gone), tuple(come.values()), places != sorted(places))
+            added.pop(successor.name, None)
+            kept.append((item, successor))
+    places = [new.index(successor) for _, successor in kept]
+    return _Match(tuple(kept), tuple(removed), tuple(added.values()), places != sorted(places))
 
 
 # --- endpoints ---
@@ -114,9 +116,9 @@ def _endpoints(old: Compilation, new: Compilation) -> Iterator[Change]:
         yield from _documentation(before.name, before, after)
         yield from _connections(old, before, new, after)
         yield from _messages(before, after)
-    for endpoint in matched.gone:
+    for endpoint in matched.removed:
         yield Change(endpoint.name, "was removed", Breaks.BOTH)
-    for endpoint in matched.come:
+    for endpoint in matched.added:
         yield _added(endpoint, new, {after.name for _, after in matched.kept})
 
 
@@ -130,7 +132,7 @@ def _shape(message: Message) -> tuple[str, int, str, str | None]:
 
 
 def _added(endpoint: Endpoint, new: Compilation, kept: set[str]) -> Change:
-    """A peer closes a connection on which a message of an endpoint comes that it has never heard of."""
+    """The addition of an endpoint. A peer disconnects on a message of an endpoint it does not know."""
     pair = _pair(new, endpoint)
     partner = pair.client if endpoint is pair.server else pair.server
     if partner and partner.name in kept and endpoint.messages:
@@ -159,9 +161,9 @@ def _messages(old: Endpoint, new: Endpoint) -> Iterator[Change]:
     matched = _match(old.messages, new.messages, _is_renamed_message)
     for before, after in matched.kept:
         yield from _message(before, after)
-    for message in matched.gone:
+    for message in matched.removed:
         yield Change(message.qualified_name, "was removed", Breaks.BOTH)
-    for message in matched.come:
+    for message in matched.added:
         yield Change(message.qualified_name, "was added", Breaks.NOTHING)
 
 
@@ -171,7 +173,7 @@ def _is_renamed_message(old: Message, new: Message) -> bool:
 
 def _message(old: Message, new: Message) -> Iterator[Change]:
     changes = list(_message_changes(old, new))
-    if not changes and old.line != new.line:
+    if not changes and old.text != new.text:
         changes.append(Change(old.qualified_name, "spells the same types differently", Breaks.NOTHING))
     yield from changes
     yield from _documentation(old.qualified_name, old, new)
@@ -202,7 +204,7 @@ _Part = TypeVar("_Part", Parameter, Member)
 def _members(
     subject: str, noun: str, old: Sequence[_Part], new: Sequence[_Part], mask: Breaks
 ) -> Iterator[Change]:
-    """What happened to values that the wire tells apart by place and type, and source by name and place."""
+    """The changes of values which the wire distinguishes by place and type, source by name and place."""
 
     def is_renamed(before: _Part, after: _Part) -> bool:
         return old.index(before) == new.index(after) and before.type.canonical == after.type.canonical
@@ -220,9 +222,9 @@ def _members(
         if before.type.canonical != after.type.canonical:
             types = f"{before.type.canonical} -> {after.type.canonical}"
             yield change(f"{called} has another type: {types}", Breaks.WIRE | _in_python(before, after))
-    for part in matched.gone:
+    for part in matched.removed:
         yield change(f"{noun} '{part.name}' was removed", Breaks.BOTH)
-    for part in matched.come:
+    for part in matched.added:
         yield change(f"{noun} '{part.name}' was added", Breaks.BOTH)
     if matched.is_reordered:
         order = _listed_change([before.name for before, _ in matched.kept], [part.name for part in new])
@@ -230,7 +232,7 @@ def _members(
 
 
 def _in_python(old: _Part, new: _Part) -> Breaks:
-    """Whether a retyped value is of another class for programs."""
+    """Whether a value of another type also has another class in Python."""
     same = (old.type.annotation, old.type.accepted) == (new.type.annotation, new.type.accepted)
     return Breaks.NOTHING if same else Breaks.SOURCE
 
@@ -239,7 +241,7 @@ def _in_python(old: _Part, new: _Part) -> Breaks:
 
 
 def _definitions(old: Compilation, new: Compilation) -> Iterator[Change]:
-    matched = _match(old.definitions, new.definitions, _is_renamed_definition)
+    matched = _match(old.definitions.all, new.definitions.all, _is_renamed_definition)
     used = set(_used(old))
     for before, after in matched.kept:
         mask = Breaks.BOTH if before.name in used else Breaks.SOURCE
@@ -248,16 +250,16 @@ def _definitions(old: Compilation, new: Compilation) -> Iterator[Change]:
         else:
             yield from _python_name(before.name, before.python, after.python)
         yield from _definition(before, after, mask)
-    for definition in matched.gone:
+    for definition in matched.removed:
         yield Change(definition.name, "was removed", Breaks.SOURCE)
-    for definition in matched.come:
+    for definition in matched.added:
         yield Change(definition.name, "was added", Breaks.NOTHING)
 
 
 def _used(compilation: Compilation) -> Iterator[str]:
-    """The names of the definitions that messages use, and so their signatures."""
+    """The names of the definitions that messages use, which their signatures spell out."""
     types = [parameter.type for payload in compilation.payloads for parameter in payload.parameters]
-    return (definition.name for definition in reached(types))
+    return (definition.name for definition in compilation.definitions.reached(types))
 
 
 def _is_renamed_definition(old: Definition, new: Definition) -> bool:
@@ -311,9 +313,9 @@ def _enumeration(old: Enumeration, new: Enumeration, mask: Breaks) -> Iterator[C
             yield change(
                 f"value '{before.name}' was renumbered: {before.number} -> {after.number}", Breaks.WIRE
             )
-    for enumerator in matched.gone:
+    for enumerator in matched.removed:
         yield change(f"value '{enumerator.name}' was removed", Breaks.BOTH)
-    for enumerator in matched.come:
+    for enumerator in matched.added:
         yield change(f"value '{enumerator.name}' was added", Breaks.WIRE)
     if matched.is_reordered and not renumbered:
         yield change("declares its values in another order", Breaks.WIRE)
@@ -323,7 +325,7 @@ def _is_renamed_enumerator(old: Enumerator, new: Enumerator) -> bool:
     return old.number == new.number
 
 
-# --- what all of them have ---
+# --- documentation and names in Python ---
 
 
 class _Documented(Protocol):
@@ -333,7 +335,7 @@ class _Documented(Protocol):
 
 def _documentation(subject: str, old: _Documented, new: _Documented) -> Iterator[Change]:
     if old.documentation != new.documentation:
-        yield Change(subject, "has another documentation", Breaks.NOTHING)
+        yield Change(subject, "is documented differently", Breaks.NOTHING)
 
 
 def _python_name(subject: str, old: str, new: str) -> Iterator[Change]:

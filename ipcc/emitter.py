@@ -1,6 +1,6 @@
-"""The model to the text of a Python module. Decides nothing: writes down what the model says.
+"""Owns the shape of generated code: each construct of the model as the Python that stands for it.
 
-Knows the shape of generated code and the names of `ipclib.generated`, as text.
+Must not decide anything that the model does not say, nor import ipclib: it knows `ipclib.generated` as text.
 """
 
 from __future__ import annotations
@@ -8,58 +8,105 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipcc.codecs import Codec
-from ipcc.layout import INDENTATION, fits, wrapped
+from ipcc.definitions import Enumeration, Struct
 from ipcc.model import BUILTINS, Compilation, Endpoint, Field, Message, Pair, Parameter, Payload, Run
-from ipcc.pytext import comma_tuple, docstring, escaped, listing
-from ipcc.types import Enumeration, Layout, Struct, Type
+from ipcc.printer import Printer
+from ipcc.python_text import comma_tuple, escaped, listing
+from ipcc.runtime import GENERATED_CODE_VERSION
+from ipcc.types import Packing, Type
+from ipcc.wrapping import INDENTATION
 
 
 def emit(compilation: Compilation) -> str:
     """The module's text: the same bytes for the same model."""
-    return _Emitter(compilation).module()
+    printer = Printer()
+    spelling = _Spelling(compilation)
+    _Head(compilation, printer).write()
+    types = _Types(compilation, spelling, printer)
+    types.write_classes()
+    types.write_codecs()
+    endpoints = _Endpoints(spelling, printer)
+    for endpoint in compilation.endpoints:
+        endpoints.write(endpoint)
+    sides = _Sides(spelling, printer)
+    for endpoint in compilation.endpoints:
+        sides.write_proxy(endpoint)
+    for endpoint in compilation.endpoints:
+        sides.write_stub(endpoint)
+    for pair in compilation.pairs:
+        _write_connections(pair, printer)
+    return printer.text
 
 
-class _Emitter:
+class _Spelling:
+    """How the module spells types, codecs and builtins."""
+
     def __init__(self, compilation: Compilation) -> None:
-        self._compilation = compilation
         self._builtins = {n: f"_builtins.{n}" if n in compilation.shadowed else n for n in BUILTINS}
         self._codecs = {codec.type.canonical: codec.name for codec in compilation.codecs}
-        self._lines: list[str] = []
 
-    def module(self) -> str:
-        compilation = self._compilation
-        self._header()
-        self._imports()
-        self._exports()
-        for enumeration in compilation.enumerations:
-            self._enumeration(enumeration)
-        for struct in compilation.structs:
-            self._struct(struct)
-        self._constants()
-        for endpoint in compilation.endpoints:
-            self._endpoint(endpoint)
-        for endpoint in compilation.endpoints:
-            self._proxy(endpoint)
-        for endpoint in compilation.endpoints:
-            self._stub(endpoint)
-        for pair in compilation.pairs:
-            self._connections(pair)
-        return "\n".join([*self._lines, ""])
+    def builtin(self, name: str) -> str:
+        return self._builtins[name]
 
-    # --- the head ---
+    def codec(self, type: Type) -> str:
+        return type.codec or self._codecs[type.canonical]
 
-    def _header(self) -> None:
+    def annotation(self, template: str) -> str:
+        return template.format_map(self._builtins)
+
+    def parameters(self, payload: Payload, first: str, *, accepted: bool, octets: bool = False) -> str:
+        """A parameter list, with the types that a sender may pass or (not `accepted`) a receiver gets.
+
+        With `octets`, byte strings alone are spelled as what a sender may pass.
+        """
+        parameters = [first]
+        for parameter in payload.parameters:
+            takes_more = accepted or (octets and parameter.type.packing is Packing.OCTETS)
+            type = parameter.type.accepted if takes_more else parameter.type.annotation
+            parameters.append(f"{parameter.python}: {self.annotation(type)}")
+        return ", ".join(parameters)
+
+    def result(self, message: Message, *, quoted: bool = False) -> str:
+        """The type of what a call returns."""
+        outputs = message.outputs.parameters if message.outputs else ()
+        if len(outputs) > 1:
+            response = f"{message.endpoint_python}.{message.response_class}"
+            return f'"{response}"' if quoted else response
+        return self.annotation(outputs[0].type.annotation) if outputs else "None"
+
+    def answer(self, message: Message) -> str:
+        """The type of what a handler returns."""
+        outputs = message.outputs.parameters if message.outputs else ()
+        if len(outputs) < 2:
+            return f"_ipc.Answer[{self.result(message)}]"
+        types = ", ".join(self.annotation(parameter.type.annotation) for parameter in outputs)
+        return f"_ipc.Answer[{self.result(message)} | {self.builtin('tuple')}[{types}]]"
+
+
+class _Head:
+    """The module's docstring, imports and exports."""
+
+    def __init__(self, compilation: Compilation, printer: Printer) -> None:
+        self._compilation = compilation
+        self._printer = printer
+
+    def write(self) -> None:
+        self._write_docstring()
+        self._printer.paragraph(["# ruff: noqa"])
+        self._printer.paragraph(["from __future__ import annotations"])
+        self._write_imports()
+        names = self._compilation.exports
+        self._printer.paragraph(["__all__ = [", *(f'{INDENTATION}"{name}",' for name in names), "]"])
+
+    def _write_docstring(self) -> None:
         sources = self._compilation.sources
         names = [endpoint.name for endpoint in self._compilation.endpoints]
         title = listing(names) or ("Types" if self._compilation.exports else "No endpoint")
         files = "that file" if len(sources) == 1 else "those files"
         made = f"Generated by ipcc from {listing(sources)}: change {files} and run ipcc again."
-        self._docstring(0, (f"{title}.", "", made))
-        self._paragraph(["# ruff: noqa"])
+        self._printer.write_docstring((f"{title}.", "", made))
 
-    def _imports(self) -> None:
-        self._blank()
-        self._write(0, "from __future__ import annotations")
+    def _write_imports(self) -> None:
         compilation = self._compilation
         standard = []
         if compilation.shadowed:
@@ -70,356 +117,307 @@ class _Emitter:
             standard.append("import enum as _enum")
         if compilation.formats:
             standard.append("from struct import Struct as _Struct")
-        self._paragraph(standard)
-        self._paragraph(["import attrs as _attrs"] if compilation.structs else [])
-        uses_runtime = compilation.endpoints or any("_ipc." in text for text in compilation.annotations)
-        self._paragraph(["from ipclib import generated as _ipc"] if uses_runtime else [])
-        self._registered()
+        self._printer.paragraph(standard)
+        self._printer.paragraph(["import attrs as _attrs"] if compilation.structs else [])
+        if compilation.endpoints or any("_ipc." in text for text in compilation.annotations):
+            self._printer.paragraph(["from ipclib import generated as _ipc"])
+            self._printer.paragraph([f"_ipc.require(__name__, {GENERATED_CODE_VERSION})"])
+        self._write_registered_imports()
 
-    def _registered(self) -> None:
+    def _write_registered_imports(self) -> None:
         modules: dict[str, list[str]] = {}
         for definition in self._compilation.imported:
-            if definition.module:
-                own = definition.module.class_name
+            if definition.registered:
+                own = definition.registered.name
                 name = own if own == definition.python else f"{own} as {definition.python}"
-                modules.setdefault(definition.module.name, []).append(name)
+                modules.setdefault(definition.registered.module, []).append(name)
         lines: list[str] = []
         for module in sorted(modules, key=lambda module: (module.startswith("."), module)):
             names = sorted(modules[module])
             flat = f"from {module} import {', '.join(names)}"
             broken = [f"from {module} import (", *(f"{INDENTATION}{name}," for name in names), ")"]
-            lines += [flat] if fits(flat, "") else broken
-        self._paragraph(lines)
+            lines += [flat] if self._printer.fits(flat) else broken
+        self._printer.paragraph(lines)
 
-    def _exports(self) -> None:
-        names = self._compilation.exports
-        self._paragraph(["__all__ = [", *(f'{INDENTATION}"{name}",' for name in names), "]"])
 
-    def _constants(self) -> None:
+class _Types:
+    """The classes of enums and structs, and the structs and codecs that messages are packed by."""
+
+    def __init__(self, compilation: Compilation, spelling: _Spelling, printer: Printer) -> None:
+        self._compilation = compilation
+        self._spelling = spelling
+        self._printer = printer
+
+    def write_classes(self) -> None:
+        for enumeration in self._compilation.enumerations:
+            self._write_enumeration(enumeration)
+        for struct in self._compilation.structs:
+            self._write_struct(struct)
+
+    def _write_enumeration(self, enumeration: Enumeration) -> None:
+        documentation = enumeration.documentation or (f"The enum {enumeration.name}.",)
+        with self._printer.class_body(f"class {enumeration.python}(_enum.Enum):", documentation):
+            self._printer.blank()
+            for enumerator in enumeration.enumerators:
+                self._printer.write(f"{enumerator.python} = {enumerator.number}")
+                if enumerator.documentation:
+                    self._printer.write_docstring(enumerator.documentation)
+
+    def _write_struct(self, struct: Struct) -> None:
+        documentation = struct.documentation or (f"The struct {struct.name}.",)
+        head = f"class {struct.python}:"
+        with self._printer.class_body(head, documentation, decorator="@_attrs.frozen"):
+            if struct.fields:
+                self._printer.blank()
+            for field in struct.fields:
+                self._printer.write(f"{field.python}: {self._spelling.annotation(field.type.annotation)}")
+                if field.documentation:
+                    self._printer.write_docstring(field.documentation)
+
+    def write_codecs(self) -> None:
         compilation = self._compilation
         if (compilation.structs or compilation.enumerations) and (compilation.formats or compilation.codecs):
-            self._blank()
-        self._paragraph([f'_{format} = _Struct("={format}")' for format in compilation.formats])
-        self._paragraph([self._made(codec) for codec in compilation.codecs])
+            self._printer.blank()
+        self._printer.paragraph([f'_{format} = _Struct("={format}")' for format in compilation.formats])
+        self._printer.paragraph([self._assignment(codec) for codec in compilation.codecs])
 
-    def _made(self, codec: Codec) -> str:
-        annotation = f": _ipc.Codec[{self._annotation(codec.annotation)}]" if codec.annotation else ""
-        return f"{codec.name}{annotation} = {codec.expression}"
+    def _assignment(self, codec: Codec) -> str:
+        annotation = self._spelling.annotation(codec.annotation)
+        target = f"{codec.name}: _ipc.Codec[{annotation}]" if annotation else codec.name
+        return f"{target} = {codec.expression}"
 
-    def _paragraph(self, lines: Sequence[str]) -> None:
-        if lines:
-            self._blank()
-        for line in lines:
-            self._write(0, line)
 
-    # --- enums and structs ---
+class _Endpoints:
+    """Endpoint classes, with the classes of their messages."""
 
-    def _enumeration(self, enumeration: Enumeration) -> None:
-        documentation = enumeration.documentation or (f"The enum {enumeration.name}.",)
-        self._class(0, f"class {enumeration.python}(_enum.Enum):", documentation)
-        self._blank()
-        for enumerator in enumeration.enumerators:
-            self._write(1, f"{enumerator.python} = {enumerator.number}")
-            if enumerator.documentation:
-                self._docstring(1, enumerator.documentation)
+    def __init__(self, spelling: _Spelling, printer: Printer) -> None:
+        self._spelling = spelling
+        self._printer = printer
+        self._payloads = _Payloads(spelling, printer)
 
-    def _struct(self, struct: Struct) -> None:
-        self._lines += ["", ""]
-        self._write(0, "@_attrs.frozen")
-        self._write(0, f"class {struct.python}:")
-        self._docstring(1, struct.documentation or (f"The struct {struct.name}.",))
-        if struct.fields:
-            self._blank()
-        for field in struct.fields:
-            self._write(1, f"{field.python}: {self._annotation(field.type.annotation)}")
-            if field.documentation:
-                self._docstring(1, field.documentation)
-
-    # --- endpoints and their message classes ---
-
-    def _endpoint(self, endpoint: Endpoint) -> None:
+    def write(self, endpoint: Endpoint) -> None:
         documentation = endpoint.documentation or (f"The endpoint {endpoint.name}.",)
-        self._class(0, f"class {endpoint.python}(_ipc.Endpoint):", documentation)
-        self._blank()
-        self._write(1, f"MAGIC = 0x{endpoint.magic:08X}")
-        self._write(1, 'SCHEMA = """\\')
-        self._lines += [escaped(line) for line in endpoint.schema.splitlines()]
-        self._lines.append('"""')
-        for message in endpoint.messages:
-            self._message(message)
-            if message.outputs is not None:
-                self._response(message, message.outputs)
+        with self._printer.class_body(f"class {endpoint.python}(_ipc.Endpoint):", documentation):
+            self._printer.blank()
+            self._printer.write(f"MAGIC = 0x{endpoint.magic:08X}")
+            self._printer.write('SCHEMA = """\\')
+            self._printer.write_as_is([*map(escaped, endpoint.schema.splitlines()), '"""'])
+            for message in endpoint.messages:
+                self._write_message(message)
+                if message.outputs is not None:
+                    self._write_response(message, message.outputs)
 
-    def _message(self, message: Message) -> None:
-        base = "OneWay" if message.outputs is None else f"Request[{self._result(message, quoted=True)}]"
+    def _write_message(self, message: Message) -> None:
+        result = self._spelling.result(message, quoted=True)
+        base = "OneWay" if message.outputs is None else f"Request[{result}]"
         number = f"0x{message.signature:08X}"
         keywords = f'magic=MAGIC, id={message.id}, name="{message.qualified_name}", signature={number}'
-        extras = _files(message.inputs) + _handler(message)
-        head = f"class {message.class_name}(_ipc.{base}, {keywords}{extras}):"
+        handler = f', handler="{message.python}"' if message.python != message.name else ""
+        head = f"class {message.class_name}(_ipc.{base}, {keywords}{_files(message.inputs)}{handler}):"
         more = ("", *message.documentation) if message.documentation else ()
-        self._class(1, head, (message.line, *more))
-        self._payload(message.inputs, accepted=True)
+        with self._printer.class_body(head, (message.text, *more)):
+            self._payloads.write(message.inputs, accepted=True)
 
-    def _response(self, message: Message, outputs: Payload) -> None:
-        head = (
-            f"class {message.response_class}(_ipc.Response, request={message.class_name}{_files(outputs)}):"
-        )
-        self._class(1, head, (f"The answer to {message.name}: {message.answer_line}",))
-        self._payload(outputs, accepted=False)
-
-    def _payload(self, payload: Payload, *, accepted: bool) -> None:
-        slots = (f'"{parameter.python}"' for parameter in payload.parameters)
-        self._blank()
-        self._write(2, f"__slots__ = {comma_tuple(slots)}")
-        self._write(2, f"_codecs = {comma_tuple(map(self._codec, payload.types))}")
-        if payload.parameters:
-            self._initializer(payload, accepted=accepted)
-        self._encoder(payload)
-        self._decoder(payload)
-
-    def _initializer(self, payload: Payload, *, accepted: bool) -> None:
-        self._blank()
-        self._write(2, f"def __init__({self._signature(payload, 'self', accepted=accepted)}) -> None:")
-        for parameter in payload.parameters:
-            self._write(3, f"self.{parameter.python} = {parameter.python}")
-
-    # --- encoding ---
-
-    def _encoder(self, payload: Payload) -> None:
-        parameters = self._signature(payload, "_files: _ipc.Files", accepted=False, octets=True)
-        self._blank()
-        self._write(2, f"@{self._builtins['staticmethod']}")
-        self._write(2, f"def _encode({parameters}) -> _ipc.Payload:")
-        for parameter in payload.parameters:
-            self._raw_bytes(parameter)
-        pieces = [self._packed(step) for step in payload.steps]
-        self._write(3, f"return {_joined(pieces, in_pieces=payload.is_sent_in_pieces)}")
-
-    def _raw_bytes(self, parameter: Parameter) -> None:
-        name = parameter.python
-        if parameter.type.layout is Layout.TEXT:
-            self._write(3, f"_raw_{name} = {name}.encode()")
-        elif parameter.type.layout is Layout.OCTETS:
-            self._write(3, f"_raw_{name} = _ipc.octets({name})")
-
-    def _packed(self, step: Run | Parameter) -> str:
-        if isinstance(step, Run):
-            return f"_{step.format}.pack({', '.join(map(self._packed_field, step.fields))})"
-        if step.type.layout is Layout.CODED:
-            return f"{self._codec(step.type)}.encode({step.python}, _files)"
-        return f"_raw_{step.python}"
-
-    def _packed_field(self, field: Field) -> str:
-        name = field.parameter.python
-        if field.is_length:
-            return f"{self._builtins['len']}(_raw_{name})"
-        return f"_ipc.flag({name})" if field.parameter.type.layout is Layout.FLAG else name
-
-    # --- decoding ---
-
-    def _decoder(self, payload: Payload) -> None:
-        types = [self._annotation(parameter.type.annotation) for parameter in payload.parameters]
-        values = f"{self._builtins['tuple']}[{', '.join(types) or '()'}]"
-        result = f"{self._builtins['tuple']}[{values}, {self._builtins['int']}]"
-        self._blank()
-        self._write(2, f"@{self._builtins['staticmethod']}")
-        self._write(2, f"def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> {result}:")
-        if payload.is_plain_numbers:
-            self._plain_numbers(payload.runs[0])
-        else:
-            self._unpacked(payload)
-
-    def _plain_numbers(self, run: Run) -> None:
-        self._write(3, f"return _{run.format}.unpack_from(_data, _at), _at + {run.size}")
-
-    def _unpacked(self, payload: Payload) -> None:
-        behind = ""
-        for step in payload.steps:
-            if behind:
-                self._write(3, f"_at += {behind}")
-            behind = self._unpack_run(step) if isinstance(step, Run) else self._unpack_parameter(step)
-        values = (self._unpacked_value(parameter) for parameter in payload.parameters)
-        self._write(3, f"return {comma_tuple(values)}, _at{f' + {behind}' if behind else ''}")
-
-    def _unpack_run(self, run: Run) -> str:
-        names = ["_n" if field.is_length else field.parameter.python for field in run.fields]
-        target = comma_tuple(names) if len(names) == 1 else ", ".join(names)
-        self._write(3, f"{target} = _{run.format}.unpack_from(_data, _at)")
-        return str(run.size)
-
-    def _unpack_parameter(self, parameter: Parameter) -> str:
-        name = parameter.python
-        if parameter.type.layout is Layout.CODED:
-            self._write(3, f"{name}, _at = {self._codec(parameter.type)}.decode(_data, _at, _frame)")
-            return ""
-        self._write(3, "if _n > _frame.end - _at:")
-        self._write(4, "raise _frame.cut_off(_n, _at)")
-        if parameter.type.layout is Layout.TEXT:
-            self._write(3, f'{name} = {self._builtins["str"]}(_data[_at : _at + _n], "utf-8")')
-        else:
-            self._write(3, f"{name} = {self._builtins['bytes']}(_data[_at : _at + _n])")
-        return "_n"
-
-    def _unpacked_value(self, parameter: Parameter) -> str:
-        name = parameter.python
-        return f"_ipc.BOOLEANS[{name}]" if parameter.type.layout is Layout.FLAG else name
-
-    # --- proxies and stubs ---
-
-    def _proxy(self, endpoint: Endpoint) -> None:
-        head = f"class {endpoint.proxy}(_ipc.Proxy):"
-        self._class(0, head, (f"Calls {endpoint.name}'s messages on the peer.",))
-        for message in endpoint.messages:
-            if message.outputs is None:
-                self._post(endpoint, message)
-            else:
-                self._call(endpoint, message)
-                self._async_call(endpoint, message)
-
-    def _call(self, endpoint: Endpoint, message: Message) -> None:
-        number = self._builtins["float"]
-        waiting = f"*, timeout: {number} | None = None, wait: _ipc.Wait | None = None"
-        parameters = f"{self._signature(message.inputs, 'self', accepted=True)}, {waiting}"
-        self._method(message.python, parameters, self._result(message), message)
-        arguments = f"{endpoint.python}.{message.class_name}, {_values(message)}, timeout, wait"
-        self._write(2, f"return self._link.call({arguments})")
-
-    def _async_call(self, endpoint: Endpoint, message: Message) -> None:
-        parameters = self._signature(message.inputs, "self", accepted=True)
-        self._method(message.async_python, parameters, f"_ipc.Promise[{self._result(message)}]", message)
-        self._write(
-            2, f"return self._link.call_async({endpoint.python}.{message.class_name}, {_values(message)})"
-        )
-
-    def _post(self, endpoint: Endpoint, message: Message) -> None:
-        parameters = self._signature(message.inputs, "self", accepted=True)
-        self._method(message.async_python, parameters, "None", message)
-        self._write(2, f"self._link.post({endpoint.python}.{message.class_name}, {_values(message)})")
-
-    def _stub(self, endpoint: Endpoint) -> None:
-        head = f"class {endpoint.stub}(_ipc.Stub):"
-        self._class(0, head, (f"Handles {endpoint.name}'s messages: override what you serve.",))
-        for message in endpoint.messages:
-            parameters = self._signature(message.inputs, "self", accepted=False)
-            self._method(message.python, parameters, self._answer(message), message)
-            self._write(2, f"raise _ipc.Unhandled({endpoint.python}.{message.class_name})")
-
-    def _method(self, name: str, parameters: str, result: str, message: Message) -> None:
-        self._blank()
-        self._write(1, f"def {name}({parameters}) -> {result}:")
-        self._docstring(2, message.documentation or (message.line,))
-
-    # --- connections ---
-
-    def _connections(self, pair: Pair) -> None:
-        self._connection(pair.to_server, "ConnectionToServer", "A client's end", pair.server, pair.client)
-        self._connection(
-            pair.from_client, "ConnectionFromClient", "A service's end", pair.client, pair.server
-        )
-
-    def _connection(
-        self, name: str, base: str, end: str, calls: Endpoint | None, serves: Endpoint | None
-    ) -> None:
-        bases = [f"_ipc.{base}"]
-        if calls:
-            bases.append(calls.proxy)
-        if serves:
-            bases.append(serves.stub)
-        keywords = [
-            f"{word}={_python(endpoint)}" for word, endpoint in (("calls", calls), ("serves", serves))
-        ]
-        documentation = f"{end}: calls {_name(calls)}, serves {_name(serves)}."
-        self._class(0, f"class {name}({', '.join([*bases, *keywords])}):", (documentation,))
-
-    # --- types ---
-
-    def _codec(self, type: Type) -> str:
-        return type.codec or self._codecs[type.canonical]
-
-    def _annotation(self, template: str) -> str:
-        return template.format_map(self._builtins)
-
-    def _signature(self, payload: Payload, first: str, *, accepted: bool, octets: bool = False) -> str:
-        """A parameter list, with the types that a sender may pass or (not `accepted`) a receiver gets.
-
-        With `octets`, byte strings are what a sender may pass.
-        """
-        parameters = [first]
-        for parameter in payload.parameters:
-            takes_more = accepted or (octets and parameter.type.layout is Layout.OCTETS)
-            type = parameter.type.accepted if takes_more else parameter.type.annotation
-            parameters.append(f"{parameter.python}: {self._annotation(type)}")
-        return ", ".join(parameters)
-
-    def _result(self, message: Message, *, quoted: bool = False) -> str:
-        """The type of what a call returns."""
-        outputs = message.outputs.parameters if message.outputs else ()
-        if len(outputs) > 1:
-            response = f"{message.endpoint_python}.{message.response_class}"
-            return f'"{response}"' if quoted else response
-        return self._annotation(outputs[0].type.annotation) if outputs else "None"
-
-    def _answer(self, message: Message) -> str:
-        """The type of what a handler returns."""
-        outputs = message.outputs.parameters if message.outputs else ()
-        if len(outputs) < 2:
-            return f"_ipc.Answer[{self._result(message)}]"
-        types = ", ".join(self._annotation(parameter.type.annotation) for parameter in outputs)
-        return f"_ipc.Answer[{self._result(message)} | {self._builtins['tuple']}[{types}]]"
-
-    # --- lines ---
-
-    def _class(self, depth: int, head: str, documentation: Sequence[str]) -> None:
-        self._lines += [""] if depth else ["", ""]
-        self._write(depth, head)
-        self._docstring(depth + 1, documentation)
-
-    def _docstring(self, depth: int, lines: Sequence[str]) -> None:
-        self._lines += docstring(lines, INDENTATION * depth)
-
-    def _write(self, depth: int, text: str) -> None:
-        self._lines += wrapped(text, INDENTATION * depth)
-
-    def _blank(self) -> None:
-        self._lines.append("")
+    def _write_response(self, message: Message, outputs: Payload) -> None:
+        bases = f"_ipc.Response, request={message.class_name}{_files(outputs)}"
+        documentation = f"The answer to {message.name}: {message.outputs_text}"
+        with self._printer.class_body(f"class {message.response_class}({bases}):", (documentation,)):
+            self._payloads.write(outputs, accepted=False)
 
 
 def _files(payload: Payload) -> str:
     return ", holds_files=True" if payload.holds_files else ""
 
 
-def _handler(message: Message) -> str:
-    return f', handler="{message.python}"' if message.python != message.name else ""
+class _Payloads:
+    """The body of a message class: its slots, and how its values are packed and unpacked."""
+
+    def __init__(self, spelling: _Spelling, printer: Printer) -> None:
+        self._spelling = spelling
+        self._printer = printer
+
+    def write(self, payload: Payload, *, accepted: bool) -> None:
+        slots = (f'"{parameter.python}"' for parameter in payload.parameters)
+        self._printer.blank()
+        self._printer.write(f"__slots__ = {comma_tuple(slots)}")
+        self._printer.write(f"_codecs = {comma_tuple(map(self._spelling.codec, payload.types))}")
+        if payload.parameters:
+            self._write_initializer(payload, accepted=accepted)
+        self._write_encoder(payload)
+        self._write_decoder(payload)
+
+    def _write_initializer(self, payload: Payload, *, accepted: bool) -> None:
+        parameters = self._spelling.parameters(payload, "self", accepted=accepted)
+        with self._printer.function_body(f"def __init__({parameters}) -> None:"):
+            for parameter in payload.parameters:
+                self._printer.write(f"self.{parameter.python} = {parameter.python}")
+
+    # --- encoding ---
+
+    def _write_encoder(self, payload: Payload) -> None:
+        parameters = self._spelling.parameters(payload, "_files: _ipc.Files", accepted=False, octets=True)
+        head = f"def _encode({parameters}) -> _ipc.Payload:"
+        with self._printer.function_body(head, decorator=f"@{self._spelling.builtin('staticmethod')}"):
+            for parameter in payload.parameters:
+                self._write_raw_bytes(parameter)
+            pieces = [self._packed(step) for step in payload.steps]
+            self._printer.write(f"return {self._joined(pieces, in_pieces=payload.is_sent_in_pieces)}")
+
+    def _write_raw_bytes(self, parameter: Parameter) -> None:
+        name = parameter.python
+        if parameter.type.packing is Packing.TEXT:
+            self._printer.write(f"_raw_{name} = {name}.encode()")
+        elif parameter.type.packing is Packing.OCTETS:
+            self._printer.write(f"_raw_{name} = _ipc.octets({name})")
+
+    def _packed(self, step: Run | Parameter) -> str:
+        if isinstance(step, Run):
+            return f"_{step.format}.pack({', '.join(map(self._packed_field, step.fields))})"
+        if step.type.packing is Packing.CODED:
+            return f"{self._spelling.codec(step.type)}.encode({step.python}, _files)"
+        return f"_raw_{step.python}"
+
+    def _packed_field(self, field: Field) -> str:
+        name = field.parameter.python
+        if field.is_length:
+            return f"{self._spelling.builtin('len')}(_raw_{name})"
+        return f"_ipc.flag({name})" if field.parameter.type.packing is Packing.FLAG else name
+
+    def _joined(self, pieces: Sequence[str], *, in_pieces: bool) -> str:
+        """The expression of a payload: in pieces as a tuple, otherwise as one bytes object."""
+        if in_pieces:
+            bare = ", ".join(pieces)
+            return bare if self._printer.fits(f"return {bare}") else comma_tuple(pieces)
+        if not pieces:
+            return 'b""'
+        together = " + ".join(pieces)
+        is_sum = len(pieces) == 2 and self._printer.fits(f"return {together}")
+        return together if is_sum or len(pieces) == 1 else f'b"".join({comma_tuple(pieces)})'
+
+    # --- decoding ---
+
+    def _write_decoder(self, payload: Payload) -> None:
+        types = [self._spelling.annotation(parameter.type.annotation) for parameter in payload.parameters]
+        values = f"{self._spelling.builtin('tuple')}[{', '.join(types) or '()'}]"
+        result = f"{self._spelling.builtin('tuple')}[{values}, {self._spelling.builtin('int')}]"
+        head = f"def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> {result}:"
+        with self._printer.function_body(head, decorator=f"@{self._spelling.builtin('staticmethod')}"):
+            if payload.is_plain_numbers:
+                (run,) = payload.runs
+                self._printer.write(f"return _{run.format}.unpack_from(_data, _at), _at + {run.size}")
+            else:
+                self._write_unpacking(payload)
+
+    def _write_unpacking(self, payload: Payload) -> None:
+        """Write the steps. Each leaves `_at` for the next to move past it, so that the last needs no line."""
+        passed = ""
+        for step in payload.steps:
+            if passed:
+                self._printer.write(f"_at += {passed}")
+            passed = self._write_run(step) if isinstance(step, Run) else self._write_parameter(step)
+        values = (self._unpacked_value(parameter) for parameter in payload.parameters)
+        self._printer.write(f"return {comma_tuple(values)}, _at{f' + {passed}' if passed else ''}")
+
+    def _write_run(self, run: Run) -> str:
+        """Write the unpacking of a run; return the bytes that it takes."""
+        names = ["_n" if field.is_length else field.parameter.python for field in run.fields]
+        target = comma_tuple(names) if len(names) == 1 else ", ".join(names)
+        self._printer.write(f"{target} = _{run.format}.unpack_from(_data, _at)")
+        return str(run.size)
+
+    def _write_parameter(self, parameter: Parameter) -> str:
+        """Write the unpacking of a parameter; return the bytes that `_at` has yet to move past."""
+        name = parameter.python
+        if parameter.type.packing is Packing.CODED:
+            codec = self._spelling.codec(parameter.type)
+            self._printer.write(f"{name}, _at = {codec}.decode(_data, _at, _frame)")
+            return ""
+        self._printer.write("if _n > _frame.end - _at:")
+        with self._printer.indented():
+            self._printer.write("raise _frame.cut_off(_n, _at)")
+        if parameter.type.packing is Packing.TEXT:
+            self._printer.write(f'{name} = {self._spelling.builtin("str")}(_data[_at : _at + _n], "utf-8")')
+        else:
+            self._printer.write(f"{name} = {self._spelling.builtin('bytes')}(_data[_at : _at + _n])")
+        return "_n"
+
+    def _unpacked_value(self, parameter: Parameter) -> str:
+        name = parameter.python
+        return f"_ipc.BOOLEANS[{name}]" if parameter.type.packing is Packing.FLAG else name
 
 
-def _values(message: Message) -> str:
-    return comma_tuple(parameter.python for parameter in message.inputs.parameters)
+class _Sides:
+    """Proxies, which call an endpoint's messages, and stubs, which handle them."""
+
+    def __init__(self, spelling: _Spelling, printer: Printer) -> None:
+        self._spelling = spelling
+        self._printer = printer
+
+    def write_proxy(self, endpoint: Endpoint) -> None:
+        documentation = f"Calls {endpoint.name}'s messages on the peer."
+        with self._printer.class_body(f"class {endpoint.proxy}(_ipc.Proxy):", (documentation,)):
+            for message in endpoint.messages:
+                if message.outputs is None:
+                    self._write_post(endpoint, message)
+                else:
+                    self._write_call(endpoint, message)
+                    self._write_async_call(endpoint, message)
+
+    def write_stub(self, endpoint: Endpoint) -> None:
+        documentation = f"Handles {endpoint.name}'s messages: override what you serve."
+        with self._printer.class_body(f"class {endpoint.stub}(_ipc.Stub):", (documentation,)):
+            for message in endpoint.messages:
+                parameters = self._spelling.parameters(message.inputs, "self", accepted=False)
+                body = f"raise _ipc.Unhandled({endpoint.python}.{message.class_name})"
+                self._write_method(message.python, parameters, self._spelling.answer(message), message, body)
+
+    def _write_call(self, endpoint: Endpoint, message: Message) -> None:
+        number = self._spelling.builtin("float")
+        waiting = f"*, timeout: {number} | None = None, wait: _ipc.Wait | None = None"
+        parameters = f"{self._spelling.parameters(message.inputs, 'self', accepted=True)}, {waiting}"
+        body = f"return self._link.call({_arguments(endpoint, message)}, timeout, wait)"
+        self._write_method(message.python, parameters, self._spelling.result(message), message, body)
+
+    def _write_async_call(self, endpoint: Endpoint, message: Message) -> None:
+        parameters = self._spelling.parameters(message.inputs, "self", accepted=True)
+        result = f"_ipc.Promise[{self._spelling.result(message)}]"
+        body = f"return self._link.call_async({_arguments(endpoint, message)})"
+        self._write_method(message.async_python, parameters, result, message, body)
+
+    def _write_post(self, endpoint: Endpoint, message: Message) -> None:
+        parameters = self._spelling.parameters(message.inputs, "self", accepted=True)
+        body = f"self._link.post({_arguments(endpoint, message)})"
+        self._write_method(message.async_python, parameters, "None", message, body)
+
+    def _write_method(self, name: str, parameters: str, result: str, message: Message, body: str) -> None:
+        with self._printer.function_body(f"def {name}({parameters}) -> {result}:"):
+            self._printer.write_docstring(message.documentation or (message.text,))
+            self._printer.write(body)
 
 
-def _python(endpoint: Endpoint | None) -> str:
-    return endpoint.python if endpoint else "_ipc.Endpoint"
+def _arguments(endpoint: Endpoint, message: Message) -> str:
+    values = comma_tuple(parameter.python for parameter in message.inputs.parameters)
+    return f"{endpoint.python}.{message.class_name}, {values}"
 
 
-def _name(endpoint: Endpoint | None) -> str:
-    return endpoint.name if endpoint else "nothing"
+def _write_connections(pair: Pair, printer: Printer) -> None:
+    """Write the connection classes of a client's end and of a service's end."""
+    client, server = pair.client, pair.server
+    _write_connection(pair.to_server, "ConnectionToServer", "A client's end", server, client, printer)
+    _write_connection(pair.from_client, "ConnectionFromClient", "A service's end", client, server, printer)
 
 
-def _bare_tuple(pieces: Sequence[str]) -> str:
-    """A tuple without parentheses where it needs none."""
-    bare = ", ".join(pieces)
-    return bare if _fits_return(bare) else comma_tuple(pieces)
-
-
-def _fits_return(value: str) -> bool:
-    return fits(f"return {value}", INDENTATION * 3)
-
-
-def _joined(pieces: Sequence[str], *, in_pieces: bool) -> str:
-    """The expression of a payload: in pieces as a tuple, otherwise as one bytes object."""
-    if in_pieces:
-        return _bare_tuple(pieces)
-    if not pieces:
-        return 'b""'
-    together = " + ".join(pieces)
-    is_sum = len(pieces) == 2 and _fits_return(together)
-    return together if is_sum or len(pieces) == 1 else f'b"".join({comma_tuple(pieces)})'
+def _write_connection(
+    name: str, base: str, end: str, calls: Endpoint | None, serves: Endpoint | None, printer: Printer
+) -> None:
+    bases = [f"_ipc.{base}"]
+    if calls:
+        bases.append(calls.proxy)
+    if serves:
+        bases.append(serves.stub)
+    for word, endpoint in (("calls", calls), ("serves", serves)):
+        bases.append(f"{word}={endpoint.python if endpoint else '_ipc.Endpoint'}")
+    called, served = (endpoint.name if endpoint else "nothing" for endpoint in (calls, serves))
+    documentation = f"{end}: calls {called}, serves {served}."
+    with printer.class_body(f"class {name}({', '.join(bases)}):", (documentation,)):
+        pass

@@ -1,7 +1,7 @@
-"""One canonical style for interface files: `format_source`. Comments stay with the tokens that they stand by.
+"""Owns the canonical style of interface files. Comments stay with the tokens that they stand by.
 
-Knows tokens, and of the grammar what decides where a line ends. It moves white space and end-of-line
-comments, and touches two optional marks: the `;` behind a `}`, and the `,` behind a last enumerator.
+Must not know the grammar beyond where a line ends. It moves white space and trailing comments, and adds or
+drops two optional marks: the `;` after a `}`, and the `,` after the last enumerator.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from ipcc.source import Source
 from ipcc.tokens import Kind, Token, tokenize
 
 WIDTH = 110
-"""The longest line that a message is left on, in characters."""
+"""A message that fits into a line of this many characters is not broken."""
 
 _INDENTATION = "    "
 
 
 def format_source(source: Source) -> str:
-    """The source's text in canonical style.
+    """The text of a source in canonical style. Names are not looked up, and includes are not read.
 
-    Raises CompileError where the text does not parse. Names are not looked up and includes are not read.
+    Raises:
+        CompileError: the text does not parse.
     """
     report = Report()
     tokens = tokenize(source, report)
@@ -38,24 +39,24 @@ def format_source(source: Source) -> str:
 
 @attrs.frozen
 class _Comment:
-    """A comment on a line of its own, and whether a blank line stands above it."""
+    """A comment on a line of its own."""
 
     text: str
     follows_blank: bool
+    """Whether a blank line stands above it."""
 
 
 @attrs.frozen
 class _Placed:
-    """A token with what stands between it and the one before.
-
-    `trailing` is the comment that ends the earlier token's line; `above` are those on lines of their own;
-    `follows_blank` tells of a blank line right above the token.
-    """
+    """A token with the comments and blank lines between it and the token before."""
 
     token: Token
     trailing: str
+    """The comment that ends the line of the token before."""
     above: tuple[_Comment, ...]
+    """The comments on lines of their own."""
     follows_blank: bool
+    """Whether a blank line stands right above the token."""
 
     @property
     def text(self) -> str:
@@ -67,7 +68,7 @@ class _Placed:
 
     @property
     def is_set_off(self) -> bool:
-        """Whether a blank line stands anywhere before it."""
+        """Whether a blank line stands anywhere between it and the token before."""
         return self.follows_blank or any(comment.follows_blank for comment in self.above)
 
 
@@ -98,7 +99,7 @@ def _place(token: Token, gap: str, *, is_first: bool) -> _Placed:
 
 
 class _Lines:
-    """The text under way. A trailing comment is held until its line ends, wherever that comes to be."""
+    """The lines written so far. A trailing comment is held until its line ends."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -117,7 +118,7 @@ class _Lines:
             self._held.append(comment)
 
     def end(self) -> None:
-        """End the line, unless nothing is on it."""
+        """End the line, unless it is empty."""
         line = " ".join((self._line, *self._held)).rstrip()
         if line:
             self._lines.append(line)
@@ -125,7 +126,7 @@ class _Lines:
         self._held.clear()
 
     def blank(self) -> None:
-        """A blank line, unless the text begins here, or a block, or there is one."""
+        """Write a blank line, unless the text or a block begins here, or there is one already."""
         if self._lines and self._lines[-1] and not self._lines[-1].startswith("{"):
             self._lines.append("")
 
@@ -171,7 +172,7 @@ class _Formatter:
             self._needless_semicolon()
 
     def _needless_semicolon(self) -> None:
-        """It goes, unless a comment stands above it, which would then stand above what comes next."""
+        """Drop it, unless a comment stands above it, which would move above the next declaration."""
         if self._next.above:
             self._flat(0)
         else:
@@ -201,7 +202,7 @@ class _Formatter:
             self._parameters(closer_of_inputs if breaks else start)
 
     def _parameters(self, line_start: int) -> bool:
-        """A list in parentheses, on the line that began with the token at `line_start`: whether it broke."""
+        """Write a parameter list on the line that begins at token `line_start`; return whether it broke."""
         breaks = self._breaks(line_start)
         self._flat(1)
         while self._next.text != ")":
@@ -222,7 +223,7 @@ class _Formatter:
             self._flat(2)
 
     def _breaks(self, line_start: int) -> bool:
-        """Whether the list that is next takes a line for each parameter."""
+        """Whether the next list needs a line for each parameter."""
         after_opener = self._at + 1
         closer = next(at for at in count(after_opener) if self._tokens[at].text == ")")
         if closer == after_opener:
@@ -231,7 +232,7 @@ class _Formatter:
         return has_comments or len(_INDENTATION) + self._flat_width(line_start) > WIDTH
 
     def _flat_width(self, start: int) -> int:
-        """How wide the message is on one line, from the token at `start` on."""
+        """The width of the message on one line, from token `start` on."""
         width = 0
         previous: Token | None = None
         for at in count(start):
@@ -256,9 +257,9 @@ class _Formatter:
         return placed
 
     def _start_line(self, depth: int, *, keep_blank: bool = True, set_off: bool = False) -> None:
-        """End the line, write what stands above the next token, and begin its line.
+        """End the line, write the comments above the next token, and begin its line.
 
-        What stands above a closer is inside, and indented so.
+        Comments above a closing bracket are indented as its contents.
         """
         placed = self._next
         self._out.hold(placed.trailing)
@@ -277,7 +278,7 @@ class _Formatter:
         self._previous = None
 
     def _flat(self, depth: int) -> _Placed:
-        """Write the next token behind the last one; a comment above it forces it to a line of its own."""
+        """Write the next token after the last one; comments above it force it onto a line of its own."""
         placed = self._next
         begins_line = self._previous is None
         if not begins_line and placed.above:
@@ -296,7 +297,7 @@ _MEMBERS: dict[str, Callable[[_Formatter], None]] = {
 
 
 def _space(previous: Token | None, token: Token) -> str:
-    """What stands between two tokens of one line."""
+    """The white space between two tokens of one line."""
     if (
         previous is None
         or previous.text in ("(", "<", "[", "::")

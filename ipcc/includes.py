@@ -1,6 +1,6 @@
-"""What an `#include` brings: another interface file's structs and enums, a Python module's registered types.
+"""Owns what `#include` brings: structs and enums of interface files, registered classes of Python modules.
 
-Knows paths, folders and module names; of the files' content only their includes.
+Must not know the content of files beyond their includes, nor how a registered class is read.
 """
 
 from __future__ import annotations
@@ -13,40 +13,43 @@ import attrs
 
 from ipcc import nodes
 from ipcc.diagnostics import Report
-from ipcc.registered import Registered, read_registered
+from ipcc.python_types import RegisteredClass, registered_classes
 from ipcc.source import Source, Span, read_source
 
 Parse = Callable[[Source], nodes.File]
 
 
 @attrs.frozen
-class Brought:
-    """The interface files and registered types that includes bring, each once, in order of first mention."""
+class Included:
+    """The files and registered classes that includes bring, each once, in order of first mention."""
 
     files: tuple[nodes.File, ...]
-    registered: tuple[Registered, ...]
+    registered: tuple[RegisteredClass, ...]
     sources: tuple[Source, ...]
 
 
 @attrs.frozen
-class Paths:
-    """Where includes are looked for, and where the output will lie.
-
-    `types` are Python files that every file includes. The output may lie in a package.
-    """
+class IncludePaths:
+    """Where includes are looked for, and where the output will be."""
 
     folders: tuple[str, ...] = ()
+    """The folders that are searched after the including file's own."""
     types: tuple[str, ...] = ()
+    """Python files that every file includes."""
     output_is_in_package: bool = False
 
 
-def bring(files: Sequence[nodes.File], paths: Paths, parse: Parse, report: Report) -> Brought:
-    """Follow the includes of the files. What cannot be found or read, or goes in a circle, is reported."""
-    return _Includes(files, paths, parse, report).brought()
+def follow_includes(
+    files: Sequence[nodes.File], paths: IncludePaths, parse: Parse, report: Report
+) -> Included:
+    """Follow the includes of files. Those that cannot be found or read, and cycles, are reported."""
+    return _Includes(files, paths, parse, report).follow()
 
 
 class _Includes:
-    def __init__(self, files: Sequence[nodes.File], paths: Paths, parse: Parse, report: Report) -> None:
+    def __init__(
+        self, files: Sequence[nodes.File], paths: IncludePaths, parse: Parse, report: Report
+    ) -> None:
         self._files = files
         self._paths = paths
         self._parse = parse
@@ -54,19 +57,19 @@ class _Includes:
         self._known = {os.path.realpath(file.source.path): file for file in files}
         self._new: list[nodes.File] = []
         self._modules: dict[str, str] = {}
-        self._registered: list[Registered] = []
+        self._registered: list[RegisteredClass] = []
         self._sources: list[Source] = []
         self._finished: set[str] = set()
 
-    def brought(self) -> Brought:
+    def follow(self) -> Included:
         for path in self._paths.types:
             self._types_file(path)
         for file in self._files:
             self._follow(file)
-        return Brought(tuple(self._new), tuple(self._registered), tuple(self._sources))
+        return Included(tuple(self._new), tuple(self._registered), tuple(self._sources))
 
     def _follow(self, root: nodes.File) -> None:
-        """Depth first, with the path to the file at hand as a list, for chains may be long."""
+        """Follow includes depth first. The path is a list, not the call stack, since chains may be long."""
         path = [(root, iter(root.includes))]
         while path:
             file, remaining = path[-1]
@@ -85,7 +88,7 @@ class _Includes:
             return None
         found = self._find(include, file.source)
         if found is None:
-            hint = "it is looked for beside the file and in the -I folders"
+            hint = "looked for next to the file and in the -I folders"
             self._report.error(include.span, f"cannot find '{include.path}'", hint)
         elif include.path.endswith(".py"):
             self._module(found, _module_path(include.path), include.is_quoted, include.span)
@@ -104,12 +107,14 @@ class _Includes:
 
     def _interface(self, found: str, include: nodes.Include, path: Sequence[nodes.File]) -> nodes.File | None:
         real = os.path.realpath(found)
-        circle = [os.path.realpath(file.source.path) for file in path]
-        if real in circle:
-            by_way = [os.path.basename(name) for name in circle[circle.index(real) + 1 :]]
+        open_files = [os.path.realpath(file.source.path) for file in path]
+        if real in open_files:
+            by_way = [os.path.basename(name) for name in open_files[open_files.index(real) + 1 :]]
             message = f"'{include.path}' includes itself"
             message += f", by way of {', '.join(map(repr, by_way))}" if by_way else ""
-            self._report.error(include.span, message, "move what both need into a file of its own")
+            self._report.error(
+                include.span, message, "move the types that both need into a file of their own"
+            )
             return None
         if real in self._finished:
             return None
@@ -149,19 +154,19 @@ class _Includes:
             name = f".{name}"
         if self._modules.setdefault(real, name) != name:
             message = f"'{found}' is included as '{name}' and as '{self._modules[real]}'"
-            self._report.error(place, message, "include it in one way")
+            self._report.error(place, message, "include it under one name")
             return
         if real in self._finished or not self._check_module_name(name, place):
             return
         self._finished.add(real)
         source = self._read(found, place)
         if source:
-            self._registered += read_registered(source, name, self._report)
+            self._registered += registered_classes(source, name, self._report)
 
     def _check_module_name(self, name: str, place: Span | str) -> bool:
         parts = name.removeprefix(".").split(".")
         if not all(part.isidentifier() for part in parts):
-            message = f"'{name}' is no name of a Python module"
+            message = f"'{name}' is not a valid name of a Python module"
             self._report.error(place, message, "rename the file, or its folder")
             return False
         if parts[0] in sys.stdlib_module_names and not name.startswith("."):
@@ -176,9 +181,10 @@ def _module_path(path: str) -> str:
 
 
 def in_package(output: str | None) -> bool:
-    """Whether a module at this path lies in a package."""
+    """Whether a module at this path is in a package."""
     return output is not None and os.path.isfile(os.path.join(os.path.dirname(output), "__init__.py"))
 
 
-def paths_of(folders: Iterable[str], types: Iterable[str], output: str | None) -> Paths:
-    return Paths(tuple(folders), tuple(types), in_package(output))
+def include_paths(folders: Iterable[str], types: Iterable[str], output: str | None) -> IncludePaths:
+    """The paths of a command line or a call."""
+    return IncludePaths(tuple(folders), tuple(types), in_package(output))

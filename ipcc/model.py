@@ -1,17 +1,18 @@
-"""The checked model of one compilation: numbers, hashes, Python names, and what is to be generated.
+"""Owns the checked model of one compilation: messages, payloads, endpoints, and what a module is made of.
 
-Immutable values that the emitter writes down without deciding anything. Made by the checker.
+Must not know how it was checked, nor the text that is written from it. All of it is immutable.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator
 
 import attrs
 
 from ipcc.codecs import Codec, named_codecs
-from ipcc.types import Definition, Enumeration, Layout, Struct, Type, doc_comments, reached
+from ipcc.definitions import Definition, Definitions, Enumeration, Struct
+from ipcc.types import Packing, Type
+from ipcc.wire_numbers import endpoint_magic, signature
 
 BUILTINS = frozenset(
     {"bool", "bytes", "dict", "float", "int", "len", "list", "object", "staticmethod", "str", "tuple"}
@@ -21,10 +22,12 @@ BUILTINS = frozenset(
 
 @attrs.frozen
 class Parameter:
-    """`name` is the wire's and the tools', `python` the one that Python code uses."""
+    """A parameter or output of a message."""
 
     name: str
+    """Its name in the interface, which the tools show."""
     python: str
+    """Its name in Python code."""
     type: Type
 
 
@@ -37,6 +40,7 @@ class Field:
 
     @property
     def format(self) -> str:
+        """Its character in a struct format."""
         return "I" if self.is_length else self.parameter.type.format
 
 
@@ -48,10 +52,12 @@ class Run:
 
     @property
     def format(self) -> str:
+        """The struct format of all its fields."""
         return "".join(field.format for field in self.fields)
 
     @property
     def size(self) -> int:
+        """In bytes."""
         return sum(_SIZES[character] for character in self.format)
 
 
@@ -60,51 +66,46 @@ _SIZES = {"b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "q": 8, "Q": 8, "f": 4
 
 @attrs.frozen
 class Payload:
-    """The parameters of a request, a response or a one-way message, and the steps that carry them.
-
-    A step is a run, or a parameter: the bytes behind its length in a run, or what its codec makes of it.
-    """
+    """The parameters of a request, a response or a one-way message, and the steps that pack them."""
 
     parameters: tuple[Parameter, ...]
+    holds_files: bool
     steps: tuple[Run | Parameter, ...] = attrs.field(init=False)
+    """Runs, and between them the parameters whose bytes follow their length or are made by a codec."""
 
     @steps.default
-    def _lay_out(self) -> tuple[Run | Parameter, ...]:
+    def _divide(self) -> tuple[Run | Parameter, ...]:
         return tuple(_steps(self.parameters))
 
     @property
     def types(self) -> tuple[Type, ...]:
+        """The types of its parameters."""
         return tuple(parameter.type for parameter in self.parameters)
 
     @property
-    def holds_files(self) -> bool:
-        return any(parameter.type.holds_files for parameter in self.parameters)
-
-    @property
     def runs(self) -> tuple[Run, ...]:
+        """The steps that are runs."""
         return tuple(step for step in self.steps if isinstance(step, Run))
 
     @property
     def is_plain_numbers(self) -> bool:
-        """Whether what one struct unpacks is the values themselves."""
-        return bool(self.parameters) and all(p.type.layout is Layout.NUMBER for p in self.parameters)
+        """Whether one struct unpacks to the very values."""
+        return bool(self.parameters) and all(p.type.packing is Packing.NUMBER for p in self.parameters)
 
     @property
     def is_sent_in_pieces(self) -> bool:
-        """Whether it holds a byte string, which may be large: its pieces are not copied together."""
-        return any(parameter.type.layout is Layout.OCTETS for parameter in self.parameters)
+        """Whether it holds a byte string, which may be large, so that its pieces are not copied together."""
+        return any(parameter.type.packing is Packing.OCTETS for parameter in self.parameters)
 
     @property
     def canonical(self) -> str:
+        """Its types as a signature spells them."""
         return f"({','.join(parameter.type.canonical for parameter in self.parameters)})"
 
 
 @attrs.frozen
 class Message:
-    """A message. `outputs`, and with it `response_class`, is None for a one-way one.
-
-    `line` and `answer_line` are its source in canonical white space.
-    """
+    """A message of an endpoint."""
 
     endpoint: str
     endpoint_python: str
@@ -112,124 +113,126 @@ class Message:
     python: str
     class_name: str
     response_class: str | None
+    """None for a one-way message."""
     id: int
     inputs: Payload
     outputs: Payload | None
-    line: str
-    answer_line: str
+    """None for a one-way message."""
+    text: str
+    """The message as declared, in canonical white space."""
+    outputs_text: str
+    """The outputs as declared, in canonical white space."""
+    signed_text: str
+    """The text that the signature is computed from."""
     documentation: tuple[str, ...]
 
     @property
     def async_python(self) -> str:
-        """The proxy's form that does not wait."""
+        """The name of the proxy's method that does not wait."""
         return f"async_{self.python}"
 
     @property
     def qualified_name(self) -> str:
+        """`ClockServer.add`."""
         return f"{self.endpoint}.{self.name}"
 
     @property
     def signature(self) -> int:
-        """CRC-32 of the canonical text, by which peers know that they mean the same message."""
-        return zlib.crc32(self.canonical.encode())
-
-    @property
-    def canonical(self) -> str:
-        """Name and types, then each definition that they lead to, in order of first use."""
-        definitions = (f";{d.canonical}" for d in reached(self.types) if d.canonical)
-        return "".join([self._line, *definitions])
-
-    @property
-    def _line(self) -> str:
-        answer = "=|" if self.outputs is None else f"=>{self.outputs.canonical}"
-        return f"{self.qualified_name}{self.inputs.canonical}{answer}"
+        """The number by which peers notice that they mean different messages."""
+        return signature(self.signed_text)
 
     @property
     def payloads(self) -> tuple[Payload, ...]:
+        """The inputs, and the outputs if there are any."""
         return (self.inputs,) if self.outputs is None else (self.inputs, self.outputs)
 
     @property
     def types(self) -> Iterator[Type]:
+        """The types of all parameters."""
         for payload in self.payloads:
             yield from payload.types
 
 
 @attrs.frozen
 class Endpoint:
+    """An endpoint with its messages."""
+
     name: str
     python: str
     messages: tuple[Message, ...]
     documentation: tuple[str, ...]
+    schema: str
+    """The endpoint as canonical `.ipc` text, after the types that it uses."""
 
     @property
     def magic(self) -> int:
+        """The number that stands for it on the wire."""
         return endpoint_magic(self.name)
 
     @property
     def proxy(self) -> str:
+        """The name of the class that calls it."""
         return f"{self.python}Proxy"
 
     @property
     def stub(self) -> str:
+        """The name of the class that handles its messages."""
         return f"{self.python}Stub"
-
-    @property
-    def schema(self) -> str:
-        """The endpoint, behind the types that it uses, as canonical `.ipc` text."""
-        lines: list[str] = []
-        for definition in reached(type for message in self.messages for type in message.types):
-            lines += [*definition.text, ""]
-        lines += [*doc_comments(self.documentation, ""), f"endpoint {self.name}", "{"]
-        for message in self.messages:
-            lines += [*doc_comments(message.documentation, "    "), f"    {message.line}"]
-        return "\n".join([*lines, "}", ""])
 
 
 @attrs.frozen
 class Pair:
-    """A server's and a client's endpoint, one of which may be empty (None), and their connections' names."""
+    """The endpoints of a server and its client, and the names of the connections between them."""
 
     server: Endpoint | None
+    """None where the server's endpoint is empty."""
     client: Endpoint | None
+    """None where the client's endpoint is empty."""
     prefix: str = ""
+    """Begins the names of the connection classes where a module has several pairs."""
 
     @property
     def to_server(self) -> str:
+        """The name of the client's connection class."""
         return f"{self.prefix}ConnectionToServer"
 
     @property
     def from_client(self) -> str:
+        """The name of the service's connection class."""
         return f"{self.prefix}ConnectionFromClient"
 
 
 @attrs.frozen
 class Compilation:
-    """All that one module is made of. `shadowed` are the builtins that something declared is named as."""
+    """All that one module is made of."""
 
     sources: tuple[str, ...]
-    definitions: tuple[Definition, ...]
+    """The base names of the interface files."""
+    definitions: Definitions
     endpoints: tuple[Endpoint, ...]
     pairs: tuple[Pair, ...]
     shadowed: frozenset[str]
+    """The builtins whose names a declaration takes."""
 
     @property
     def structs(self) -> tuple[Struct, ...]:
-        """Those that the module has classes for."""
-        return tuple(d for d in self.definitions if isinstance(d, Struct) and not d.module)
+        """The structs that the module has classes for."""
+        return tuple(d for d in self.definitions if isinstance(d, Struct) and not d.registered)
 
     @property
     def enumerations(self) -> tuple[Enumeration, ...]:
-        """Those that the module has classes for."""
-        return tuple(d for d in self.definitions if isinstance(d, Enumeration) and not d.module)
+        """The enums that the module has classes for."""
+        return tuple(d for d in self.definitions if isinstance(d, Enumeration) and not d.registered)
 
     @property
     def imported(self) -> tuple[Definition, ...]:
         """The registered classes that the module uses."""
-        used = set(reached(self._types))
-        return tuple(d for d in self.definitions if d.module and d in used)
+        used = {definition.name for definition in self.definitions.reached(self._types)}
+        return tuple(d for d in self.definitions if d.registered and d.name in used)
 
     @property
     def payloads(self) -> Iterator[Payload]:
+        """The payloads of all messages."""
         for endpoint in self.endpoints:
             for message in endpoint.messages:
                 yield from message.payloads
@@ -243,7 +246,8 @@ class Compilation:
     def codecs(self) -> tuple[Codec, ...]:
         """The codecs that the module makes: parts before wholes, otherwise by spelling."""
         types = {type.canonical: type for payload in self.payloads for type in payload.types}
-        return tuple(named_codecs((types[canonical] for canonical in sorted(types)), self.formats))
+        in_order = (types[canonical] for canonical in sorted(types))
+        return tuple(named_codecs(in_order, self.formats, self.definitions))
 
     @property
     def annotations(self) -> Iterator[str]:
@@ -269,27 +273,14 @@ class Compilation:
             yield from struct.types
 
 
-def endpoint_magic(name: str) -> int:
-    """LibIPC's hash of an endpoint's name: Bob Jenkins' one-at-a-time over signed chars, in 32 bits."""
-    value = 0
-    for byte in name.encode():
-        value += byte - 256 if byte > 127 else byte
-        value += value << 10
-        value &= 0xFFFFFFFF
-        value ^= value >> 6
-    value = (value + (value << 3)) & 0xFFFFFFFF
-    value ^= value >> 11
-    return (value + (value << 15)) & 0xFFFFFFFF
-
-
 def _steps(parameters: Iterable[Parameter]) -> Iterator[Run | Parameter]:
     fields: list[Field] = []
     for parameter in parameters:
-        layout = parameter.type.layout
-        if layout in (Layout.NUMBER, Layout.FLAG):
+        packing = parameter.type.packing
+        if packing in (Packing.NUMBER, Packing.FLAG):
             fields.append(Field(parameter))
             continue
-        if layout in (Layout.TEXT, Layout.OCTETS):
+        if packing in (Packing.TEXT, Packing.OCTETS):
             fields.append(Field(parameter, is_length=True))
         if fields:
             yield Run(tuple(fields))

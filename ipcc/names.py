@@ -1,6 +1,6 @@
-"""Names: what a declared one becomes in Python, and the refusal of one that is declared twice.
+"""Owns what a declared name becomes in Python, and the refusal of a name that is declared twice.
 
-Knows no types.
+Must not know types.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ipcc.reserved import is_reserved, is_reserved_class, is_reserved_enumerator
 
 
 def normal(name: str) -> str:
-    """The name as Python reads it (PEP 3131: identifiers are compared in NFKC)."""
+    """A name as Python reads it: identifiers are compared in NFKC (PEP 3131)."""
     return unicodedata.normalize("NFKC", name)
 
 
-def python_name(name: str, kept: frozenset[str]) -> str:
-    """The Python name of a message or parameter. `kept` are names that the module itself needs."""
+def python_name(name: str, taken: frozenset[str]) -> str:
+    """The Python name of a message or parameter. `taken` are the names of the module's classes."""
     name = normal(name)
-    return f"{name}_" if is_reserved(name) or name in kept else name
+    return f"{name}_" if is_reserved(name) or name in taken else name
 
 
 def pascal_name(name: str) -> str:
@@ -30,9 +30,9 @@ def pascal_name(name: str) -> str:
     return normal("".join(part[:1].upper() + part[1:] for part in normal(name).split("_")))
 
 
-def class_name(pascal: str, kept: frozenset[str]) -> str:
+def class_name(pascal: str, taken: frozenset[str]) -> str:
     """The name of a message class."""
-    return f"{pascal}_" if is_reserved_class(pascal) or pascal in kept else pascal
+    return f"{pascal}_" if is_reserved_class(pascal) or pascal in taken else pascal
 
 
 def endpoint_name(name: str) -> str:
@@ -42,15 +42,15 @@ def endpoint_name(name: str) -> str:
 
 
 def type_name(name: str) -> str:
-    """The Python name of a struct or enum. One that hid a builtin would be misread by annotations before."""
+    """The Python name of a struct or enum. It never hides a builtin, which earlier annotations may name."""
     name = normal(name)
     return f"{name}_" if iskeyword(name) or hasattr(builtins, name) else name
 
 
-def field_name(name: str, kept: frozenset[str]) -> str:
+def field_name(name: str, taken: frozenset[str]) -> str:
     """The Python name of a struct's field."""
     name = normal(name)
-    return f"{name}_" if iskeyword(name) or name in kept else name
+    return f"{name}_" if iskeyword(name) or name in taken else name
 
 
 def enumerator_name(name: str) -> str:
@@ -63,14 +63,14 @@ def refuse_underscore(name: nodes.Name, what: str, report: Report) -> None:
     """Report a name that begins with an underscore."""
     if normal(name.text).startswith("_"):
         message = f"the name of {what} cannot begin with an underscore"
-        report.error(name.span, message, "such names are the runtime's own")
+        report.error(name.span, message, "such names are reserved for the runtime")
 
 
 def is_new(name: nodes.Name, first: dict[str, nodes.Name], what: str, report: Report) -> bool:
-    """Whether no earlier one has this name; if one has, report it."""
+    """Whether a name is new among `first`, the names so far; report it if it is not."""
     other = first.setdefault(name.text, name)
     if other is name:
         return True
     where = seen_from(name.span, other.span)
-    report.error(name.span, f"duplicate {what} '{name.text}'", f"first declared in {where}")
+    report.error(name.span, f"duplicate {what} '{name.text}'", f"first declared {where}")
     return False

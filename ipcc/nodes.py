@@ -1,6 +1,6 @@
-"""What the grammar finds in a source, as immutable values with their spans.
+"""Owns the nodes that the parser finds in a source, as immutable values with their spans.
 
-Nothing is checked or resolved here: `Strng` is a fine type and two messages may share a name.
+Must not know what names mean: a node may name the type `Strng`, and two messages may share a name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ipcc.source import Source, Span
 
 @attrs.frozen
 class Name:
-    """A name, or a qualified one: `Geo::Point` without white space."""
+    """A name, or a qualified name without white space: `Geo::Point`."""
 
     text: str
     span: Span
@@ -22,23 +22,25 @@ class Name:
 
 @attrs.frozen
 class Number:
-    """A number as written: an argument as in `Array<u8, 16>`, or an enumerator's."""
+    """A number as written, in an argument (`Array<u8, 16>`) or an enumerator."""
 
     text: str
     span: Span
 
     @property
     def value(self) -> int:
+        """The integer."""
         return int(self.text, 0)
 
 
 @attrs.frozen
 class Type:
-    """A type as written: `::AK::HashMap<String, Vector<i32>>`. `arguments` is None without `<...>`."""
+    """A type as written: `::AK::HashMap<String, Vector<i32>>`."""
 
     name: str
     name_span: Span
     arguments: tuple[Type | Number, ...] | None
+    """None without `<...>`."""
     span: Span
 
     @property
@@ -51,15 +53,18 @@ class Type:
 
 @attrs.frozen
 class Parameter:
-    """`[UTF8] ByteString name`. A nameless one has no `name`, one such as `[File] x` no `type`."""
+    """A parameter as written: `[UTF8] ByteString name`."""
 
     attributes: tuple[Name, ...]
     type: Type | None
+    """None if an attribute takes its place, as in `[File] name`."""
     name: Name | None
+    """None if it is missing, which the resolver reports."""
     span: Span
 
     @property
     def text(self) -> str:
+        """The parameter in canonical white space."""
         words = [f"[{', '.join(attribute.text for attribute in self.attributes)}]"] if self.attributes else []
         words += [node.text for node in (self.type, self.name) if node]
         return " ".join(words)
@@ -67,11 +72,12 @@ class Parameter:
 
 @attrs.frozen
 class Message:
-    """A message; `outputs` is None for a one-way one."""
+    """A message as written."""
 
     name: Name
     inputs: tuple[Parameter, ...]
     outputs: tuple[Parameter, ...] | None
+    """None for a one-way message."""
     documentation: tuple[str, ...]
 
     @property
@@ -83,6 +89,8 @@ class Message:
 
 @attrs.frozen
 class Endpoint:
+    """An endpoint as written."""
+
     name: Name
     messages: tuple[Message, ...]
     documentation: tuple[str, ...]
@@ -90,6 +98,8 @@ class Endpoint:
 
 @attrs.frozen
 class Field:
+    """A field of a struct."""
+
     type: Type
     name: Name
     documentation: tuple[str, ...]
@@ -102,6 +112,8 @@ class Field:
 
 @attrs.frozen
 class Struct:
+    """A struct as written."""
+
     name: Name
     fields: tuple[Field, ...]
     documentation: tuple[str, ...]
@@ -109,10 +121,11 @@ class Struct:
 
 @attrs.frozen
 class Enumerator:
-    """`CITY` or `CITY = 4`; `number` is None where it follows from the one before."""
+    """A value of an enum: `CITY`, or `CITY = 4`."""
 
     name: Name
     number: Number | None
+    """None if it follows from the value before."""
     documentation: tuple[str, ...]
 
     @property
@@ -123,21 +136,23 @@ class Enumerator:
 
 @attrs.frozen
 class Enum:
-    """`enum Geo::Kind : u8 { ... }`; `underlying` is None where none is written."""
+    """An enum as written: `enum Geo::Kind : u8 { ... }`."""
 
     name: Name
     underlying: Type | None
+    """None if it is not written."""
     enumerators: tuple[Enumerator, ...]
     documentation: tuple[str, ...]
 
 
 @attrs.frozen
 class Include:
-    """`#include <path>` or, `is_quoted`, `#include "path"`; the span covers the directive."""
+    """An include: `#include <path>`, or `#include "path"` if it is quoted."""
 
     path: str
     is_quoted: bool
     span: Span
+    """The whole directive."""
 
     @property
     def text(self) -> str:
@@ -150,28 +165,32 @@ Declaration: TypeAlias = Include | Endpoint | Struct | Enum
 
 @attrs.frozen
 class File:
-    """All that a source declares, in its order."""
+    """The declarations of a source, in order."""
 
     source: Source
     declarations: tuple[Declaration, ...]
 
     @property
     def includes(self) -> tuple[Include, ...]:
+        """The includes among the declarations."""
         return tuple(node for node in self.declarations if isinstance(node, Include))
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints among the declarations."""
         return tuple(node for node in self.declarations if isinstance(node, Endpoint))
 
     @property
     def structs(self) -> tuple[Struct, ...]:
+        """The structs among the declarations."""
         return tuple(node for node in self.declarations if isinstance(node, Struct))
 
     @property
     def enums(self) -> tuple[Enum, ...]:
+        """The enums among the declarations."""
         return tuple(node for node in self.declarations if isinstance(node, Enum))
 
 
 def listed(parameters: tuple[Parameter, ...]) -> str:
-    """A parameter list in canonical white space, with its parentheses."""
+    """A parameter list in canonical white space, in parentheses."""
     return f"({', '.join(parameter.text for parameter in parameters)})"

@@ -1,6 +1,6 @@
-"""Files that are written whole or not at all; and `compile_file`, for build scripts.
+"""Owns files that are written as a whole or not at all, and `compile_file`, for build scripts.
 
-Knows the file system; of the compiler only its one entry.
+Must not know the stages of the compiler.
 """
 
 from __future__ import annotations
@@ -20,19 +20,26 @@ def compile_file(
     folders: Iterable[str] = (),
     types: Iterable[str] = (),
 ) -> None:
-    """Compile an interface file to a Python module on disk: what `ipcc SOURCE -o OUTPUT` does.
+    """Compile an interface file to a Python module on disk, as `ipcc SOURCE -o OUTPUT` does.
 
-    `folders` are where includes are looked for besides the source's own, `types` Python files that register
-    types. Raises OSError, and CompileError; either leaves an earlier output alone.
+    Includes are looked for next to the source, then in `folders`; `types` are Python files that register
+    classes. An error leaves an earlier output as it was.
+
+    Raises:
+        CompileError: the interface is wrong, or a file cannot be read.
+        OSError: the module cannot be written.
     """
     path = fspath(output)
     write_whole(path, compile_files([fspath(source)], folders, types, path))
 
 
 def write_whole(path: str, text: str) -> None:
-    """Write a regular file whole or not at all; what is no regular file, such as /dev/null, directly.
+    """Write a regular file as a whole or not at all. Anything else, such as /dev/null, is written directly.
 
-    A link is followed, and a file that is replaced keeps its permissions. Raises OSError.
+    A link is followed, and a file that is replaced keeps its permissions.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     target = os.path.realpath(path)
     if os.path.exists(target) and not os.path.isfile(target):

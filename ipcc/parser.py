@@ -1,7 +1,6 @@
-"""Tokens to nodes, by recursive descent; the grammar rule stands above each method.
+"""Owns the grammar: tokens to nodes by recursive descent, with the rule above each method.
 
-Knows the grammar alone: what names mean is the checker's. After an error it goes on with the next message,
-field, enumerator or declaration.
+Must not know what names mean, which is the checker's part. The rules are in docs/grammar.md too.
 """
 
 from __future__ import annotations
@@ -10,16 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ipcc import nodes
-from ipcc.cursor import Cursor, Mismatch
+from ipcc.cursor import Mismatch
 from ipcc.diagnostics import Report, did_you_mean
+from ipcc.recovery import Recovery
 from ipcc.source import Source, Span
 from ipcc.tokens import Kind, Token
 
 MAX_NESTING = 64
-"""The deepest that types may nest."""
+"""How deep types may nest."""
 
 MAX_BITS = 128
-"""The longest number that is read: more than any type holds, so that its own refusal can say more."""
+"""A number of more bits is malformed; a shorter one that its type cannot hold is reported as out of range."""
 
 _KEYWORDS = ("endpoint", "struct", "enum")
 _DECLARATION = "'endpoint', 'struct', 'enum' or '#include'"
@@ -28,11 +28,11 @@ _Member = TypeVar("_Member")
 
 
 def parse(source: Source, tokens: Sequence[Token], report: Report) -> nodes.File:
-    """The nodes of one file. Errors are reported, and what could be read around them is in the result."""
+    """Parse one file. Errors are reported, and the result holds everything that could be read around them."""
     return nodes.File(source, _Parser(tokens, report).declarations())
 
 
-class _Parser(Cursor):
+class _Parser(Recovery):
     def __init__(self, tokens: Sequence[Token], report: Report) -> None:
         super().__init__(tokens, report)
         self._declared: list[nodes.Declaration] = []
@@ -59,7 +59,7 @@ class _Parser(Cursor):
             return self.enum(documentation)
         return self.endpoint(documentation)
 
-    # include = "#include" ( "<" path ">" | '"' path '"' ) end-of-line ;
+    # include = "#include" ( "<" path ">" | '"' path '"' ) ;
     def include(self) -> nodes.Include:
         token = self._take()
         return nodes.Include(token.text[1:-1], token.text.startswith('"'), token.span)
@@ -88,7 +88,7 @@ class _Parser(Cursor):
     # message = name "(" [ parameters ] ")" ( "=>" "(" [ parameters ] ")" | "=|" ) ;
     def message(self) -> nodes.Message:
         if self._is(",", ";"):
-            self._error(self._take().span, "a separator between messages", "remove it: they need none")
+            self._error(self._take().span, "a separator between messages", "remove it: messages need none")
             raise Mismatch
         documentation = self._token.documentation
         name = self._name("a message's name")
@@ -126,7 +126,7 @@ class _Parser(Cursor):
         self._close(opener)
         return tuple(parameters)
 
-    # parameter = [ "[" attribute { "," attribute } "]" ] type name | "[" ( "File" | "Bitmap" ) "]" name ;
+    # parameter = [ attributes ] type name | attributes name ;
     def parameter(self) -> nodes.Parameter:
         if self._is_name() and self._next.text == "(":
             self._close_or_fail("a type")
@@ -147,6 +147,7 @@ class _Parser(Cursor):
     def _ends_parameter(self) -> bool:
         return self._is(",", ")")
 
+    # attributes = "[" name { "," name } "]" ;
     def attributes(self) -> tuple[nodes.Name, ...]:
         opener = self._opener("[", "")
         names = [self._name("an attribute")]
@@ -155,7 +156,7 @@ class _Parser(Cursor):
         self._close(opener)
         return tuple(names)
 
-    # struct = "struct" type-name "{" { type name ";" } "}" [ ";" ] ;
+    # struct = "struct" type-name "{" { field } "}" [ ";" ] ;
     def struct(self, documentation: tuple[str, ...]) -> nodes.Struct:
         name = self.type_name("the struct's name")
         brace = self._brace(name, f"struct {name.text}")
@@ -163,6 +164,7 @@ class _Parser(Cursor):
         self._accept(";")
         return nodes.Struct(name, fields, documentation)
 
+    # field = type name ";" ;
     def field(self) -> nodes.Field:
         documentation = self._token.documentation
         if self._is("["):
@@ -172,7 +174,7 @@ class _Parser(Cursor):
             self._error(type.span, "a message inside a struct", "move it into an endpoint")
             raise Mismatch
         if self._is(";", ",", "=", "}"):
-            message = f"'{type.text}' alone is no field: its type or its name is missing"
+            message = f"'{type.text}' alone is not a field: its type or its name is missing"
             self._error(type.span, message, "write a type and a name")
             raise Mismatch
         name = self._name("a field's name")
@@ -187,7 +189,11 @@ class _Parser(Cursor):
         known = {"UTF8": "a String", "File": "an IPC::File", "Bitmap": "a Gfx::ShareableBitmap"}
         use = known.get(attributes[0].text)
         hint = f"make the field {use}" if use else "remove it"
-        self._error(start.to(attributes[-1].span), "an attribute on a field: only parameters have them", hint)
+        self._error(
+            start.to(attributes[-1].span),
+            "an attribute on a field: only parameters can have attributes",
+            hint,
+        )
         raise Mismatch
 
     def _refuse_end_of_field(self, field: nodes.Field) -> None:
@@ -207,7 +213,7 @@ class _Parser(Cursor):
             raise Mismatch
         self._error(field.name.span, message, f"write '{field.text}'")
 
-    # enum = "enum" type-name [ ":" integer-type ] "{" enumerator { "," enumerator } [ "," ] "}" [ ";" ] ;
+    # enum = "enum" type-name [ ":" type ] "{" enumerator { "," enumerator } [ "," ] "}" [ ";" ] ;
     def enum(self, documentation: tuple[str, ...]) -> nodes.Enum:
         if self._is("class", "struct") and self._next.kind is Kind.NAME:
             hint = f"write 'enum {self._next.text}'"
@@ -217,7 +223,7 @@ class _Parser(Cursor):
         underlying = self.type() if self._accept(":") else None
         brace = self._brace(name, f"enum {name.text}")
         if brace and self._is("}"):
-            self._error(name.span, f"enum '{name.text}' has no enumerator", "no value could be sent")
+            self._error(name.span, f"enum '{name.text}' has no enumerators", "give it at least one")
         enumerators = self._members(self.enumerator, self._skip_member, brace, "an enum")
         self._accept(";")
         return nodes.Enum(name, underlying, enumerators, documentation)
@@ -264,7 +270,7 @@ class _Parser(Cursor):
             text, end = f"{text}::{part.text}", part.span
         return nodes.Name(text, name.span.to(end))
 
-    # type = [ "::" ] name { "::" name } [ "<" argument { "," argument } ">" ] ;
+    # type = [ "::" ] type-name [ arguments ] ;
     def type(self, depth: int = 0) -> nodes.Type:
         start = self._token.span
         text = "::" if self._accept("::") else ""
@@ -276,10 +282,11 @@ class _Parser(Cursor):
         if depth == MAX_NESTING:
             self._error(name_span, f"types nest deeper than {MAX_NESTING}", "split the type")
             raise Mismatch
-        arguments, end = self._arguments(depth)
+        arguments, end = self.arguments(depth)
         return nodes.Type(text, name_span, arguments, start.to(end))
 
-    def _arguments(self, depth: int) -> tuple[tuple[nodes.Type | nodes.Number, ...], Span]:
+    # arguments = "<" argument { "," argument } [ "," ] ">" ;
+    def arguments(self, depth: int) -> tuple[tuple[nodes.Type | nodes.Number, ...], Span]:
         opener = self._opener("<", "")
         arguments: list[nodes.Type | nodes.Number] = []
         while not self._is(">"):
@@ -292,18 +299,12 @@ class _Parser(Cursor):
     def argument(self, depth: int) -> nodes.Type | nodes.Number:
         return self.number() if self._token.kind is Kind.NUMBER else self.type(depth)
 
-    # --- what stands in braces ---
-
-    def _brace(self, name: nodes.Name, after: str) -> Token | None:
-        brace = self._accept("{")
-        if brace is None:
-            self._error(name.span, f"no '{{' after '{after}'", f"expected it before {self._found}")
-        return brace
+    # --- members in braces ---
 
     def _members(
         self, rule: Callable[[], _Member], skip: Callable[[int], None], brace: Token | None, inside: str
     ) -> tuple[_Member, ...]:
-        """What the rule reads, up to the closing brace; a declaration among them is read and reported."""
+        """Read members by a rule up to the closing brace; a declaration among them is read and reported."""
         members: list[_Member] = []
         strangers: list[Token] = []
         while not self._accept("}"):
@@ -322,56 +323,9 @@ class _Parser(Cursor):
                 else:
                     members.append(rule())
             except Mismatch:
-                if self._at_end:  # the file is cut off: one mistake, and it is reported
+                if self._at_end:  # the file is cut off: one mistake, which is reported already
                     brace = None
                 skip(start)
         for token in strangers:
             self._error(token.span, f"'{token.text}' inside {inside}", "move it out of the braces")
         return tuple(members)
-
-    @property
-    def _at_declaration(self) -> bool:
-        """Whether a declaration begins here, and nothing else could: a message may be named as a keyword."""
-        if self._is("endpoint"):
-            return self._next.kind is Kind.NAME
-        return (
-            self._is("struct", "enum")
-            and self._next.kind is Kind.NAME
-            and self._ahead(2).text in ("{", ":", "::")
-        )
-
-    # --- going on after an error ---
-
-    def _skip_message(self, start: int) -> None:
-        """Go on to where the next message, the endpoint's end or the next declaration seems to begin."""
-        if self._at == start:
-            self._take()
-        depth = 0
-        while not self._at_end and not self._at_declaration:
-            if self._is("{"):
-                depth += 1
-            elif self._is("}"):
-                if depth == 0:
-                    return
-                depth -= 1
-            elif depth == 0 and self._is_name() and self._next.text == "(":
-                return
-            self._take()
-
-    def _skip_member(self, start: int) -> None:
-        """Go on behind the next separator, or to the end of the braces or the next declaration."""
-        while not self._at_end and not self._at_declaration and not self._is("}"):
-            if self._take().text in (";", ","):
-                return
-
-    def _skip_declaration(self, start: int) -> None:
-        """Go on behind the next block in braces, or to the next declaration."""
-        if self._at == start and self._take().text == "}":
-            return
-        depth = 0
-        while self._token.kind not in (Kind.END, Kind.INCLUDE) and not self._at_declaration:
-            text = self._take().text
-            depth += (text == "{") - (text == "}")
-            if text == "}" and depth <= 0:
-                self._accept(";")
-                return

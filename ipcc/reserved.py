@@ -1,6 +1,6 @@
-"""Names that generated Python cannot give away: keywords, and what the connection classes keep.
+"""Owns the names that generated code cannot use freely: keywords, and those of the connection classes.
 
-Knows ipclib's public names as text only.
+Must not know ipclib: its names stand here as text, and a test compares them.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ CONNECTION_NAMES = (
 """The public names of the connection classes, and the keyword parameters of a call (`timeout`, `wait`)."""
 
 CLASS_NAMES = ("MAGIC", "SCHEMA")
-"""What an endpoint class holds beside its message classes."""
+"""The attributes of an endpoint class beside its message classes."""
 
 
 ENUMERATOR_NAMES = ("mro", "name", "value")
-"""What Python's enums keep for themselves."""
+"""The names that Python's enums keep for themselves."""
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a message or parameter of this name needs another one in Python."""
+    """Whether a message or parameter of this name needs another name in Python."""
     return iskeyword(name) or name in CONNECTION_NAMES
 
 
 def is_reserved_class(name: str) -> bool:
-    """Whether a message class of this name needs another one."""
+    """Whether a message class of this name needs another name."""
     return iskeyword(name) or name in CLASS_NAMES
 
 
 def is_reserved_enumerator(name: str) -> bool:
-    """Whether an enumerator of this name needs another one."""
+    """Whether an enumerator of this name needs another name in Python."""
     return iskeyword(name) or name in ENUMERATOR_NAMES

@@ -1,6 +1,6 @@
-"""Types as written, and the attributes before them, to resolved types.
+"""Owns how types as written, and the attributes before them, are resolved; and the rules of both.
 
-Knows the table, what the compilation defines, and the rules of attributes and type arguments; no messages.
+Must not know messages, nor how definitions are checked.
 """
 
 from __future__ import annotations
@@ -8,27 +8,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ipcc import nodes
+from ipcc.builtin_types import ATTRIBUTES, BUILTIN_NAMES, Argument, Row, look_up
+from ipcc.definitions import Definitions, depth, is_empty, is_key
 from ipcc.diagnostics import Report, did_you_mean
 from ipcc.names import is_new
 from ipcc.parser import MAX_NESTING
-from ipcc.table import ATTRIBUTES, KNOWN_NAMES, Argument, Row, look_up
-from ipcc.types import UNKNOWN, Definition, Type, defined
+from ipcc.types import UNKNOWN, Type
 
 _MAX_COUNT = 2**32 - 1
 _MAX_ALTERNATIVES = 256
 
 
 class Resolver:
-    """Resolves types; what hangs on the fields of structs is checked by `finish`, when all have theirs."""
+    """Resolves types. `finish` checks the rules that depend on fields, once all structs have theirs."""
 
-    def __init__(self, definitions: Mapping[str, Definition], report: Report) -> None:
-        self._definitions = definitions
+    def __init__(self, defined: Mapping[str, Type], report: Report) -> None:
+        self._defined = defined
         self._report = report
         self._arguments: list[tuple[nodes.Type, Type, Argument]] = []
-        self._whole: list[tuple[nodes.Type, Type]] = []
+        self._outermost: list[tuple[nodes.Type, Type]] = []
 
     def parameter(self, node: nodes.Parameter) -> Type:
-        """The type of a parameter; UNKNOWN, with the reason reported, if it has none."""
+        """The type of a parameter; UNKNOWN, with the reason reported, if it is wrong."""
         if node.type and node.name is None and self._is_unknown_word(node.type):
             self._refuse_word(node.type)
             return UNKNOWN
@@ -47,30 +48,33 @@ class Resolver:
     def type(self, node: nodes.Type) -> Type:
         """The type of a parameter or field."""
         type = self._resolve(node)
-        self._whole.append((node, type))
+        self._outermost.append((node, type))
         return type
 
-    def finish(self) -> None:
-        """Refuse keys, elements and depths that only the fields of structs show to be wrong."""
+    def finish(self, definitions: Definitions) -> None:
+        """Refuse keys, elements and depths that are wrong because of the fields of structs."""
+        facts = definitions.facts
         for node, type, argument in self._arguments:
-            if argument is Argument.KEY and not type.is_key:
+            if argument is Argument.KEY and not is_key(type, facts):
                 hint = "a key is a bool, an integer, a string, a byte string, an enum or a struct of these"
                 self._report.error(node.span, f"'{node.text}' cannot be a key", hint)
-            elif argument is Argument.ELEMENT and type.is_empty:
+            elif argument is Argument.ELEMENT and is_empty(type, facts):
                 message = f"'{node.text}' takes no bytes, so it cannot be an element"
-                self._report.error(node.span, message, "send the count alone, as a number")
-        for node, type in self._whole:
-            fields = (field for definition in type.mentioned for field in definition.types)
-            if depth(type) > MAX_NESTING and all(depth(field) <= MAX_NESTING for field in fields):
+                self._report.error(node.span, message, "send the number of elements instead")
+        for node, type in self._outermost:
+            if depth(type, facts) <= MAX_NESTING:
+                continue
+            fields = (field for definition in definitions.mentioned(type) for field in definition.types)
+            if all(depth(field, facts) <= MAX_NESTING for field in fields):
                 self._report.error(node.span, f"types nest deeper than {MAX_NESTING}", "split the type")
 
     # --- types ---
 
     def _resolve(self, node: nodes.Type) -> Type:
         arguments = {id(a): self._resolve(a) for a in node.arguments or () if isinstance(a, nodes.Type)}
-        definition = self._definitions.get(node.name.removeprefix("::"))
-        if definition:
-            return defined(definition) if self._takes_none(node) else UNKNOWN
+        defined = self._defined.get(node.name.removeprefix("::"))
+        if defined:
+            return defined if self._takes_none(node) else UNKNOWN
         row = look_up(node.name)
         if row is None:
             self._refuse_unknown(node)
@@ -86,7 +90,7 @@ class Resolver:
         if isinstance(node, nodes.Type):
             if kind is Argument.COUNT:
                 self._report.error(
-                    node.span, f"expected a number, found '{node.text}'", "the count of elements"
+                    node.span, f"expected a number, found '{node.text}'", "the number of elements"
                 )
                 return UNKNOWN
             if type is not UNKNOWN:
@@ -96,8 +100,8 @@ class Resolver:
             self._report.error(node.span, f"expected a type, found the number {node.text}")
             return UNKNOWN
         if not 0 <= node.value <= _MAX_COUNT:
-            hint = f"it is from 0 to {_MAX_COUNT}"
-            self._report.error(node.span, f"a count of {node.value} elements", hint)
+            hint = f"it must be between 0 and {_MAX_COUNT}"
+            self._report.error(node.span, f"{node.value} is out of range for a number of elements", hint)
             return UNKNOWN
         return node.value
 
@@ -115,7 +119,7 @@ class Resolver:
             return True
         if given > _MAX_ALTERNATIVES and row.is_variadic:
             self._report.error(
-                node.span, f"{given} alternatives", f"at most {_MAX_ALTERNATIVES} are possible"
+                node.span, f"{given} alternatives are too many", f"a Variant has at most {_MAX_ALTERNATIVES}"
             )
             return False
         noun = "argument" if arity == 1 else "arguments"
@@ -134,7 +138,7 @@ class Resolver:
 
     @property
     def _known(self) -> Iterable[str]:
-        return (*KNOWN_NAMES, *self._definitions)
+        return (*BUILTIN_NAMES, *self._defined)
 
     # --- attributes ---
 
@@ -144,7 +148,7 @@ class Resolver:
         holds = True
         for attribute in attributes:
             if attribute.text not in ATTRIBUTES:
-                hint = f"the known ones are {', '.join(known[:-1])} and {known[-1]}"
+                hint = f"the attributes are {', '.join(known[:-1])} and {known[-1]}"
                 self._report.error(attribute.span, f"unknown attribute '{attribute.text}'", hint)
                 holds = False
             elif not is_new(attribute, first, "attribute", self._report):
@@ -155,7 +159,7 @@ class Resolver:
         if node.type is not None or len(node.attributes) > 1:
             name = node.name.text if node.name else "name"
             hint = f"write '[{attribute}] {name}'"
-            self._report.error(node.span, f"[{attribute}] stands in the place of a type", hint)
+            self._report.error(node.span, f"[{attribute}] takes the place of a type", hint)
         elif node.name is None:
             self._report.error(node.span, "parameter without a name", f"write '[{attribute}] name'")
         return ATTRIBUTES[attribute]
@@ -164,18 +168,18 @@ class Resolver:
         if type is UNKNOWN:
             return type
         if written.name.rpartition("::")[2] != "ByteString":
-            self._report.error(written.span, f"[UTF8] on '{written.text}'", "it belongs to a ByteString only")
+            self._report.error(written.span, f"[UTF8] on '{written.text}'", "only a ByteString can have it")
         return ATTRIBUTES["UTF8"]
 
-    # --- parameters of which a part is missing ---
+    # --- incomplete parameters ---
 
     def _is_unknown_word(self, type: nodes.Type) -> bool:
-        is_known = look_up(type.name) or type.name.removeprefix("::") in self._definitions
+        is_known = look_up(type.name) or type.name.removeprefix("::") in self._defined
         return type.arguments is None and not is_known
 
     def _refuse_word(self, word: nodes.Type) -> None:
         hint = did_you_mean(word.name, self._known) or "write a type and a name"
-        message = f"'{word.name}' alone is no parameter: its type or its name is missing"
+        message = f"'{word.name}' alone is not a parameter: its type or its name is missing"
         self._report.error(word.span, message, hint)
 
     def _refuse_unnamed(self, node: nodes.Parameter) -> None:
@@ -187,12 +191,6 @@ class Resolver:
             brackets = f"[{node.attributes[0].text}] " if node.attributes else ""
             hint = f"write '{brackets}{written} name'"
             self._report.error(node.span, "parameter without a name", hint)
-
-
-def depth(type: Type) -> int:
-    """How deep a type nests, structs included; a struct that contains itself counts once."""
-    own = type.definition.depth if type.definition else 0
-    return max(own, *(1 + depth(part) for part in type.parts)) if type.parts else own
 
 
 def _kinds(node: nodes.Type, row: Row) -> tuple[Argument, ...]:

@@ -1,6 +1,6 @@
-"""A source file's text, and places in it: offsets, lines, columns, spans.
+"""Owns the text of a source file, and places in it: offsets, lines, columns, spans.
 
-Knows nothing of the language. Lines and columns count from 1, columns in characters.
+Must not know the language. Lines and columns count from 1, columns in characters.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import attrs
 
 @attrs.frozen(eq=False)
 class Source:
-    """One interface file: `path` as the user gave it, and its text with "\\n" as the only line end.
-
-    A byte that is not UTF-8 stands in the text as a lone surrogate (PEP 383).
-    """
+    """One file that the compiler reads."""
 
     path: str
+    """As the user gave it."""
     text: str = attrs.field(repr=False)
+    """The text, with LF as the only line end. A byte that is not UTF-8 is a lone surrogate (PEP 383)."""
     _lines: tuple[str, ...] = attrs.field(init=False, repr=False)
     _line_starts: tuple[int, ...] = attrs.field(init=False, repr=False)
 
@@ -44,10 +43,11 @@ class Source:
 
     @property
     def line_count(self) -> int:
+        """The number of lines."""
         return len(self._lines)
 
     def offset(self, line: int, characters: int) -> int:
-        """The offset behind so many characters of a line."""
+        """The offset after the given number of characters of a line."""
         return self._line_starts[line - 1] + characters
 
     def line(self, number: int) -> str:
@@ -65,6 +65,7 @@ class Span:
 
     @property
     def line(self) -> int:
+        """The line on which it starts."""
         return self.source.place(self.start)[0]
 
     def to(self, other: Span) -> Span:
@@ -73,6 +74,11 @@ class Span:
 
 
 def read_source(path: str) -> Source:
-    """Read an interface file. Raises OSError; what is not UTF-8 stays in it, for `tokenize` to refuse."""
+    """Read a file. Bytes that are not UTF-8 stay in it, and `tokenize` refuses them.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the path is impossible.
+    """
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return Source(path, file.read())

@@ -1,6 +1,6 @@
-"""Source text to tokens. Comments ride on the token that follows them.
+"""Owns how source text is split into tokens. Comments belong to the token that follows them.
 
-Knows characters, and nothing of the grammar.
+Must not know the rules of the grammar.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from ipcc.source import Source, Span
 
 
 class Kind(enum.Enum):
+    """The kinds of tokens."""
+
     NAME = "a name"
     NUMBER = "a number"
     SYMBOL = "a symbol"
@@ -24,51 +26,67 @@ class Kind(enum.Enum):
 
 @attrs.frozen
 class Comment:
-    """One `//` comment: its text from the slashes on, its place, and whether it is the first on its line."""
+    """A `//` comment."""
 
     text: str
+    """Its text from the slashes on."""
     span: Span
     starts_line: bool
 
     @property
     def is_documentation(self) -> bool:
+        """Whether it documents the declaration that follows it."""
         return self.starts_line and self.text.startswith("///") and not self.text.startswith("////")
 
 
 @attrs.frozen
 class Token:
+    """A token, with the comments before it."""
+
     kind: Kind
     text: str
+    """As written; for an include, its path with the brackets around it."""
     span: Span
     comments: tuple[Comment, ...] = ()
 
     @property
     def documentation(self) -> tuple[str, ...]:
-        """The lines of the `///` comments before the token, without slashes and one leading blank."""
+        """The lines of the `///` comments before the token, without the slashes and one blank after them."""
         lines = (comment.text[3:].rstrip() for comment in self.comments if comment.is_documentation)
         return tuple(line.removeprefix(" ") for line in lines)
 
 
+TERMINALS = {
+    "name": r"\w+",
+    "number": r"-?[0-9]\w*",
+    "path": r'[^<>"]+',
+    "white-space": r"[ \t\r\n\f\v]+",
+    "comment": r"//[^\n]*",
+}
+"""The terminals of docs/grammar.md that are not fixed texts, as regular expressions."""
+
 _PATTERN = re.compile(
-    r"""
-    (?P<space>     [ \t\r\n\f\v]+ )
-  | (?P<comment>   //[^\n]* )
+    rf"""
+    (?P<space>     {TERMINALS["white-space"]} )
+  | (?P<comment>   {TERMINALS["comment"]} )
   | (?P<block>     /\*.*?(?:\*/|\Z) )
   | (?P<directive> \#[^\n]* )
-  | (?P<number>    -?[0-9]\w* )
-  | (?P<name>      \w+ )
-  | (?P<symbol>    :: | => | =\| | -> | [{}()\[\]<>,:;=|] )
-  | (?P<stray>     [^\s\w\#{}()\[\]<>,:;=|/-]+ | . )
+  | (?P<number>    {TERMINALS["number"]} )
+  | (?P<name>      {TERMINALS["name"]} )
+  | (?P<symbol>    :: | => | =\| | -> | [{{}}()\[\]<>,:;=|] )
+  | (?P<stray>     [^\s\w\#{{}}()\[\]<>,:;=|/-]+ | . )
     """,
     re.VERBOSE | re.DOTALL,
 )
-_INCLUDE = re.compile(r"""\#[ \t]*include[ \t]*(<[^<>"]+>|"[^<>"]+")[ \t]*(//.*)?$""")
+_INCLUDE = re.compile(
+    rf"""\#[ \t]*include[ \t]*(<{TERMINALS["path"]}>|"{TERMINALS["path"]}")[ \t]*({TERMINALS["comment"]})?$"""
+)
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
 _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 def tokenize(source: Source, report: Report) -> tuple[Token, ...]:
-    """The tokens of a source, ending in one END token. Characters of no token are reported and left out."""
+    """Split a source into tokens, the last of which is END. Stray characters are reported and left out."""
     if not is_utf8(source, report):
         return (_end(source, ()),)
     tokens: list[Token] = []
@@ -87,7 +105,7 @@ def _token(group: str, text: str, span: Span, comments: tuple[Comment, ...], rep
     if group == "directive":
         return _include(text, span, comments, report)
     if group == "block":
-        report.error(span, "a comment in '/*' and '*/'", "begin each of its lines with '//'")
+        report.error(span, "comments in '/*' and '*/' are not supported", "begin each line with '//'")
         return None
     if group == "stray" or (group == "name" and not text.isidentifier()):
         _refuse_stray(text, span, report)
@@ -111,7 +129,7 @@ def _refuse_stray(text: str, span: Span, report: Report) -> None:
 
 
 def is_utf8(source: Source, report: Report) -> bool:
-    """Whether a file was UTF-8; if not, its first byte that is none is reported."""
+    """Whether a file is UTF-8; if it is not, its first wrong byte is reported."""
     bad = _BAD_BYTE.search(source.text)
     if bad is None:
         return True

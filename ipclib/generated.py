@@ -117,6 +117,7 @@ __all__ = [
     "proxy_data",
     "recursive",
     "registered",
+    "require",
     "shareable_bitmap",
     "string",
     "structure",
@@ -129,3 +130,19 @@ __all__ = [
     "variant",
     "vector",
 ]
+
+_VERSION = 1
+
+
+def require(module: str, version: int) -> None:
+    """Check that a generated module was written for this version of the runtime.
+
+    Raises:
+        ImportError: the module was written for another version.
+    """
+    if version != _VERSION:
+        raise ImportError(
+            f"{module} was generated for version {version} of ipclib.generated, and the installed ipclib has"
+            f" version {_VERSION}: run ipcc again, or install the ipclib that fits the module",
+            name=module,
+        )

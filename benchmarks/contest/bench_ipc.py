@@ -11,6 +11,8 @@ from struct import Struct as _Struct
 
 from ipclib import generated as _ipc
 
+_ipc.require(__name__, 1)
+
 __all__ = [
     "BenchClient",
     "BenchClientProxy",

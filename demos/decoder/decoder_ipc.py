@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from ipclib import generated as _ipc
 
+_ipc.require(__name__, 1)
+
 __all__ = [
     "ConnectionFromClient",
     "ConnectionToServer",

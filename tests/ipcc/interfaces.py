@@ -1,6 +1,6 @@
-"""Random valid interfaces, as text, for property tests.
+"""Owns random valid interfaces, as text, for property tests.
 
-Knows the language; nothing of the compiler.
+Must not know the compiler.
 """
 
 from __future__ import annotations

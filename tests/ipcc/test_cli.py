@@ -1,4 +1,7 @@
-"""The command: exit codes, what it prints, and that an error leaves the output alone."""
+"""Owns the tests of the command `ipcc`: exit codes, what it prints, and what it writes.
+
+Must not know what a module or a diagnostic says in full.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ import ipcc
 from ipcc.cli import main
 from ipcc.compiler import compile_files
 
-CLOCK = Path(__file__).parent / "Clock.ipc"
+CLOCK = Path(__file__).parent / "GoldenClock.ipc"
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -31,13 +34,13 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, capture_output=True, check=False, cwd=ROOT)
 
 
-def test_to_standard_output() -> None:
+def test_the_command_prints_the_module() -> None:
     done = run(CLOCK)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode() == compile_files([str(CLOCK)])
 
 
-def test_to_a_file(tmp_path: Path) -> None:
+def test_the_command_writes_the_module_to_a_file(tmp_path: Path) -> None:
     out = tmp_path / "clock_ipc.py"
     out.write_text("old")
     assert main([str(CLOCK), "-o", str(out)]) == 0
@@ -45,19 +48,21 @@ def test_to_a_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["clock_ipc.py"]
 
 
-def test_a_link_is_followed(tmp_path: Path) -> None:
+def test_a_link_as_output_is_followed(tmp_path: Path) -> None:
     (tmp_path / "link.py").symlink_to(tmp_path / "real.py")
     assert main([str(CLOCK), "-o", str(tmp_path / "link.py")]) == 0
     assert (tmp_path / "link.py").is_symlink()
     assert (tmp_path / "real.py").read_text() == compile_files([str(CLOCK)])
 
 
-def test_a_device_is_not_replaced() -> None:
+def test_a_device_as_output_is_not_replaced() -> None:
     assert main([str(CLOCK), "-o", os.devnull]) == 0
     assert not os.path.isfile(os.devnull)
 
 
-def test_wrong_input(bad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_shown_and_no_module_is_written(
+    bad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out.py"
     assert main([str(CLOCK), str(bad), "-o", str(out)]) == 1
     assert not out.exists()
@@ -66,7 +71,7 @@ def test_wrong_input(bad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert shown.err.splitlines()[0] == f"{bad}:1:16: error: unknown type 'Strng'"
 
 
-def test_wrong_input_leaves_the_old_output(bad: Path, tmp_path: Path) -> None:
+def test_a_mistake_leaves_the_old_output_alone(bad: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.py"
     out.write_text("old")
     assert main([str(bad), "-o", str(out)]) == 1
@@ -74,7 +79,7 @@ def test_wrong_input_leaves_the_old_output(bad: Path, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["Bad.ipc", "out.py"]
 
 
-def test_check(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_shows_mistakes_alone(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(CLOCK)]) == 0
     assert main(["check", str(CLOCK), str(bad)]) == 1
     shown = capsys.readouterr()
@@ -101,7 +106,7 @@ def test_check(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
         *("format nothing", "describe nothing", "diff with nothing"),
     ],
 )
-def test_wrong_command_line(arguments: list[str]) -> None:
+def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"ipcc" in done.stderr
@@ -112,18 +117,22 @@ def test_wrong_command_line(arguments: list[str]) -> None:
     ("name", "reason"),
     [("missing.ipc", "No such file or directory"), ("", "Is a directory")],
 )
-def test_unreadable(tmp_path: Path, name: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_file_is_reported(
+    tmp_path: Path, name: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = str(tmp_path / name)
     assert main([path]) == 1
     assert capsys.readouterr().err == f"{path}: error: cannot read: {reason}\n"
 
 
-def test_unreadable_among_others(tmp_path: Path, bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_file_does_not_hide_the_mistakes_of_others(
+    tmp_path: Path, bad: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["check", str(bad), str(tmp_path / "missing.ipc")]) == 1
     assert capsys.readouterr().err.count(": error: ") == 2
 
 
-def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
+def test_a_byte_that_is_not_utf8_is_reported_at_its_place(tmp_path: Path) -> None:
     path = tmp_path / "latin.ipc"
     path.write_bytes(b"endpoint A\n{\n    // caf\xe9\n}\n")
     done = run(path)
@@ -131,7 +140,9 @@ def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
     assert f"{path}:3:11: error: the file is not UTF-8: byte 0xe9".encode() in done.stderr
 
 
-def test_folders_of_includes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_includes_are_looked_for_in_the_given_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "types").mkdir()
     (tmp_path / "types" / "shapes.ipc").write_text("struct Size { i32 w; }")
     path = tmp_path / "A.ipc"
@@ -141,7 +152,7 @@ def test_folders_of_includes(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["check", str(path), "-I", str(tmp_path / "types")]) == 0
 
 
-def test_files_of_types(tmp_path: Path) -> None:
+def test_a_file_of_types_is_included_everywhere(tmp_path: Path) -> None:
     types = tmp_path / "shapes.py"
     types.write_text(
         "import attrs\nfrom ipclib import i32, ipc_type\n\n"
@@ -156,14 +167,16 @@ def test_files_of_types(tmp_path: Path) -> None:
 # --- diagnostics ---
 
 
-def test_json_of_nothing_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_an_empty_array_when_nothing_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["check", "--json", str(CLOCK)]) == 0
     assert main([str(CLOCK), "--json", "-o", str(tmp_path / "out.py")]) == 0
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("[]\n[]\n", "")
 
 
-def test_json_of_what_is_wrong(bad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_holds_every_mistake(bad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "missing.ipc"
     assert main(["check", "--json", str(bad), str(missing)]) == 1
     shown = capsys.readouterr()
@@ -190,14 +203,14 @@ def test_json_of_what_is_wrong(bad: Path, tmp_path: Path, capsys: pytest.Capture
     ]
 
 
-def test_json_and_the_module_do_not_mix() -> None:
+def test_json_and_the_module_cannot_share_standard_output() -> None:
     done = run(CLOCK, "--json")
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"-o OUT" in done.stderr
 
 
 def on_a_terminal(*arguments: str | Path, **environment: str) -> str:
-    """What the command writes to a terminal on its standard error."""
+    """The standard error of the command, if that is a terminal."""
     ours, theirs = os.openpty()
     with os.fdopen(ours, "rb", buffering=0) as terminal:
         try:
@@ -213,13 +226,13 @@ def on_a_terminal(*arguments: str | Path, **environment: str) -> str:
         return terminal.read(65536).decode()
 
 
-def test_colour_on_a_terminal(bad: Path) -> None:
+def test_a_terminal_shows_colours(bad: Path) -> None:
     shown = on_a_terminal("check", bad)
     assert "\x1b[1;31merror:\x1b[0m" in shown
     assert "\x1b[1;31m^^^^^\x1b[0m" in shown
 
 
-def test_no_colour_where_it_is_not_wanted(bad: Path) -> None:
+def test_a_pipe_and_an_environment_that_refuses_colours_get_none(bad: Path) -> None:
     plain = run("check", bad).stderr.decode()
     assert "\x1b" not in plain
     assert on_a_terminal("check", bad, NO_COLOR="1").replace("\r\n", "\n") == plain
@@ -227,7 +240,9 @@ def test_no_colour_where_it_is_not_wanted(bad: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["beginning", "middle", "end"])
-def test_a_long_line_is_clipped(place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_source_line_is_clipped_around_the_mistake(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     parameters = [f"i32 number_{number}" for number in range(60)]
     parameters[{"beginning": 0, "middle": 30, "end": 59}[place]] = "Strng wrong"
     path = tmp_path / "A.ipc"
@@ -244,24 +259,26 @@ def test_a_long_line_is_clipped(place: str, tmp_path: Path, capsys: pytest.Captu
 # --- a module that was committed ---
 
 
-def test_a_module_that_is_current(tmp_path: Path) -> None:
+def test_a_generated_module_that_is_current_passes_the_check(tmp_path: Path) -> None:
     out = tmp_path / "clock_ipc.py"
     assert main([str(CLOCK), "-o", str(out)]) == 0
     assert main(["check", "--generated", str(out), str(CLOCK)]) == 0
 
 
-def test_a_module_that_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_generated_module_that_is_missing_or_out_of_date_fails_the_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "clock ipc.py"
     assert main(["check", "--generated", str(out), str(CLOCK)]) == 1
     assert capsys.readouterr().err == f"{out}: error: cannot read: No such file or directory\n"
     out.write_text("old")
     assert main(["check", "--generated", str(out), str(CLOCK)]) == 1
     command = f"ipcc {CLOCK} -o '{out}'"
-    assert capsys.readouterr().err == f'{out}: error: not what ipcc would write: run "{command}"\n'
+    assert capsys.readouterr().err == f'{out}: error: out of date: run "{command}"\n'
     assert out.read_text() == "old"
 
 
-def test_a_file_keeps_its_permissions(tmp_path: Path) -> None:
+def test_an_output_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
     out = tmp_path / "clock_ipc.py"
     out.write_text("old")
     out.chmod(0o600)
@@ -269,7 +286,7 @@ def test_a_file_keeps_its_permissions(tmp_path: Path) -> None:
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
 
 
-def test_compile_file(tmp_path: Path) -> None:
+def test_compile_file_writes_the_module_and_leaves_it_alone_after_an_error(tmp_path: Path) -> None:
     out = tmp_path / "clock_ipc.py"
     ipcc.compile_file(CLOCK, out)
     assert out.read_text() == compile_files([str(CLOCK)])
@@ -278,7 +295,7 @@ def test_compile_file(tmp_path: Path) -> None:
     assert out.read_text() == compile_files([str(CLOCK)])
 
 
-def test_a_reader_that_goes_away() -> None:
+def test_a_reader_that_closes_the_pipe_causes_no_traceback() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as output:

@@ -1,4 +1,7 @@
-"""`ipcc describe`: what it shows is what the generated module has."""
+"""Owns the tests of `ipcc describe`: it shows what the generated module has.
+
+Must not know how the text is laid out beyond one example.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ import pytest
 
 import ipcc
 import ipclib
+from ipcc.builtin_types import BUILTIN_TYPES
 from ipcc.cli import main
-from ipcc.table import TABLE
 
 MAP = """
 struct Geo::Point { i32 x; i32 y; }
@@ -34,7 +37,7 @@ def map_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_for_people(map_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_describe_prints_text_for_people(map_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["describe", str(map_file)]) == 0
     assert (
         capsys.readouterr().out
@@ -66,7 +69,9 @@ types of parameters, and in Python
     )
 
 
-def test_for_programs(map_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_describe_prints_json_that_agrees_with_the_module(
+    map_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["describe", "--json", str(map_file)]) == 0
     shown = json.loads(capsys.readouterr().out)
     module = ipcc.load(map_file)
@@ -79,6 +84,7 @@ def test_for_programs(map_file: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert find["signed"] == (
         "MapServer.find(String,Geo::Kind)=>(Optional<Geo::Point>);Geo::Kind:u8{0,1};Geo::Point{i32,i32}"
     )
+    # A generated class shows its signature nowhere else; the runtime puts this one into frames.
     assert find["signature"] == zlib.crc32(find["signed"].encode()) == module.MapServer.Find._signature
     assert find["inputs"][0] == {"name": "class", "python": "class_", "type": "String"}
     assert find["outputs"] == [{"name": "point", "python": "point", "type": "Optional<Geo::Point>"}]
@@ -104,8 +110,10 @@ def test_for_programs(map_file: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert shown["types"]["Optional<Geo::Point>"] == "Point | None"
 
 
-def test_types_are_spelt_as_a_program_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = [name for name, row in TABLE.items() if not row.arguments]
+def test_types_in_python_are_spelled_as_programs_spell_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [name for name, row in BUILTIN_TYPES.items() if not row.arguments]
     path = tmp_path / "A.ipc"
     path.write_text(f"endpoint A {{ a({', '.join(f'{n} x{i}' for i, n in enumerate(names))}) =| }}")
     assert main(["describe", "--json", str(path)]) == 0
@@ -113,7 +121,9 @@ def test_types_are_spelt_as_a_program_does(tmp_path: Path, capsys: pytest.Captur
         eval(spelling, {"ipclib": ipclib, "datetime": datetime})
 
 
-def test_a_file_that_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_describe_of_a_wrong_file_prints_diagnostics_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "A.ipc"
     path.write_text("endpoint A { a(Strng x) =| }")
     assert main(["describe", str(path), "--json"]) == 1
@@ -122,7 +132,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert shown.err.startswith(f"{path}:1:16: error: ")
 
 
-def test_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_describe_of_an_empty_file_prints_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "A.ipc"
     path.write_text("")
     assert main(["describe", str(path)]) == 0

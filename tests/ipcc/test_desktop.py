@@ -1,6 +1,6 @@
-"""Interfaces as a desktop's services have them: all that a real file holds compiles, formats and is typed.
+"""Owns the tests on interfaces as large as those of a desktop: they compile, format and are typed.
 
-Knows the compiler and its command; of what is in the interfaces only that it is a lot.
+Must not know what is in the interfaces, only that it is a lot.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DESKTOP = HERE / "desktop"
 INTERFACES = sorted(DESKTOP.glob("*.ipc"))
 REPOSITORY = sorted(path for name in ("tests", "demos") for path in (ROOT / name).rglob("*.ipc"))
 TYPES = {"Gold.ipc": ["gold_types.py"]}
-"""Interfaces whose types are brought on the command line, and by which files beside them."""
+"""Interfaces whose types are given with `--types`, and the files next to them that hold the types."""
 
 needs_mypy = pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
 needs_pyright = pytest.mark.skipif(find_spec("pyright") is None, reason="pyright is not installed")
@@ -47,7 +47,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str, folder: Path, **environment: str) -> str:
-    """What a command prints, if it fails."""
+    """The output of a command that fails; empty if it succeeds."""
     done = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
@@ -59,10 +59,10 @@ def run(*command: str, folder: Path, **environment: str) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-# --- the files are what they are meant to be ---
+# --- the files themselves ---
 
 
-def test_the_pages_of_a_desktop() -> None:
+def test_the_interfaces_are_as_large_as_those_of_a_desktop() -> None:
     counts = {path.name: sum(len(e.messages) for e in model_of([str(path)]).endpoints) for path in INTERFACES}
     assert len(counts) == 10
     assert len([count for count in counts.values() if 60 <= count <= 150]) == 3, counts
@@ -92,14 +92,14 @@ for path in sys.argv[1:]:
         assert run("-c", script, *map(str, INTERFACES), folder=modules, PYTHONHASHSEED=seed) == ""
 
 
-def test_modules_import(modules: Path) -> None:
+def test_all_modules_can_be_imported_together(modules: Path) -> None:
     names = sorted(path.stem for path in modules.glob("*_ipc.py"))
     assert len(names) == len(INTERFACES)
     assert run("-c", f"import {', '.join(names)}", folder=modules, PYTHONPATH=str(ROOT)) == ""
 
 
 @needs_mypy
-def test_strictly_typed(modules: Path, tmp_path: Path) -> None:
+def test_mypy_accepts_all_modules_in_strict_mode(modules: Path, tmp_path: Path) -> None:
     command = ["--strict", "--follow-imports=silent", "--python-version=3.11", "--config-file="]
     files = sorted(str(path) for path in modules.glob("*.py"))
     assert (
@@ -109,7 +109,7 @@ def test_strictly_typed(modules: Path, tmp_path: Path) -> None:
 
 
 @needs_pyright
-def test_pyright_agrees(modules: Path) -> None:
+def test_pyright_accepts_all_modules(modules: Path) -> None:
     (modules / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{ROOT}"], "pythonVersion": "3.11"}}')
     assert run("-m", "pyright", "--pythonpath", sys.executable, folder=modules) == ""
 
@@ -122,12 +122,12 @@ def comments_of(path: Path) -> list[str]:
 
 
 def words(comments: list[str]) -> Counter[str]:
-    """The same for comments at the ends of lines and for what they are joined to."""
+    """The words of comments: two comments at the end of a line may be joined into one."""
     return Counter(" ".join(comments).split())
 
 
 @pytest.mark.parametrize("path", REPOSITORY, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_format_twice(path: Path, tmp_path: Path) -> None:
+def test_a_second_format_changes_nothing(path: Path, tmp_path: Path) -> None:
     for beside in (*path.parent.glob("*.ipc"), *path.parent.glob("*.py")):
         shutil.copy(beside, tmp_path)
     copy = tmp_path / path.name
@@ -141,7 +141,7 @@ def test_format_twice(path: Path, tmp_path: Path) -> None:
     assert copy.read_bytes() == once
 
 
-def test_format_of_all_at_once(tmp_path: Path) -> None:
+def test_interfaces_formatted_together_compile_to_the_same(tmp_path: Path) -> None:
     """Interfaces and what they include, formatted together, still compile to the same."""
     before = {path.name: compiled(path) for path in INTERFACES}
     copies = [Path(shutil.copy(path, tmp_path)) for path in DESKTOP.iterdir() if path.is_file()]

@@ -1,4 +1,7 @@
-"""Every refusal of the compiler with its exact wording and place: `bad/*.txt` hold input and output."""
+"""Owns the tests of every diagnostic: its exact wording and place, from the files in `bad/`.
+
+Must not know which stage finds a mistake. A file holds a source, a line `~~~~`, and what the command shows.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,14 @@ def diagnostics(*texts: str) -> str:
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
-def test_refusal(path: Path) -> None:
+def test_each_mistake_has_its_exact_diagnostic(path: Path) -> None:
     text = path.read_text(encoding="utf-8", errors="surrogateescape")
     source, expected = text.removesuffix("\n").split("\n~~~~\n")
     assert diagnostics(source) == expected
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
-def test_the_command_shows_it_exits_with_1_and_writes_nothing(
+def test_the_command_shows_each_mistake_and_writes_nothing(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -41,11 +44,11 @@ def test_the_command_shows_it_exits_with_1_and_writes_nothing(
     assert [file.name for file in tmp_path.iterdir()] == ["Bad.ipc"]
 
 
-def test_there_are_cases() -> None:
+def test_there_are_many_mistakes() -> None:
     assert len(BAD) >= 80
 
 
-def test_places_in_another_file_are_named() -> None:
+def test_a_place_in_another_file_is_named_with_the_file() -> None:
     assert diagnostics("endpoint Clock {}", "\nendpoint Clock {}") == (
         "Other.ipc:2:10: error: duplicate endpoint 'Clock'\n"
         "    2 | endpoint Clock {}\n"
@@ -53,7 +56,7 @@ def test_places_in_another_file_are_named() -> None:
     )
 
 
-def test_errors_of_all_files_in_order() -> None:
+def test_errors_of_all_files_are_shown_in_order() -> None:
     shown = diagnostics("endpoint A { a(Strng x) =| @ }", "endpoint B { b(i32 x) c(u9 y) =| }")
     places = [line.partition(": error")[0] for line in shown.splitlines() if ": error" in line]
     assert places == ["Bad.ipc:1:16", "Bad.ipc:1:28", "Other.ipc:1:14", "Other.ipc:1:25"]

@@ -1,6 +1,6 @@
-"""The editors' files: the TextMate grammar gives words their scopes, and Vim's files know the language.
+"""Owns the tests of the editors' files: the TextMate grammar scopes words, and Vim's files know the types.
 
-`Highlighter` is as much of a TextMate engine as the grammar uses: match, begin and end, captures, include.
+Must not know an editor. `Highlighter` is as much of a TextMate engine as the grammar uses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ipcc.table import KNOWN_NAMES
+from ipcc.builtin_types import BUILTIN_NAMES
 
 ROOT = Path(__file__).parent.parent.parent
 EDITORS = ROOT / "editors"
@@ -27,7 +27,7 @@ class Highlighter:
         self._grammar = grammar
 
     def words(self, text: str) -> list[tuple[str, str]]:
-        """Each stretch of text that has a scope of its own, with the innermost one, without its `.ipc`."""
+        """The pieces of text that have scopes, each with its innermost scope without the suffix `.ipc`."""
         found: list[tuple[str, str]] = []
         open_rules: list[Rule] = [self._grammar]
         for line in text.splitlines():
@@ -47,7 +47,7 @@ class Highlighter:
         return found
 
     def _first(self, rule: Rule, line: str, at: int) -> tuple[Rule | None, re.Match[str] | None]:
-        """The rule whose match begins first; of several, the first in the list, and an end before all."""
+        """The rule whose match begins first: of several, the open rule's end, else the first in the list."""
         candidates = [(rule, rule["end"])] if "end" in rule else []
         candidates += [(inner, inner.get("match") or inner["begin"]) for inner in self._inner(rule)]
         matches = [
@@ -81,7 +81,7 @@ def regexes(rule: object) -> Iterator[str]:
             yield from regexes(inner)
 
 
-def test_every_regex_compiles() -> None:
+def test_every_regex_of_the_grammar_compiles() -> None:
     found = list(regexes(GRAMMAR))
     assert len(found) > 20
     for regex in found:
@@ -180,7 +180,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("text", SAMPLES)
-def test_scopes(text: str) -> None:
+def test_words_get_their_scopes(text: str) -> None:
     assert Highlighter(GRAMMAR).words(text) == SAMPLES[text]
 
 
@@ -190,7 +190,7 @@ def test_every_interface_of_the_repository_is_read_to_its_end(path: Path) -> Non
 
 
 def test_the_types_of_the_language_are_known_to_both_editors() -> None:
-    ours = {name for name in KNOWN_NAMES if "::" not in name}
+    ours = {name for name in BUILTIN_NAMES if "::" not in name}
     (match,) = [rule["match"] for rule in [GRAMMAR["repository"]["builtin"]]]
     vim = (EDITORS / "vim" / "syntax" / "ipc.vim").read_text()
     keywords = {word for line in re.findall(r"syntax keyword ipcType (.*)", vim) for word in line.split()}

@@ -1,4 +1,7 @@
-"""The generated text: its exact shape, its formatting, its types."""
+"""Owns the tests of the generated text: its exact shape, its formatting and its types.
+
+Must not know what the text does when it runs.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from tests.ipcc.interfaces import interfaces
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-INTERFACES = [HERE / "Clock.ipc", HERE / "Awkward.ipc", HERE / "Atlas.ipc"]
+INTERFACES = [HERE / "GoldenClock.ipc", HERE / "Awkward.ipc", HERE / "Atlas.ipc"]
 
 needs_ruff = pytest.mark.skipif(find_spec("ruff") is None, reason="ruff is not installed")
 needs_pyright = pytest.mark.skipif(find_spec("pyright") is None, reason="pyright is not installed")
@@ -34,26 +37,28 @@ def ruff(*arguments: str, text: str) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def test_golden_output() -> None:
-    """To renew: python -m ipcc tests/ipcc/Clock.ipc -o tests/ipcc/clock_ipc.py, and read the difference."""
-    assert compile_files([str(HERE / "Clock.ipc")]) == (HERE / "clock_ipc.py").read_text()
+def test_the_module_is_the_golden_one() -> None:
+    """After a change: python -m ipcc tests/ipcc/GoldenClock.ipc -o tests/ipcc/golden_clock_ipc.py."""
+    assert compile_files([str(HERE / "GoldenClock.ipc")]) == (HERE / "golden_clock_ipc.py").read_text()
 
 
-def test_only_base_names_of_sources_get_in(tmp_path: Path) -> None:
-    text = (HERE / "Clock.ipc").read_text()
-    (tmp_path / "Clock.ipc").write_text(text)
-    assert compile_files([str(tmp_path / "Clock.ipc")]) == compile_files([str(HERE / "Clock.ipc")])
+def test_the_module_holds_no_folder_of_its_source(tmp_path: Path) -> None:
+    text = (HERE / "GoldenClock.ipc").read_text()
+    (tmp_path / "GoldenClock.ipc").write_text(text)
+    assert compile_files([str(tmp_path / "GoldenClock.ipc")]) == compile_files(
+        [str(HERE / "GoldenClock.ipc")]
+    )
 
 
 @needs_ruff
 @pytest.mark.parametrize("path", INTERFACES, ids=lambda path: path.stem)
-def test_formatted_and_linted(path: Path) -> None:
+def test_a_module_is_formatted_and_passes_the_linter(path: Path) -> None:
     text = compile_files([str(path)])
     assert ruff("format", "--diff", "--line-length", "110", text=text) == ""
     assert ruff("check", "--ignore", "RUF023,E501", "--ignore-noqa", text=text) == ""
 
 
-def test_only_what_is_used_is_imported() -> None:
+def test_a_module_imports_only_what_it_uses() -> None:
     inside = "struct S { UnixDateTime t; } endpoint A { f(S s) => (Duration d) }"
     assert "_datetime" not in module(inside)
     assert module("endpoint A { f(Duration d) =| }").count("_datetime") == 3
@@ -75,7 +80,7 @@ def test_any_interface_compiles(text: str) -> None:
 
 
 @needs_mypy
-def test_strictly_typed(tmp_path: Path) -> None:
+def test_mypy_finds_the_wrong_uses_of_a_module_alone(tmp_path: Path) -> None:
     for path in INTERFACES:
         (tmp_path / f"{path.stem.lower()}_ipc.py").write_text(compile_files([str(path)]))
     uses = tmp_path / "uses.py"
@@ -94,7 +99,7 @@ def test_strictly_typed(tmp_path: Path) -> None:
 
 
 @needs_pyright
-def test_pyright_agrees(tmp_path: Path) -> None:
+def test_pyright_finds_the_wrong_uses_of_a_module_alone(tmp_path: Path) -> None:
     for path in INTERFACES:
         (tmp_path / f"{path.stem.lower()}_ipc.py").write_text(compile_files([str(path)]))
     (tmp_path / "uses.py").write_text(USES)
@@ -107,7 +112,7 @@ def test_pyright_agrees(tmp_path: Path) -> None:
 
 
 USES = """\
-from clock_ipc import ClockServer, ConnectionFromClient, ConnectionToServer
+from goldenclock_ipc import ClockServer, ConnectionFromClient, ConnectionToServer
 
 
 class Good(ConnectionFromClient):
@@ -140,7 +145,7 @@ def use(clock: ConnectionToServer) -> None:
 """
 
 
-def test_a_builtin_that_a_message_is_named_as_is_qualified_throughout() -> None:
+def test_a_builtin_whose_name_a_message_takes_is_qualified_throughout() -> None:
     tree = ast.parse(compile_files([str(HERE / "Awkward.ipc")]))
     names = {
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
@@ -150,7 +155,7 @@ def test_a_builtin_that_a_message_is_named_as_is_qualified_throughout() -> None:
     assert "_builtins" not in module("endpoint A { f(Vector<i32> a) =| }")
 
 
-def test_the_parts_of_a_payload() -> None:
+def test_a_payload_is_packed_by_as_few_expressions_as_possible() -> None:
     text = module(
         """endpoint A {
             one(String a) =|
@@ -167,7 +172,7 @@ def test_the_parts_of_a_payload() -> None:
     assert "_codecs = (_ipc.byte_string,)" in text
 
 
-def test_an_endpoint_without_partner_pairs_with_an_empty_one() -> None:
+def test_an_endpoint_without_a_partner_pairs_with_an_empty_one() -> None:
     assert (
         "class ConnectionToServer(_ipc.ConnectionToServer, AProxy, calls=A, serves=_ipc.Endpoint):"
         in module("endpoint A {}")
@@ -177,7 +182,7 @@ def test_an_endpoint_without_partner_pairs_with_an_empty_one() -> None:
     )
 
 
-def test_no_endpoint() -> None:
+def test_a_file_without_endpoints_makes_a_module_without_imports() -> None:
     text = module("// nothing here")
     compile(text, "x_ipc.py", "exec")
     assert "import" not in text.replace("from __future__ import annotations", "")
@@ -186,18 +191,19 @@ def test_no_endpoint() -> None:
 def test_odd_characters_in_documentation_stay_text() -> None:
     namespace: dict[str, object] = {}
     text = module('/// \\ """ \u202e \x07 "\nendpoint A {}')
-    exec(text.replace("from ipclib import generated as _ipc", _FAKE_RUNTIME), namespace)
+    exec(text.replace("from ipclib import generated as _ipc", FAKE_RUNTIME), namespace)
     endpoint = namespace["A"]
     assert endpoint.__doc__ is not None
     assert endpoint.__doc__.strip() == '\\ """ \u202e \x07 "'
     assert endpoint.SCHEMA.startswith('/// \\ """ \u202e \x07 "\nendpoint A\n')  # type: ignore[attr-defined]
 
 
-_FAKE_RUNTIME = """
+FAKE_RUNTIME = """
 class _Any:
     def __init_subclass__(cls, **keywords): pass
 class _ipc:
     Endpoint = Proxy = Stub = _Any
+    def require(module, version): pass
     class ConnectionToServer(_Any): pass
     class ConnectionFromClient(_Any): pass
 """

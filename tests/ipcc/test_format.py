@@ -1,4 +1,7 @@
-"""`ipcc format`: canonical style, comments in every position, and that it changes nothing else."""
+"""Owns the tests of `ipcc format`: canonical style, comments in every position, and nothing else changed.
+
+Must not know what the interfaces mean.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ CASES = {
         "// head\n\n// a\n/// doc\nendpoint A\n{\n    // first\n\n"
         "    /// doc\n    a() =|\n    // last\n}\n// end\n",
     ),
-    "comments behind": (
+    "comments at the ends of lines": (
         "endpoint A { // one\na() =|// two\n} // three\nendpoint B {}",
         "endpoint A\n{ // one\n    a() =| // two\n} // three\n\nendpoint B\n{\n}\n",
     ),
@@ -66,8 +69,8 @@ CASES = {
         "        // third\n        i32 b // fourth\n        // fifth\n    ) =|\n}\n",
     ),
     "comments inside a parameter": (
-        "endpoint A { a(Vector< // of\ni32> x // behind\n, i32 y) =| }",
-        "endpoint A\n{\n    a(\n        Vector<i32> x, // of // behind\n        i32 y\n    ) =|\n}\n",
+        "endpoint A { a(Vector< // of\ni32> x // after\n, i32 y) =| }",
+        "endpoint A\n{\n    a(\n        Vector<i32> x, // of // after\n        i32 y\n    ) =|\n}\n",
     ),
     "a comment above a type's argument": (
         "endpoint A { a(Vector<\n// of\ni32> x) =| }",
@@ -85,7 +88,7 @@ CASES = {
         "struct A { i32 a; }\n/// x\n;\nendpoint B {}",
         "struct A\n{\n    i32 a;\n}\n    /// x\n    ;\n\nendpoint B\n{\n}\n",
     ),
-    "a comment behind the needless mark": (
+    "a comment after the needless mark": (
         "struct A { i32 a; } // x\n; // y\nendpoint B {}",
         "struct A\n{\n    i32 a;\n} // x // y\n\nendpoint B\n{\n}\n",
     ),
@@ -116,18 +119,18 @@ def tokens_of(text: str) -> list[Token]:
 
 
 def comments_of(text: str) -> list[str]:
-    """The words of all comments, since comments at the ends of lines may be joined."""
+    """The words of all comments: two comments at the end of a line may be joined into one."""
     return " ".join(re.findall(r"//.*", text)).split()
 
 
 def meaning_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """What the compiler sees: tokens and their documentation, without the marks that come and go."""
+    """The tokens and their documentation, without the marks that formatting adds and drops."""
     tokens = [token for token in tokens_of(text) if token.text not in (",", ";")]
     return [(token.text, token.documentation) for token in tokens]
 
 
 def check(text: str) -> str:
-    """Format it, and hold the result to what formatting promises."""
+    """Format a text, and check that the result is stable and means the same."""
     once = formatted(text)
     assert formatted(once) == once
     assert meaning_of(once) == meaning_of(text)
@@ -137,19 +140,19 @@ def check(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_style(name: str) -> None:
+def test_text_is_put_into_canonical_style(name: str) -> None:
     text, expected = CASES[name]
     assert check(text) == expected
 
 
 @pytest.mark.parametrize("path", INTERFACES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_every_interface_of_the_repository(path: Path) -> None:
+def test_every_interface_of_the_repository_can_be_formatted(path: Path) -> None:
     check(read_source(str(path)).text)
 
 
 @settings(UNHURRIED, max_examples=25)
 @given(interfaces())
-def test_the_compiled_module_is_the_same(text: str) -> None:
+def test_formatting_does_not_change_the_compiled_module(text: str) -> None:
     assert compile_sources([Source("A.ipc", formatted(text))]) == compile_sources([Source("A.ipc", text)])
 
 
@@ -164,14 +167,14 @@ def test_a_long_message_has_a_parameter_on_each_line() -> None:
     ]
 
 
-def test_outputs_wrap_only_where_they_must() -> None:
+def test_outputs_wrap_only_if_they_must() -> None:
     outputs = ", ".join(f"Vector<String> output_number_{number}" for number in range(4))
     lines = check(f"endpoint A {{ none() => ({outputs}) some(i32 a) => ({outputs}) }}").splitlines()
     assert lines[2] == "    none() => ("
     assert lines[8:11] == ["    some(", "        i32 a", "    ) => ("]
 
 
-def test_the_longest_line_is_as_wide_as_a_line_may_be() -> None:
+def test_a_message_may_be_exactly_as_wide_as_a_line() -> None:
     message = f"a(i32 {'x' * (WIDTH - len('    a(i32 ) =|'))}) =|"
     assert f"    {message}\n" in check(f"endpoint A {{ {message} }}")
     assert "    a(\n" in check(f"endpoint A {{ {message.replace('xx', 'xxx', 1)} }}")
@@ -181,7 +184,7 @@ def test_the_longest_line_is_as_wide_as_a_line_may_be() -> None:
 
 
 def with_comments(text: str, choices: list[str]) -> str:
-    """The text with a choice before each of its tokens."""
+    """The text with one of the choices before each of its tokens."""
     pieces, at = [], 0
     for token, choice in zip(tokens_of(text), choices, strict=False):
         pieces += [text[at : token.span.start], choice]
@@ -207,7 +210,7 @@ GAPS = st.sampled_from(
 
 @settings(UNHURRIED, max_examples=60)
 @given(text=interfaces(), gaps=st.lists(GAPS, max_size=300))
-def test_random_interfaces_with_random_comments(text: str, gaps: list[str]) -> None:
+def test_comments_anywhere_in_any_interface_keep_their_place(text: str, gaps: list[str]) -> None:
     check(with_comments(text, gaps))
 
 
@@ -223,7 +226,7 @@ endpoint B { c([File] e) =| d() =| }
 
 @settings(UNHURRIED)
 @given(st.lists(GAPS, max_size=120))
-def test_every_construct_with_random_comments(gaps: list[str]) -> None:
+def test_comments_anywhere_in_any_construct_keep_their_place(gaps: list[str]) -> None:
     check(with_comments(SHAPES, gaps))
 
 
@@ -261,7 +264,7 @@ def test_line_ends_become_one_kind(tmp_path: Path) -> None:
     assert path.read_bytes() == b"endpoint A\n{\n    a() =| // x\n}\n"
 
 
-def test_check_writes_nothing(untidy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_format_check_writes_nothing(untidy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["format", "--check", str(untidy)]) == 1
     assert untidy.read_text() == "endpoint A{a()=|}"
     assert capsys.readouterr().err == (
@@ -282,7 +285,7 @@ def test_a_file_with_errors_is_left_alone_and_the_others_are_not(
     assert capsys.readouterr().err.count(": error: ") == 1
 
 
-def test_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "A.ipc"
     assert main(["format", str(path)]) == 1
     assert capsys.readouterr().err == f"{path}: error: cannot read: No such file or directory\n"

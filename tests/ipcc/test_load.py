@@ -1,50 +1,43 @@
-"""`ipcc.load`: a module from memory, and its errors as an exception."""
+"""Owns the tests of `ipcc.load`: a module in memory that works, and mistakes as one exception.
+
+Must not know the text of the module.
+"""
 
 from __future__ import annotations
 
 import inspect
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import ipcc
-from ipclib.values.codecs import Frame
+from tests.ipcc.compiling import encode, round_trip, write
+from tests.ipcc.golden_clock_ipc import ClockServer
 
 HERE = Path(__file__).parent
 
 
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
-
-
-def round_trip(message: Any, *values: object) -> object:
-    """The values through the message's own encoder and decoder."""
-    payload = message._encode([], *values)
-    data = payload if isinstance(payload, bytes) else b"".join(payload)
-    frame = Frame()
-    frame.end = len(data)
-    decoded, end = message._decode(memoryview(data), 0, frame)
-    assert end == len(data)
-    return decoded
-
-
-def test_a_module_to_use() -> None:
-    clock = ipcc.load(HERE / "Clock.ipc")
-    add = clock.ClockServer.Add(2, 40)
+def test_the_golden_module_encodes_and_decodes() -> None:
+    add = ClockServer.Add(2, 40)
     assert (add.a, add.b) == (2, 40)
-    assert add == clock.ClockServer.Add(2, 40)
-    assert round_trip(clock.ClockServer.Add, 2, 40) == (2, 40)
-    assert round_trip(clock.ClockServer.Log, 1, "größe") == (1, "größe")
-    assert round_trip(clock.ClockServer.Watch, 7, True) == (7, True)
-    assert round_trip(clock.ClockServer.EchoBytes, bytearray(b"x" * 1000)) == (b"x" * 1000,)
-    assert round_trip(clock.ClockServer.Ping) == ()
+    assert add == ClockServer.Add(2, 40)
+    assert round_trip(ClockServer.Add, 2, 40) == (2, 40)
+    assert round_trip(ClockServer.Log, 1, "größe") == (1, "größe")
+    assert round_trip(ClockServer.Watch, 7, True) == (7, True)
+    assert round_trip(ClockServer.EchoBytes, bytearray(b"x" * 1000)) == (b"x" * 1000,)
+    assert round_trip(ClockServer.Ping) == ()
 
 
-def test_a_debugger_sees_its_text() -> None:
-    clock = ipcc.load(str(HERE / "Clock.ipc"))
+def test_a_loaded_module_encodes_as_the_written_one_does() -> None:
+    loaded = ipcc.load(HERE / "GoldenClock.ipc").ClockServer
+    assert loaded.Add(2, 40) == loaded.Add(2, 40)
+    assert encode(loaded.Log, 1, "größe") == encode(ClockServer.Log, 1, "größe")
+    assert round_trip(loaded.Watch, 7, True) == (7, True)
+
+
+def test_a_debugger_sees_the_text_of_a_loaded_module() -> None:
+    clock = ipcc.load(str(HERE / "GoldenClock.ipc"))
     assert inspect.getsource(clock.ClockServerStub.log).startswith("    def log(self, id: int, text: str)")
 
 
@@ -60,7 +53,7 @@ def test_awkward_names_work() -> None:
     assert issubclass(awkward.LonelyConnectionFromClient, awkward.LonelyClientProxy)
 
 
-def test_random_runs(tmp_path: Path) -> None:
+def test_values_of_random_messages_survive_a_round_trip(tmp_path: Path) -> None:
     """Fixed-size fields, strings and byte strings in any order keep their values."""
     dice = random.Random(20)
     values: dict[str, list[object]] = {
@@ -86,7 +79,7 @@ def test_random_runs(tmp_path: Path) -> None:
         assert round_trip(getattr(endpoint, f"M{number}"), *chosen) == chosen
 
 
-def test_errors_are_one_exception(tmp_path: Path) -> None:
+def test_all_mistakes_are_in_one_exception(tmp_path: Path) -> None:
     path = write(tmp_path / "Bad.ipc", "endpoint A { a(Strng x) =| b(i32 x) }")
     with pytest.raises(ipcc.CompileError, match="unknown type 'Strng'") as caught:
         ipcc.load(path)
@@ -96,6 +89,6 @@ def test_errors_are_one_exception(tmp_path: Path) -> None:
     ]
 
 
-def test_a_path_that_cannot_be() -> None:
+def test_an_impossible_path_is_reported() -> None:
     with pytest.raises(ipcc.CompileError, match="cannot read: embedded null byte"):
         ipcc.load("a\0b")

@@ -1,4 +1,7 @@
-"""Numbers, hashes, signatures and Python names, as the model has them."""
+"""Owns the tests of the checked model: numbers, hashes, signatures and Python names.
+
+Must not know the text that is written from it.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,9 @@ import zlib
 
 import pytest
 
-from ipcc.checker import check
-from ipcc.diagnostics import Report
-from ipcc.model import Compilation, Endpoint, Message, Run, endpoint_magic
-from ipcc.parser import parse
-from ipcc.source import Source
-from ipcc.tokens import tokenize
-
-
-def model(text: str) -> Compilation:
-    report = Report()
-    source = Source("x.ipc", text)
-    compilation = check([parse(source, tokenize(source, report), report)], report)
-    assert not report, list(report)
-    return compilation
+from ipcc.model import Endpoint, Message, Run
+from ipcc.wire_numbers import endpoint_magic
+from tests.ipcc.compiling import model
 
 
 def endpoint(body: str, name: str = "ClockServer") -> Endpoint:
@@ -71,8 +63,8 @@ def test_a_synchronous_message_takes_two_ids() -> None:
         ("connect(Optional<i8> class) =|", "ClockServer.connect(Optional<i8>)=|"),
     ],
 )
-def test_canonical_text(text: str, canonical: str) -> None:
-    assert message(text).canonical == canonical
+def test_a_signature_is_computed_from_canonical_text(text: str, canonical: str) -> None:
+    assert message(text).signed_text == canonical
     assert message(text).signature == zlib.crc32(canonical.encode())
 
 
@@ -91,14 +83,16 @@ def test_canonical_text(text: str, canonical: str) -> None:
         ("ärger_machen", "ärger_machen", "ÄrgerMachen", "ÄrgerMachenResponse"),
     ],
 )
-def test_python_names(name: str, method: str, message_class: str, response_class: str) -> None:
+def test_messages_get_names_that_python_can_use(
+    name: str, method: str, message_class: str, response_class: str
+) -> None:
     found = message(f"{name}() => ()")
     assert (found.name, found.python) == (name, method)
     assert (found.class_name, found.response_class) == (message_class, response_class)
     assert found.async_python == f"async_{method}"
 
 
-def test_parameters_take_the_same_way_out() -> None:
+def test_parameters_get_names_that_python_can_use() -> None:
     found = message("f(i32 timeout, i32 wait, i32 peer, i32 from, i32 ClockServer, i32 fine) =|")
     names = [parameter.python for parameter in found.inputs.parameters]
     assert names == ["timeout_", "wait_", "peer_", "from_", "ClockServer_", "fine"]
@@ -115,7 +109,7 @@ def test_parameters_take_the_same_way_out() -> None:
         ("Vector<u8> a, IPC::File b", ["I", "a", "b"]),
     ],
 )
-def test_runs(parameters: str, steps: list[str]) -> None:
+def test_fixed_size_values_are_packed_in_runs(parameters: str, steps: list[str]) -> None:
     laid_out = message(f"f({parameters}) =|").inputs.steps
     assert [step.format if isinstance(step, Run) else step.name for step in laid_out] == steps
 
@@ -136,7 +130,9 @@ def test_runs(parameters: str, steps: list[str]) -> None:
         ),
     ],
 )
-def test_pairs(text: str, pairs: list[tuple[str | None, str | None, str]] | None) -> None:
+def test_endpoints_are_paired_by_their_names(
+    text: str, pairs: list[tuple[str | None, str | None, str]] | None
+) -> None:
     if pairs is None:
         with pytest.raises(AssertionError, match="AConnectionToServer"):
             model(text)
@@ -168,5 +164,5 @@ def test_codecs_are_made_once_and_parts_first() -> None:
     assert [codec.name for codec in compilation.codecs] == ["_Vector_i32", "_HashMap_String_Vector_i32"]
 
 
-def test_shadowed_builtins() -> None:
+def test_builtins_whose_names_are_taken_are_known() -> None:
     assert model("endpoint A { list(i32 len, i32 print) =| }").shadowed == {"list", "len"}

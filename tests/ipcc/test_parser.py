@@ -1,4 +1,7 @@
-"""The grammar's freedoms, and that no input makes the compiler fall over."""
+"""Owns the tests of the grammar: its freedoms, and that no input crashes the compiler.
+
+Must not know the wording of diagnostics.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ from ipcc.source import Source
 from ipcc.tokens import tokenize
 
 HERE = Path(__file__).parent
-CLOCK = (HERE / "Clock.ipc").read_text()
-TOKENS = [token.span for token in tokenize(Source("Clock.ipc", CLOCK), Report())]
+CLOCK = (HERE / "GoldenClock.ipc").read_text()
+TOKENS = [token.span for token in tokenize(Source("GoldenClock.ipc", CLOCK), Report())]
 TYPES = (HERE / "Atlas.ipc").read_text().partition("endpoint")[0]
 TYPE_TOKENS = [token.span for token in tokenize(Source("Types.ipc", TYPES), Report())]
 
@@ -68,7 +71,7 @@ def test_type_arguments_may_be_numbers() -> None:
     ],
     ids=["comments", "includes", "carriage returns", "blanks"],
 )
-def test_accepted(text: str) -> None:
+def test_comments_includes_and_white_space_may_stand_anywhere(text: str) -> None:
     (message,) = endpoint(text).messages
     assert message.text == "a(i32 x) =|"
 
@@ -92,32 +95,32 @@ def test_documentation_is_what_stands_above() -> None:
     assert [message.documentation for message in clock.messages] == [("One.",), (), ()]
 
 
-def test_file_without_endpoints() -> None:
+def test_a_file_may_have_no_endpoints() -> None:
     assert parsed("// nothing\n").endpoints == ()
 
 
 @pytest.mark.parametrize("count", range(len(TOKENS)))
-def test_truncated_at_a_token(count: int) -> None:
-    """What is left is either whole or one mistake."""
+def test_a_truncated_interface_is_one_mistake_at_most(count: int) -> None:
+    """The rest is either complete, or one mistake."""
     text = CLOCK[: TOKENS[count].start]
     assert len(refused(text)) <= 1
 
 
 @pytest.mark.parametrize("index", range(len(TOKENS) - 1))
-def test_without_a_token(index: int) -> None:
+def test_a_missing_token_is_few_mistakes_at_most(index: int) -> None:
     span = TOKENS[index]
     assert len(refused(CLOCK[: span.start] + CLOCK[span.end :])) <= 3
 
 
 @pytest.mark.parametrize("count", range(len(TYPE_TOKENS)))
-def test_types_truncated_at_a_token(count: int) -> None:
-    """Names that are declared no longer are found out only where the grammar is whole."""
+def test_truncated_types_are_one_mistake_at_most(count: int) -> None:
+    """Unknown types do not count: they are found only if the rest fits the grammar."""
     messages = refused(TYPES[: TYPE_TOKENS[count].start])
     assert len([message for message in messages if not message.startswith("unknown type")]) <= 1
 
 
 @pytest.mark.parametrize("index", range(len(TYPE_TOKENS) - 1))
-def test_types_without_a_token(index: int) -> None:
+def test_a_missing_token_in_types_is_few_mistakes_at_most(index: int) -> None:
     span = TYPE_TOKENS[index]
     assert len(refused(TYPES[: span.start] + TYPES[span.end :])) <= 4
 
@@ -136,7 +139,7 @@ def test_types_without_a_token(index: int) -> None:
         max_size=6,
     ),
 )
-def test_mutated(text: str, edits: list[tuple[int, int, str]]) -> None:
+def test_a_mutated_interface_never_crashes_the_compiler(text: str, edits: list[tuple[int, int, str]]) -> None:
     for at, length, replacement in edits:
         text = text[:at] + replacement + text[at + length :]
     refused(text)
@@ -144,7 +147,7 @@ def test_mutated(text: str, edits: list[tuple[int, int, str]]) -> None:
 
 @settings(deadline=None, derandomize=True)
 @given(st.text())
-def test_any_text(text: str) -> None:
+def test_no_text_crashes_the_compiler(text: str) -> None:
     refused(text)
 
 

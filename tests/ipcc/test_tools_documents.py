@@ -1,4 +1,7 @@
-"""The blocks of docs/tools.md and docs/generated-code.md: what they show is what the tools print."""
+"""Owns the tests that docs/tools.md and docs/generated-code.md show what the tools print.
+
+Must not know the other documents.
+"""
 
 from __future__ import annotations
 

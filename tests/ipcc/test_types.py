@@ -1,4 +1,7 @@
-"""The type table and what is defined: Python types, signatures, and what follows from fields."""
+"""Owns the tests of types: their Python types, their signatures, and what follows from fields.
+
+Must not know how declarations are parsed.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ from typing import Any
 import pytest
 
 import ipcc
-from ipcc.cycles import components
-from ipcc.model import Compilation
-from ipcc.types import Struct
-from ipclib.values.codecs import Frame
-from tests.ipcc.test_model import model
+from ipcc.definitions import Struct
+from ipcc.model import Compilation, Payload
+from ipcc.strongly_connected import components
+from tests.ipcc.compiling import encode, model, round_trip
 
 HERE = Path(__file__).parent
 
@@ -25,12 +27,12 @@ def declared(text: str) -> dict[str, Any]:
 
 def canonical(text: str) -> str:
     (endpoint,) = model(text).endpoints
-    return endpoint.messages[0].canonical
+    return endpoint.messages[0].signed_text
 
 
-def parameter(type: str) -> Any:
+def payload(type: str) -> Payload:
     (endpoint,) = model(f"struct Point {{ i32 x; }} endpoint A {{ f({type} a) =| }}").endpoints
-    return endpoint.messages[0].inputs.parameters[0].type
+    return endpoint.messages[0].inputs
 
 
 @pytest.mark.parametrize(
@@ -82,8 +84,10 @@ def parameter(type: str) -> Any:
         ("Variant<Optional<i32>, Empty>", "_ipc.Alternative[{int} | None] | _ipc.Alternative[None]", None),
     ],
 )
-def test_python_types(type: str, annotation: str, accepted: str | None) -> None:
-    found = parameter(type)
+def test_types_get_the_annotations_that_python_needs(
+    type: str, annotation: str, accepted: str | None
+) -> None:
+    found = payload(type).parameters[0].type
     assert found.annotation == annotation
     assert found.accepted == (accepted or annotation)
 
@@ -99,29 +103,29 @@ def test_python_types(type: str, annotation: str, accepted: str | None) -> None:
         ("JsonValue", False),
     ],
 )
-def test_what_holds_files(type: str, holds_files: bool) -> None:
-    assert parameter(type).holds_files is holds_files
+def test_payloads_with_descriptors_are_known(type: str, holds_files: bool) -> None:
+    assert payload(type).holds_files is holds_files
 
 
-def test_what_follows_from_fields() -> None:
+def test_fields_decide_what_their_structs_can_do() -> None:
     found = declared(
         "struct A { Vector<B> b; } struct B { A a; Optional<C> c; } struct C { IPC::File f; } struct D {}"
         "struct E { D d; Empty e; } struct F { i32 x; String s; K k; } struct G { F f; } enum K { X }"
     )
-    assert [name for name in found if found[name].holds_files] == ["A", "B", "C"]
-    assert [name for name in found if found[name].is_recursive] == ["A", "B"]
-    assert [name for name in found if found[name].is_empty] == ["D", "E"]
-    assert [name for name in found if found[name].is_key] == ["D", "F", "G", "K"]
+    assert [name for name in found if found[name].facts.holds_files] == ["A", "B", "C"]
+    assert [name for name in found if found[name].facts.is_recursive] == ["A", "B"]
+    assert [name for name in found if found[name].facts.is_empty] == ["D", "E"]
+    assert [name for name in found if found[name].facts.is_key] == ["D", "F", "G", "K"]
 
 
-def test_signatures_spell_out_what_they_use_once_in_order_of_first_use() -> None:
+def test_signatures_spell_out_each_definition_once_in_order_of_first_use() -> None:
     types = "struct P::A { B b; Vector<P::A> more; } struct B { C c; } struct C {} enum K : u8 { X = 4, Y }"
     assert canonical(f"{types} endpoint E {{ f(Optional<P::A> a, K k, P::A b) => (C c) }}") == (
         "E.f(Optional<P::A>,K,P::A)=>(C);P::A{B,Vector<P::A>};K:u8{4,5};C{};B{C}"
     )
 
 
-def test_a_name_of_a_field_or_enumerator_is_no_part_of_a_signature() -> None:
+def test_names_of_fields_and_enumerators_are_not_part_of_a_signature() -> None:
     one = "struct A { i32 x; } enum K { X } endpoint E { f(A a, K k) =| }"
     other = "/// Doc.\nstruct A { int y; } enum K : i32 { Y = 0 } endpoint E { f(A b, K l) =| }"
     assert canonical(one) == canonical(other)
@@ -136,17 +140,17 @@ def test_a_name_of_a_field_or_enumerator_is_no_part_of_a_signature() -> None:
         ("struct class {} struct None {} struct Geo::list {}", ["class_", "None_", "list_"]),
     ],
 )
-def test_python_names(text: str, names: list[str]) -> None:
+def test_types_get_names_that_python_can_use(text: str, names: list[str]) -> None:
     assert [definition.python for definition in model(text).definitions] == names
 
 
-def test_names_inside() -> None:
+def test_fields_and_enumerators_get_names_that_python_can_use() -> None:
     found = declared("struct P { i32 class; i32 P; i32 peer; } enum K { name, value, mro, pass, K, size }")
     assert [field.python for field in found["P"].fields] == ["class_", "P_", "peer"]
     assert [e.python for e in found["K"].enumerators] == ["name_", "value_", "mro_", "pass_", "K", "size"]
 
 
-def test_documentation_of_fields_and_enumerators() -> None:
+def test_fields_and_enumerators_keep_their_documentation() -> None:
     found = declared("struct P {\n/// One.\n/// Two.\ni32 x; } enum K {\nA,\n/// B.\nB }")
     assert found["P"].fields[0].documentation == ("One.", "Two.")
     assert [e.documentation for e in found["K"].enumerators] == [(), ("B.",)]
@@ -164,7 +168,7 @@ def test_schema_holds_the_types_that_are_used_and_compiles_to_itself() -> None:
     assert [m.signature for m in again.messages] == [m.signature for m in server.messages]
 
 
-def test_codecs_of_one_name_are_told_apart() -> None:
+def test_codecs_never_share_a_name() -> None:
     compilation = model(
         "struct B { u8 x; } struct Geo::P {} struct Geo_P {} endpoint E {"
         "f(u8 a, B b, Geo::P c, Geo_P d, Variant<Variant<i32>, u8> e, Variant<Variant<i32, u8>> f) =| }"
@@ -174,7 +178,7 @@ def test_codecs_of_one_name_are_told_apart() -> None:
     assert {"_B_2", "_Geo_P", "_Geo_P_2", "_Variant_Variant_i32_u8_2"} <= set(names)
 
 
-def test_order_of_codecs_is_that_of_need() -> None:
+def test_codecs_come_after_those_that_they_need() -> None:
     def needs(compilation: Compilation) -> None:
         seen: set[str] = set()
         for codec in compilation.codecs:
@@ -186,7 +190,7 @@ def test_order_of_codecs_is_that_of_need() -> None:
     needs(model((HERE / "Atlas.ipc").read_text()))
 
 
-def test_components_against_reachability() -> None:
+def test_components_agree_with_reachability() -> None:
     dice = random.Random(7)
     for _ in range(200):
         count = dice.randrange(1, 8)
@@ -210,21 +214,12 @@ def _reachable(start: int, edges: dict[int, list[int]]) -> set[int]:
     return found
 
 
-def test_a_module_with_types_works() -> None:
+def test_a_module_with_types_encodes_and_decodes() -> None:
     atlas = ipcc.load(HERE / "Atlas.ipc")
-
-    def round_trip(message: Any, *values: object) -> object:
-        payload = message._encode([], *values)
-        data = payload if isinstance(payload, bytes) else b"".join(payload)
-        frame = Frame()
-        frame.end, frame.elements = len(data), 1000
-        decoded, end = message._decode(memoryview(data), 0, frame)
-        assert end == len(data)
-        return decoded
 
     server, point = atlas.AtlasServer, atlas.GeoPoint
     place = (point(1, -2), atlas.Kind.value_)
-    assert server.Place._encode([], *place) == b"\1\0\0\0\xfe\xff\xff\xff\x08"
+    assert encode(server.Place, *place) == b"\1\0\0\0\xfe\xff\xff\xff\x08"
     assert round_trip(server.Place, *place) == place
     tree = atlas.Tree("root", [atlas.Tree("leaf", [], {})], {point(0, 0): None})
     grown = (tree, atlas.Ping(atlas.Pong([], None)))

@@ -1,4 +1,4 @@
-" :make shows what is wrong with the interface file at hand.
+" :make shows the mistakes in the current interface file.
 if exists('current_compiler')
   finish
 endif

@@ -1,4 +1,4 @@
-" Settings for interface files: comments, and ipcc as checker and formatter.
+" Settings for interface files: comments, and ipcc as the compiler.
 if exists('b:did_ftplugin')
   finish
 endif

@@ -1,6 +1,6 @@
-"""The type table: the types that the language brings. A new type is a new row here.
+"""Owns the built-in types of the language, and what each is in Python. A new built-in type is a new row here.
 
-Knows types alone, no messages and no sources.
+Must not know sources, messages, or the types that a compilation defines.
 """
 
 from __future__ import annotations
@@ -10,32 +10,33 @@ from collections.abc import Callable
 
 import attrs
 
-from ipcc.types import Layout, Type, composite
+from ipcc.types import Packing, Type, composite
 
 
 class Argument(enum.Enum):
-    """What stands between `<` and `>`."""
+    """The kinds of arguments between `<` and `>`."""
 
     TYPE = "a type"
-    ELEMENT = "a type whose values take bytes, for their number is bounded by them alone"
+    ELEMENT = "a type whose values occupy bytes (otherwise a count could not be bounded)"
     KEY = "a type that can be a key"
     COUNT = "a number of elements"
 
 
 @attrs.frozen
 class Row:
-    """One name of the table: the namespace that may qualify it, and what makes its type of its arguments.
-
-    Where it `is_variadic`, the last argument may be repeated.
-    """
+    """A built-in name, and how its type is made."""
 
     namespace: str
+    """The C++ namespace that may qualify the name."""
     arguments: tuple[Argument, ...]
     make: Callable[..., Type]
+    """Makes the type from its arguments."""
     is_variadic: bool = False
+    """Whether the last argument may be repeated."""
 
     @classmethod
     def of(cls, type: Type, namespace: str = "AK") -> Row:
+        """A row for a type without arguments."""
         return cls(namespace, (), lambda: type)
 
     @property
@@ -51,7 +52,7 @@ def _number(canonical: str, format: str, codec: str = "") -> Type:
         f"{{{python}}}",
         frozenset({python}),
         f"_ipc.{codec or canonical}",
-        Layout.NUMBER,
+        Packing.NUMBER,
         format,
         can_be_key=python == "int",
     )
@@ -60,7 +61,7 @@ def _number(canonical: str, format: str, codec: str = "") -> Type:
 def _value(
     canonical: str, annotation: str, codec: str, *, also: str = "", key: bool = True, files: bool = False
 ) -> Type:
-    """A type with a class and a codec of the runtime's; a sender may pass an instance of `also` too."""
+    """A type whose class and codec are in the runtime; a sender may also pass an instance of `also`."""
     return Type(
         canonical,
         annotation,
@@ -80,9 +81,9 @@ _I32 = _number("i32", "i")
 _U32 = _number("u32", "I")
 _U64 = _number("u64", "Q")
 _U8 = _number("u8", "B")
-_STRING = Type("String", "{str}", frozenset({"str"}), "_ipc.string", Layout.TEXT)
+_STRING = Type("String", "{str}", frozenset({"str"}), "_ipc.string", Packing.TEXT)
 _BYTES = Type(
-    "ByteString", "{bytes}", frozenset({"bytes"}), "_ipc.byte_string", Layout.OCTETS, accepts="_ipc.Octets"
+    "ByteString", "{bytes}", frozenset({"bytes"}), "_ipc.byte_string", Packing.OCTETS, accepts="_ipc.Octets"
 )
 _EMPTY = Type("Empty", "None", frozenset({"None"}), "_ipc.empty", can_be_key=False, takes_no_bytes=True)
 _JSON = Type(
@@ -100,7 +101,7 @@ _ALTERNATIVE = "_ipc.Alternative"
 UTF8_BYTE_STRING = attrs.evolve(_STRING, canonical="[UTF8] ByteString")
 
 ATTRIBUTES = {"UTF8": UTF8_BYTE_STRING, "File": _FILE, "Bitmap": _BITMAP.make()}
-"""The attributes of parameters, with the types that they make."""
+"""The attributes of parameters, with the types that they stand for."""
 
 
 def _vector(element: Type) -> Type:
@@ -131,7 +132,7 @@ def _optional(value: Type) -> Type:
 
 
 def _variant(*alternatives: Type) -> Type:
-    """What shares a class with another alternative is told apart by its index."""
+    """The type of a Variant. Alternatives that share a class are distinguished by their index."""
     annotations = []
     classes = {class_ for type in alternatives for class_ in type.classes}
     for number, type in enumerate(alternatives):
@@ -161,8 +162,8 @@ def _alternatives(annotation: str) -> list[str]:
     return parts[:-1]
 
 
-TABLE: dict[str, Row] = {
-    "bool": Row.of(Type("bool", "{bool}", frozenset({"bool"}), "_ipc.boolean", Layout.FLAG, "B")),
+BUILTIN_TYPES: dict[str, Row] = {
+    "bool": Row.of(Type("bool", "{bool}", frozenset({"bool"}), "_ipc.boolean", Packing.FLAG, "B")),
     "i8": Row.of(_number("i8", "b")),
     "i16": Row.of(_number("i16", "h")),
     "i32": Row.of(_I32),
@@ -212,19 +213,19 @@ TABLE: dict[str, Row] = {
     "ShareableBitmap": _BITMAP,
 }
 
-KNOWN_NAMES = tuple(
-    name if row.namespace == "AK" else f"{row.namespace}::{name}" for name, row in TABLE.items()
+BUILTIN_NAMES = tuple(
+    name if row.namespace == "AK" else f"{row.namespace}::{name}" for name, row in BUILTIN_TYPES.items()
 )
-"""The names of the table as a hint should spell them."""
+"""The built-in names as a hint should spell them."""
 
 INTEGERS = tuple(
-    name for name, row in TABLE.items() if not row.arguments and row.make().annotation == "{int}"
+    name for name, row in BUILTIN_TYPES.items() if not row.arguments and row.make().annotation == "{int}"
 )
-"""The types that an enum may have."""
+"""The types that an enum may be based on."""
 
 
 def look_up(name: str) -> Row | None:
-    """The row of a name as written; a leading `::` and the name's own namespace add nothing."""
+    """The row of a name as written, with or without a leading `::` and the name's own namespace."""
     namespace, _, plain = name.removeprefix("::").rpartition("::")
-    row = TABLE.get(plain)
+    row = BUILTIN_TYPES.get(plain)
     return row if row and f"::{row.namespace}".endswith(f"::{namespace}" if namespace else "") else None

@@ -1,6 +1,6 @@
-"""Lines of Python, broken where they are too long: as `ruff format` breaks them.
+"""Owns how long lines of Python are broken: as `ruff format` breaks them.
 
-Knows brackets, commas and strings of the flat lines that the emitter makes; nothing of what they mean.
+Must not know what the lines mean, only their brackets, commas and strings.
 """
 
 from __future__ import annotations
@@ -17,34 +17,38 @@ INDENTATION = "    "
 
 _OPENERS = "(["
 _ANNOTATED = re.compile(r"\w+: [^=(]+ = ")
-"""The target of an assignment with its annotation, which does not break."""
+"""The target and annotation of an assignment, which are never broken."""
 
 
 @attrs.frozen
 class _Split:
-    """A line taken apart at its first bracket: `head` ends in it, `tail` begins with its closer."""
+    """A line taken apart at its first bracket."""
 
     head: str
+    """The line up to the bracket, which ends it."""
     items: tuple[str, ...]
     ends_in_comma: bool
     tail: str
+    """The line from the closing bracket on."""
 
     @property
     def is_tuple(self) -> bool:
-        """A tuple breaks into one item a line at once, arguments only where they do not fit in one."""
+        """Whether it is a tuple, whose items get a line each at once; arguments first try to share one."""
         return self.head[-1] == "(" and self.head[-2:-1] in ("", " ", "(", "[")
 
     @property
     def keeps_comma(self) -> bool:
+        """Whether the last item gets a comma once each has its line."""
         return len(self.items) > 1 or self.ends_in_comma or self.head.startswith("def ")
 
 
 def fits(text: str, indent: str) -> bool:
+    """Whether an indented line needs no break."""
     return len(indent) + len(text) <= WIDTH
 
 
 def wrapped(text: str, indent: str) -> Iterator[str]:
-    """The lines that a flat one becomes."""
+    """Break a line, if it is too long."""
     if fits(text, indent):
         yield indent + text
         return
@@ -58,7 +62,7 @@ def wrapped(text: str, indent: str) -> Iterator[str]:
 
 
 def _parenthesized(text: str, indent: str) -> str:
-    """The text, in an assignment with brackets around what ruff breaks first."""
+    """The text; in an assignment, with brackets around the part that ruff breaks first."""
     target, assigns, value = text.partition(" = ")
     if not assigns or _first_bracket(target) >= 0:
         return text
@@ -88,7 +92,7 @@ def _item(text: str, indent: str) -> Iterator[str]:
 
 
 def _tail(text: str, indent: str) -> Iterator[str]:
-    """What follows a closed bracket: its own brackets break too, if it is still too long."""
+    """The rest of a line from a closing bracket on, broken at its own brackets if it is still too long."""
     if fits(text, indent):
         yield indent + text
         return
@@ -121,7 +125,7 @@ def _end_of_bracket(text: str, start: int) -> int:
 
 
 def _divide(text: str, separator: str) -> list[str]:
-    """The parts of a text between separators that stand in no bracket and no string."""
+    """Split a text at the separators outside of brackets and strings."""
     parts, begin = [], 0
     for at, depth in _depths(text):
         if depth == 0 and at >= begin and text.startswith(separator, at):
@@ -131,7 +135,7 @@ def _divide(text: str, separator: str) -> list[str]:
 
 
 def _depths(text: str) -> Iterator[tuple[int, int]]:
-    """Each character outside of strings with the number of brackets open behind it."""
+    """The offset of each character outside of strings, with the number of brackets open after it."""
     depth, in_string = 0, False
     for at, character in enumerate(text):
         in_string ^= character == '"'

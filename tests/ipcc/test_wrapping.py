@@ -1,10 +1,13 @@
-"""Long lines break as `ruff format` breaks them."""
+"""Owns the tests that long lines break as `ruff format` breaks them.
+
+Must not know what the lines mean.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from ipcc.layout import wrapped
+from ipcc.wrapping import wrapped
 
 LONG = "a_name_of_fifty_characters_which_is_a_long_one_too"
 
@@ -46,5 +49,5 @@ LONG = "a_name_of_fifty_characters_which_is_a_long_one_too"
         "unbreakable",
     ],
 )
-def test_wrapped(text: str, lines: list[str]) -> None:
+def test_long_lines_break_as_the_formatter_breaks_them(text: str, lines: list[str]) -> None:
     assert list(wrapped(text, "")) == lines

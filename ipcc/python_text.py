@@ -1,6 +1,6 @@
-"""Small pieces of Python text: docstrings, string contents, tuples, lists of names in prose.
+"""Owns small pieces of Python text: docstrings, the contents of strings, tuples, lists of names in prose.
 
-Knows Python's spelling; nothing of interfaces.
+Must not know interfaces.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import dedent, wrap
 
-from ipcc.layout import WIDTH
+from ipcc.wrapping import WIDTH
 
 _QUOTES = '"""'
 
@@ -25,7 +25,7 @@ def docstring(lines: Iterable[str], indent: str) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """A line as it stands between triple quotes."""
+    """A line as it is written between triple quotes."""
     quoted = text.replace("\\", "\\\\").replace(_QUOTES, '\\"\\"\\"')
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in quoted)
 
@@ -42,7 +42,7 @@ def listing(names: Sequence[str]) -> str:
 
 
 def _narrowed(line: str, indent: str) -> list[str]:
-    """The line, broken at blanks where it is too long to stand behind the quotes."""
+    """The line, broken at blanks if it is too long to follow the quotes."""
     width = WIDTH - len(indent) - len(_QUOTES) * 2
     if len(line) <= width:
         return [line]

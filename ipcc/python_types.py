@@ -1,7 +1,7 @@
-"""Registered Python types, read off the text of their module, which is never executed.
+"""Owns how registered classes are read from the text of a Python module, which is never executed.
 
-Knows Python's syntax tree, the decorator `ipc_type` and the annotation aliases of ipclib as text. What it
-finds are the nodes that an interface file would have, for the same checks.
+Must not know ipclib: its decorator `ipc_type` and its annotations stand here as text. The results are
+the nodes that an interface file would have, and go through the same checks.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import attrs
 
 from ipcc import nodes
+from ipcc.builtin_types import BUILTIN_NAMES, BUILTIN_TYPES, INTEGERS
 from ipcc.diagnostics import Report, did_you_mean
 from ipcc.parser import MAX_BITS
 from ipcc.source import Source, Span
-from ipcc.table import INTEGERS, KNOWN_NAMES, TABLE
 from ipcc.tokens import is_utf8
 
 _ENUMS = ("Enum", "IntEnum", "Flag", "IntFlag")
@@ -32,25 +32,29 @@ _VALUES = {
     "OpenMode": "Core::File::OpenMode",
     "AnonymousBuffer": "Core::AnonymousBuffer",
 }
-"""What ipclib and corelib export, as the wire types that it stands for in an annotation."""
+"""The names that ipclib and corelib export, with the types of interfaces that they mean in an annotation."""
+_PREFIXES = {"ipclib": "", "corelib": "", "ipclib.gfx": "gfx.", "datetime": "datetime."}
+"""The modules whose names an annotation may use, each with the prefix of those names' meanings."""
+_MODULES = {"ipclib": "*", "corelib": "*", "datetime": "datetime"}
+"""The modules that an annotation may name, as in `ipclib.i32`, each with its own meaning."""
 
 
 @attrs.frozen
-class Registered:
-    """A registered class: its wire name, where it is imported from, and its declaration.
-
-    `node` is None for a class with a codec of its own.
-    """
+class RegisteredClass:
+    """A registered class, with the declaration that an interface file would have for it."""
 
     name: nodes.Name
+    """Its name in interfaces."""
     module: str
+    """The module as an import statement spells it."""
     class_name: str
     is_hashable: bool
     node: nodes.Struct | nodes.Enum | None
+    """None for a class with a codec of its own."""
 
 
-def read_registered(source: Source, module: str, report: Report) -> list[Registered]:
-    """The registered classes of a module. What cannot be read is reported."""
+def registered_classes(source: Source, module: str, report: Report) -> list[RegisteredClass]:
+    """Read the registered classes of a module, which is imported as `module`. Mistakes are reported."""
     if not is_utf8(source, report):
         return []
     try:
@@ -74,10 +78,10 @@ class _Reader:
         self._module = module
         self._tree = tree
         self._report = report
-        self._imported = dict(_imports(tree))
-        self._wire_names: dict[str, str] = {}
+        self._imported = dict(_imported_names(tree))
+        self._registered_names: dict[str, str] = {}
 
-    def classes(self) -> list[Registered]:
+    def classes(self) -> list[RegisteredClass]:
         found: list[tuple[ast.ClassDef, ast.Call, nodes.Name]] = []
         for node in self._tree.body:
             if isinstance(node, ast.ClassDef):
@@ -85,7 +89,7 @@ class _Reader:
                     name = self._registered_name(decorator, node)
                     if name and isinstance(decorator, ast.Call):
                         found.append((node, decorator, name))
-                        self._wire_names[node.name] = name.text
+                        self._registered_names[node.name] = name.text
         return [self._class(node, decorator, name) for node, decorator, name in found]
 
     def _registered_name(self, decorator: ast.expr, node: ast.ClassDef) -> nodes.Name | None:
@@ -96,7 +100,7 @@ class _Reader:
         if isinstance(name, ast.Constant) and isinstance(name.value, str):
             if all(part.isidentifier() for part in name.value.split("::")):
                 return nodes.Name(name.value, self._span(name))
-            message = f"'{name.value}' is no name of a type"
+            message = f"'{name.value}' is not a valid name of a type"
             self._report.error(
                 self._span(name), message, "write it as in the interface, such as 'Geo::Point'"
             )
@@ -105,14 +109,14 @@ class _Reader:
         self._report.error(self._span(decorator), "ipc_type without the name of the type", hint)
         return None
 
-    def _class(self, node: ast.ClassDef, decorator: ast.Call, name: nodes.Name) -> Registered:
+    def _class(self, node: ast.ClassDef, decorator: ast.Call, name: nodes.Name) -> RegisteredClass:
         declared: nodes.Struct | nodes.Enum | None = None
         if any(_last(base) in _ENUMS for base in node.bases):
             enumerators = tuple(self._enumerators(node))
             declared = nodes.Enum(name, self._underlying(decorator), enumerators, _documentation(node))
         elif not _has_own_codec(node):
             declared = nodes.Struct(name, self._struct_fields(node), _documentation(node))
-        return Registered(name, self._module, node.name, _is_hashable(node), declared)
+        return RegisteredClass(name, self._module, node.name, _is_hashable(node), declared)
 
     # --- enums ---
 
@@ -146,7 +150,7 @@ class _Reader:
         is_attrs = any(_last(decorator) in _ATTRS for decorator in node.decorator_list)
         span = self._name_span(node)
         if not is_attrs:
-            message = f"'{node.name}' is no attrs class and no enum, and has no codec of its own"
+            message = f"'{node.name}' is neither an attrs class nor an enum, and has no codec of its own"
             self._report.error(
                 span, message, "decorate it with '@attrs.frozen', or give it encode and decode"
             )
@@ -164,7 +168,7 @@ class _Reader:
         return nodes.Field(type, nodes.Name(statement.target.id, self._span(statement.target)), ())
 
     def _type(self, node: ast.expr) -> nodes.Type:
-        """The wire type of an annotation. What stands for none is reported, and taken for a bool."""
+        """The type of an annotation. Unsupported annotations are reported and treated as bool."""
         span = self._span(node)
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return self._quoted(node, node.value, span)
@@ -172,7 +176,7 @@ class _Reader:
             return self._union(list(_members(node)), span)
         if isinstance(node, ast.Subscript):
             return self._container(node, span)
-        name = self._wire_name(node)
+        name = self._type_name(node)
         if name:
             return nodes.Type(name, span, None, span)
         return self._refuse_annotation(node, span)
@@ -190,7 +194,7 @@ class _Reader:
     def _union(self, members: list[ast.expr], span: Span) -> nodes.Type:
         types = [member for member in members if not _is_none(member)]
         if len(types) != 1 or len(members) != 2:
-            return self._refuse(span, "a union of several types", "only 'T | None' has a form on the wire")
+            return self._refuse(span, "a union of several types", "only 'T | None' can be sent")
         return nodes.Type("Optional", span, (self._type(types[0]),), span)
 
     def _container(self, node: ast.Subscript, span: Span) -> nodes.Type:
@@ -206,10 +210,10 @@ class _Reader:
             return self._refuse(span, "a list of u8 is bytes in Python", "write 'bytes'")
         return nodes.Type(container, span, types, span)
 
-    def _wire_name(self, node: ast.expr) -> str:
+    def _type_name(self, node: ast.expr) -> str:
         written = ast.unparse(node)
         return (
-            self._wire_names.get(written)
+            self._registered_names.get(written)
             or _VALUES.get(self._meaning(node))
             or _gfx_name(self._meaning(node))
             or _BUILTINS.get(written, "")
@@ -218,20 +222,20 @@ class _Reader:
     def _refuse_annotation(self, node: ast.expr, span: Span) -> nodes.Type:
         written = ast.unparse(node)
         if written in ("int", "float"):
-            hint = f"take {'double or float_' if written == 'float' else 'one of i8 to u64'} from ipclib"
+            hint = f"write {'double or float_' if written == 'float' else 'one of i8 to u64'} from ipclib"
             return self._refuse(span, f"'{written}' does not say its size", hint)
-        known = [*_VALUES, *_BUILTINS, *self._wire_names]
-        hint = did_you_mean(written, known) or "take a type from ipclib, or register the class with ipc_type"
-        return self._refuse(span, f"'{written}' stands for no type of the wire", hint)
+        known = [*_VALUES, *_BUILTINS, *self._registered_names]
+        hint = did_you_mean(written, known) or "use a type from ipclib, or register the class with ipc_type"
+        return self._refuse(span, f"'{written}' is not a type that can be sent", hint)
 
     def _refuse(self, span: Span, message: str, hint: str) -> nodes.Type:
         self._report.error(span, message, hint)
         return nodes.Type("bool", span, None, span)
 
-    # --- names and places ---
+    # --- meanings of names, and spans ---
 
     def _meaning(self, node: ast.expr) -> str:
-        """What an expression names in ipclib, corelib or the `datetime` module; nothing for any other."""
+        """What an expression means in ipclib, corelib or datetime; empty if it means something else."""
         if isinstance(node, ast.Name):
             return self._imported.get(node.id, "")
         if isinstance(node, ast.Attribute):
@@ -254,36 +258,44 @@ class _Reader:
         return Span(self._source, start, self._offset(line, end_column or 0) if same else start)
 
     def _offset(self, line: int, column: int) -> int:
-        """Python counts columns in bytes."""
+        """The offset of a place in the syntax tree, whose columns count bytes of UTF-8."""
         text = self._source.line(line)
         return self._source.offset(line, len(text.encode()[:column].decode(errors="ignore")))
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Local names, with what they are in ipclib; a module's own name stands for `*`."""
+def _imported_names(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Local names with their meanings; a module of ipclib or corelib itself means `*`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module in ("ipclib", "corelib") and not node.level:
-            for alias in node.names:
-                yield alias.asname or alias.name, alias.name
-        elif isinstance(node, ast.ImportFrom) and node.module == "ipclib.gfx":
-            for alias in node.names:
-                yield alias.asname or alias.name, f"gfx.{alias.name}"
-        elif isinstance(node, ast.ImportFrom) and node.module == "datetime":
-            for alias in node.names:
-                yield alias.asname or alias.name, f"datetime.{alias.name}"
+        if isinstance(node, ast.ImportFrom):
+            yield from _names_from(node)
         elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name in ("ipclib", "corelib"):
-                    yield alias.asname or alias.name, "*"
-                elif alias.name == "datetime":
-                    yield alias.asname or alias.name, "datetime"
+            yield from _modules_of(node)
+
+
+def _names_from(node: ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """The names of `from ipclib import i32 as number`."""
+    prefix = None if node.level else _PREFIXES.get(node.module or "")
+    if prefix is not None:
+        for alias in node.names:
+            yield alias.asname or alias.name, prefix + alias.name
+
+
+def _modules_of(node: ast.Import) -> Iterator[tuple[str, str]]:
+    """The names of `import ipclib as ipc`."""
+    for alias in node.names:
+        if alias.name in _MODULES:
+            yield alias.asname or alias.name, _MODULES[alias.name]
 
 
 def _gfx_name(meaning: str) -> str:
     if meaning == "datetime.datetime":
         return "Core::DateTime"
     module, _, name = meaning.partition(".")
-    return f"Gfx::{name}" if module == "gfx" and f"Gfx::{name}" in KNOWN_NAMES and name in TABLE else ""
+    return (
+        f"Gfx::{name}"
+        if module == "gfx" and f"Gfx::{name}" in BUILTIN_NAMES and name in BUILTIN_TYPES
+        else ""
+    )
 
 
 def _is_field(statement: ast.stmt) -> bool:
@@ -299,7 +311,7 @@ def _has_own_codec(node: ast.ClassDef) -> bool:
 
 
 def _is_hashable(node: ast.ClassDef) -> bool:
-    """Whether instances can be keys: an attrs class is compared by value, so it must be frozen."""
+    """Whether values can be hashed: an attrs class compares by value, so it must be frozen for that."""
     for decorator in node.decorator_list:
         keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
         given = {keyword.arg for keyword in keywords if _is_true(keyword.value)}
@@ -333,7 +345,7 @@ def _constant(node: ast.expr) -> int | None:
 
 
 def _last(node: ast.expr) -> str:
-    """The last part of a dotted name, which may be called."""
+    """The last part of a dotted name, or of the name that a call calls."""
     while isinstance(node, ast.Call):
         node = node.func
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
