@@ -5,6 +5,7 @@ callbacks. The names that programs use; everything else in the package is its ow
 from __future__ import annotations
 
 from corelib import session
+from corelib._version import __version__
 from corelib.anonymous_buffer import AnonymousBuffer
 from corelib.coroutine import run_async, sleep_ms
 from corelib.errors import (
@@ -70,6 +71,7 @@ __all__ = [
     "UsageError",
     "WaitMode",
     "WrongThread",
+    "__version__",
     "deferred_invoke",
     "run_async",
     "session",

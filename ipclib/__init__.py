@@ -5,7 +5,7 @@ which the types of times, urls, core_values, json_value, gfx and shared_memory s
 registered, for types of a program's own; outbox, connection and its two ends, multi_server.
 """
 
-from corelib import AnonymousBuffer, PeerCredentials, Promise
+from corelib import AnonymousBuffer, PeerCredentials, Promise, __version__
 from ipclib import gfx
 from ipclib.connection import Connection, Counters
 from ipclib.connection_from_client import ConnectionFromClient
@@ -97,6 +97,7 @@ __all__ = [
     "UnknownMessage",
     "Wait",
     "WrongThread",
+    "__version__",
     "codec_of",
     "double",
     "float_",

@@ -38,6 +38,7 @@ def test_a_contestant_does_each_work(name: str, works: tuple[tuple[str, int]]) -
             assert cost.cpu > 0
 
 
+@pytest.mark.slow
 def test_the_report_has_every_figure() -> None:
     two = [named("floor"), named("ours"), Contestant("absent", "absent", modules_needed=("no.such_module",))]
     report = calls.run(two, TINY_PACE, payloads=(16,), clients=(2,))

@@ -27,6 +27,7 @@ def _documents() -> list[Path]:
     ]
 
 
+@pytest.mark.slow
 def test_the_readme_s_program_runs(tmp_path: Path) -> None:
     for _language, name, text in _blocks(ROOT / "README.md"):
         if name:
@@ -56,6 +57,7 @@ def test_the_readme_s_program_runs(tmp_path: Path) -> None:
     assert sum(line.startswith("the service says it is") for line in lines) == 3
 
 
+@pytest.mark.slow
 def test_the_language_s_examples_compile_and_run(tmp_path: Path) -> None:
     files = {name: text for _language, name, text in _blocks(ROOT / "docs" / "language.md") if name}
     for name, text in files.items():

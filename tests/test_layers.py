@@ -6,6 +6,7 @@ import ast
 import graphlib
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ SANS_IO = ("errors.py", "file.py", "gfx.py", "limits.py", "protocol", "rate.py",
 OF_SHARED_MEMORY = {"corelib.AnonymousBuffer", "corelib.BufferRefused"}
 
 
+@cache
 def _imports(file: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):

@@ -56,6 +56,7 @@ def service(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     service.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("service")
 def test_set_get_list_remove(run: Run) -> None:
     assert run("set", "Editor", "Window", "Title", "notes\nof today") == (0, "", "")
@@ -75,6 +76,7 @@ def test_set_get_list_remove(run: Run) -> None:
     assert run("list", "Editor") == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("type_", "value"),
     [("i32", "2147483648"), ("u32", "-1"), ("i32", "many"), ("bool", "perhaps")],
@@ -101,6 +103,7 @@ def test_without_a_service_the_remedy_is_told(run: Run, command: tuple[str, ...]
     assert errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_watch_prints_changes_until_the_service_ends(
     run: Run, service: subprocess.Popen[str], tmp_path: Path
 ) -> None:
@@ -123,6 +126,7 @@ def test_watch_prints_changes_until_the_service_ends(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("service")
 def test_watch_ends_when_nobody_reads_it(run: Run, tmp_path: Path) -> None:
     watcher = start("watch", "--socket", str(tmp_path / "config"), "Editor")
@@ -145,6 +149,7 @@ def test_ctrl_c_ends_watching_and_serving(service: subprocess.Popen[str], tmp_pa
     assert outcome(service) == (0, "stopped\n", "")
 
 
+@pytest.mark.slow
 def test_a_second_service_leaves_the_first_alone(
     run: Run, service: subprocess.Popen[str], tmp_path: Path
 ) -> None:
@@ -158,6 +163,7 @@ def test_a_second_service_leaves_the_first_alone(
     assert run("list") == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [(), ("fly",), ("get", "a"), ("set", "a", "b", "c", "1", "--type", "i8")]
 )
@@ -167,6 +173,7 @@ def test_a_wrong_command_line(arguments: tuple[str, ...]) -> None:
     assert "usage: python -m demos.config" in errors
 
 
+@pytest.mark.slow
 def test_the_tour_shows_what_each_process_sees() -> None:
     tour = start("tour")
     output, errors = tour.communicate(timeout=10)

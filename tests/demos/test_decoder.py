@@ -71,6 +71,7 @@ def test_a_worker_cannot_raise_its_limits_again() -> None:
     assert resource.RLIM_INFINITY not in [hard for _soft, hard in limits.values()]
 
 
+@pytest.mark.slow
 def test_the_app_outlives_its_workers() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demos.decoder"], cwd=CHECKOUT, capture_output=True, text=True, timeout=60

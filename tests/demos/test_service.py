@@ -137,6 +137,7 @@ def test_what_is_not_there_or_of_another_type_is_the_fallback(connect: Connect) 
     assert app.read_string_value("App", "G", "nothing") is None
 
 
+@pytest.mark.slow
 def test_removing(connect: Connect) -> None:
     app = connect("App")
     app.write_i32("App", "G", "a", 1)
@@ -185,6 +186,7 @@ def test_without_a_pledge_everything_is_refused(service: Service, loop: EventLoo
     app.shutdown()
 
 
+@pytest.mark.slow
 def test_domains_are_pledged_once(connect: Connect) -> None:
     app = connect("App")
     with refused("pledged once"):
@@ -193,6 +195,7 @@ def test_domains_are_pledged_once(connect: Connect) -> None:
         app.read_string("Secret", "G", "k")
 
 
+@pytest.mark.slow
 def test_names_that_cannot_be_stored_are_refused_in_words(connect: Connect) -> None:
     app = connect("App")
     with refused("key 'a=b'"):
@@ -204,6 +207,7 @@ def test_names_that_cannot_be_stored_are_refused_in_words(connect: Connect) -> N
     assert app.list_config_groups("App") == []
 
 
+@pytest.mark.slow
 def test_two_watchers_see_every_change_once_and_in_order(connect: Connect, loop: EventLoop) -> None:
     watchers = [connect("App", monitors=True), connect("App", "Other", monitors=True)]
     bystander = connect("App")
@@ -231,6 +235,7 @@ def test_two_watchers_see_every_change_once_and_in_order(connect: Connect, loop:
     assert writer.heard == []
 
 
+@pytest.mark.slow
 def test_what_changes_nothing_is_not_told(connect: Connect) -> None:
     watcher, writer = connect("App", monitors=True), connect("App")
     for _ in range(2):
@@ -242,6 +247,7 @@ def test_what_changes_nothing_is_not_told(connect: Connect) -> None:
     assert watcher.heard == [("App", "G", "k", 1)]
 
 
+@pytest.mark.slow
 def test_a_watcher_that_left_troubles_nobody(connect: Connect) -> None:
     leaving, staying, writer = connect("App", monitors=True), connect("App", monitors=True), connect("App")
     leaving.shutdown()
@@ -250,6 +256,7 @@ def test_a_watcher_that_left_troubles_nobody(connect: Connect) -> None:
     assert staying.heard == [("App", "G", "k", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_killed_service_loses_no_acknowledged_write(service: Service, loop: EventLoop) -> None:
     """1,000 writes in ten rounds; in each the service is killed while it works at a burst of them."""
@@ -290,6 +297,7 @@ def test_a_killed_service_loses_no_acknowledged_write(service: Service, loop: Ev
     assert len(acknowledged) >= 500
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_service_tidily(service: Service, connect: Connect) -> None:
     app = connect("App")
     app.write_i32("App", "G", "k", 1)
@@ -301,6 +309,7 @@ def test_sigterm_ends_the_service_tidily(service: Service, connect: Connect) -> 
         app.list_domains()
 
 
+@pytest.mark.slow
 def test_many_clients_write_the_same_domain(connect: Connect, service: Service) -> None:
     apps = [connect("App") for _ in range(10)]
     for number, app in itertools.product(range(10), apps):

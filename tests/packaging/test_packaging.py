@@ -69,6 +69,7 @@ def _not_of_the_distribution(folder: str, names: Sequence[str]) -> list[str]:
     return [name for name in names if name == "__pycache__" or (Path(folder) == ROOT and name not in kept)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_builds_from_its_source_archive_and_imports(
     package: str, builder: Environment, wheels: Path, tmp_path: Path
@@ -88,6 +89,7 @@ def test_a_package_builds_from_its_source_archive_and_imports(
     assert (done.stdout, done.stderr) == ("Adds two numbers.\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_installs_in_place(package: str, builder: Environment, tmp_path: Path) -> None:
     source = tmp_path / package

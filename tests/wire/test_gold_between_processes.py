@@ -242,6 +242,7 @@ def test_golden_values_are_echoed(gold: Any, ends: Ends) -> None:
         assert shown(ends.call(vector["idl_name"], values)) == shown(expected)
 
 
+@pytest.mark.slow
 def test_values_at_the_ends_of_their_types_are_echoed(gold: Any, ends: Ends) -> None:
     for name, calls in _edges(gold).items():
         response = next(m for m in gold.GoldServer._messages if m._name == f"GoldServer.{name}")._response
@@ -253,6 +254,7 @@ def test_every_echo_has_values_at_its_ends(gold: Any) -> None:
     assert set(_edges(gold)) == {vector["idl_name"] for vector in _ECHOES}
 
 
+@pytest.mark.slow
 def test_memory_and_files(ends: Ends) -> None:
     assert ends.call("read_buffer", (AnonymousBuffer(),)) == b""
     assert ends.call("read_buffer", (_buffer(b"hello buffer"),)) == b"hello buffer"
@@ -269,6 +271,7 @@ def test_memory_and_files(ends: Ends) -> None:
     assert ends.call("concat_files", (make(b"A"), b"--", make(b"B"))) == b"A--B"
 
 
+@pytest.mark.slow
 def test_a_buffer_stays_shared(ends: Ends) -> None:
     with AnonymousBuffer.create(3) as mine, ends.call("echo_buffer", (mine,)) as echoed:
         echoed.data[:] = b"two"
@@ -276,6 +279,7 @@ def test_a_buffer_stays_shared(ends: Ends) -> None:
         assert os.fstat(echoed.fd).st_ino == os.fstat(mine.fd).st_ino
 
 
+@pytest.mark.slow
 def test_other_shapes(ends: Ends) -> None:
     assert ends.call("add", (2, 40)) == 42
     assert ends.call("no_arguments", ()) == 42
