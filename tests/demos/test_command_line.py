@@ -1,4 +1,5 @@
-"""The commands of `python -m demos.config`, as processes: what they print and how they end."""
+"""Owns the tests of the commands of `python -m demos.config`, as processes: their output and exit codes.
+Must not know the code of the demo."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run a command against the service, which runs at the place that the next fixture gives it."""
+    """Return a function that runs a command against the service of the next fixture."""
 
     def run(command: str, *arguments: str) -> Outcome:
         return outcome(start(command, "--socket", str(tmp_path / "config"), *arguments))
@@ -58,7 +59,7 @@ def service(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("service")
-def test_set_get_list_remove(run: Run) -> None:
+def test_a_setting_is_set_read_listed_and_removed(run: Run) -> None:
     assert run("set", "Editor", "Window", "Title", "notes\nof today") == (0, "", "")
     assert run("set", "Editor", "Window", "X", "-5", "--type", "i32") == (0, "", "")
     assert run("get", "Editor", "Window", "Title") == (0, "notes\nof today\n", "")
@@ -83,11 +84,11 @@ def test_set_get_list_remove(run: Run) -> None:
 )
 def test_a_value_of_another_type_is_not_sent(run: Run, type_: str, value: str) -> None:
     code, output, errors = run("set", "Editor", "Window", "X", value, "--type", type_)
-    assert (code, output, errors) == (2, "", f"config: {value!r} is no value of type {type_}\n")
+    assert (code, output, errors) == (2, "", f"config: {value!r} is not a value of type {type_}\n")
 
 
 @pytest.mark.usefixtures("service")
-def test_what_the_service_refuses_is_told_in_its_words(run: Run) -> None:
+def test_the_service_s_reason_for_a_refusal_is_printed(run: Run) -> None:
     code, output, errors = run("set", "../escape", "Window", "X", "1")
     assert (code, output) == (1, "")
     assert errors.startswith("config: domain '../escape': a name is printable text")
@@ -95,7 +96,7 @@ def test_what_the_service_refuses_is_told_in_its_words(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", [("get", "a", "b", "c"), ("list",), ("watch", "a")])
-def test_without_a_service_the_remedy_is_told(run: Run, command: tuple[str, ...]) -> None:
+def test_a_command_without_a_service_prints_the_remedy(run: Run, command: tuple[str, ...]) -> None:
     code, output, errors = run(*command)
     assert (code, output) == (1, "")
     assert errors.startswith("config: no settings service is running")
@@ -128,7 +129,7 @@ def test_watch_prints_changes_until_the_service_ends(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("service")
-def test_watch_ends_when_nobody_reads_it(run: Run, tmp_path: Path) -> None:
+def test_watch_ends_when_its_output_is_closed(run: Run, tmp_path: Path) -> None:
     watcher = start("watch", "--socket", str(tmp_path / "config"), "Editor")
     assert first_line(watcher) == "watching Editor\n"
     assert watcher.stdout is not None
@@ -167,7 +168,7 @@ def test_a_second_service_leaves_the_first_alone(
 @pytest.mark.parametrize(
     "arguments", [(), ("fly",), ("get", "a"), ("set", "a", "b", "c", "1", "--type", "i8")]
 )
-def test_a_wrong_command_line(arguments: tuple[str, ...]) -> None:
+def test_a_wrong_command_line_shows_the_usage(arguments: tuple[str, ...]) -> None:
     code, _, errors = outcome(start(*arguments))
     assert code == 2
     assert "usage: python -m demos.config" in errors
