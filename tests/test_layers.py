@@ -1,4 +1,5 @@
-"""The arrows of docs/architecture.md, read off every import; and the names that ipcc knows as text."""
+"""Owns the tests of the arrows in docs/architecture.md, and of the names that ipcc knows only as text.
+Must not know anything else about the files."""
 
 from __future__ import annotations
 
@@ -23,9 +24,10 @@ MAY_IMPORT = {
     "ipcc": {"attrs"},
     "demos": {"attrs", "corelib", "ipclib", "demos"},
 }
-# The lower storey of ipclib. Shared memory alone is made of a corelib class.
 SANS_IO = ("errors.py", "file.py", "gfx.py", "limits.py", "protocol", "rate.py", "values")
+"""The lower storey of ipclib, without input or output."""
 OF_SHARED_MEMORY = {"corelib.AnonymousBuffer", "corelib.BufferRefused"}
+"""The only names of corelib there: shared memory is a corelib class."""
 
 
 @cache
@@ -59,7 +61,7 @@ def test_no_file_depends_on_itself(package: str) -> None:
     graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_what_makes_turns_knows_nothing_of_what_hangs_on_the_loop() -> None:
+def test_the_turn_imports_nothing_that_hangs_on_the_loop() -> None:
     for file in _files("corelib/turn"):
         ours = {name for name in _imports(file) if name.startswith("corelib")}
         assert all(name.startswith(("corelib.turn.", "corelib.errors")) for name in ours), file
@@ -75,7 +77,7 @@ def test_the_lower_storey_of_ipclib_has_no_input_or_output(part: str) -> None:
             assert not name.startswith("ipclib") or name.startswith(storey), (file, name)
 
 
-def test_generated_modules_use_the_public_face_alone() -> None:
+def test_generated_modules_import_only_public_names() -> None:
     for file in (ROOT / "demos").rglob("*_ipc.py"):
         assert {name.partition(".")[0] for name in _imports(file)} <= {
             "__future__",
@@ -97,11 +99,11 @@ def test_nothing_from_the_wire_is_ever_executed(package: str) -> None:
         assert not called & {"eval", "exec", "compile", "__import__"}, file
 
 
-def test_polling_has_one_home() -> None:
+def test_one_file_polls() -> None:
     users = {
         file.name for file in _files("corelib") + _files("ipclib") if _imports(file) & {"select", "selectors"}
     }
-    # asyncio waits on a selector; the bridge gives it one.
+    # The bridge is the second, because asyncio waits on a selector.
     assert users == {"poller.py", "asyncio_bridge.py"}
 
 
