@@ -1,9 +1,7 @@
-"""Every benchmark in turn: the tables, and one JSON file with all figures.
+"""Owns the run of all benchmarks: their tables, and one JSON file with all figures.
+Must not know how anything is measured. Each runs by itself, too: `python -m benchmarks.calls` and so on.
 
-    python -m benchmarks [--quick] [--json FILE] [--graphs FOLDER]
-
-Each can be run by itself: benchmarks.calls, .polling, .event_loop, .idle, .growth, .compiler, .imports.
-"""
+    python -m benchmarks [--quick] [--json FILE] [--graphs FOLDER]"""
 
 from __future__ import annotations
 
@@ -25,10 +23,10 @@ _IDLE_CLIENTS = 1000
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few short rounds, to see that all works")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here, too")
-    parser.add_argument("--graphs", type=Path, metavar="FOLDER", help="draw the curves here")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Run every benchmark in turn.")
+    parser.add_argument("--quick", action="store_true", help="few short rounds, to see that everything works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to FILE")
+    parser.add_argument("--graphs", type=Path, metavar="FOLDER", help="draw the curves in FOLDER")
     options = parser.parse_args()
     open_files.raise_limit()
     rounds = 3 if options.quick else 15

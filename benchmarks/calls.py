@@ -1,11 +1,7 @@
-"""What a call between two processes costs, beside the floor and other libraries, in the same run.
+"""Owns the benchmark of calls between processes: its works, and tables beside the floor and other libraries.
+Must not know how contestants are run and measured: contest/ owns that.
 
-    python -m benchmarks.calls [--rounds N] [--only NAME]... [--quick] [--curves] [--json FILE]
-
-The floor is two plain Python processes over a Unix socket with hand-packed frames and blocking sockets.
-Every contestant does the same work in interleaved rounds, every answer is checked; what is not installed
-(the extra `bench`) is left out. Shows what the contest found; how it is measured is contest/'s business.
-"""
+    python -m benchmarks.calls [--rounds N] [--only NAME]... [--quick] [--curves] [--json FILE]"""
 
 from __future__ import annotations
 
@@ -62,10 +58,10 @@ def run(
     payloads: Sequence[int] = (),
     clients: Sequence[int] = (),
 ) -> Report:
-    """Hold the contest; curves over what is given for them, in a third of the rounds."""
+    """Run the contest, and the curves over `payloads` and `clients` in a third of the rounds."""
     present = [contestant for contestant in contestants if not contestant.missing]
     with contest(present, pace) as held:
-        samples = measure(held, works, _tell)
+        samples = measure(held, works, _show_progress)
         failures = held.failures
     report = Report(
         environment=_environment(),
@@ -91,9 +87,9 @@ def payload_curve(
     pace: Pace,
     failures: list[str],
 ) -> list[Curve]:
-    """Seconds for the echo of so many bytes. Failures are added to `failures`."""
+    """Measure the seconds of an echo of each size in bytes; append failures to `failures`."""
     with contest(contestants, pace) as held:
-        curves = payload_curves(held, sizes, _tell)
+        curves = payload_curves(held, sizes, _show_progress)
         failures += held.failures
     return curves
 
@@ -104,21 +100,21 @@ def clients_curve(
     pace: Pace,
     failures: list[str],
 ) -> list[Curve]:
-    """Calls a second with so many connections. Failures are added to `failures`."""
+    """Measure the calls a second with each number of connections; append failures to `failures`."""
     with contest(contestants, pace) as held:
-        curves = clients_curves(held, counts, _tell)
+        curves = clients_curves(held, counts, _show_progress)
         failures += held.failures
     return curves
 
 
 def show(report: Report) -> None:
-    """The tables."""
+    """Print the tables."""
     for work, figures in groupby(report.figures, key=lambda figure: figure.work):
         _show_work(work, sorted(figures, key=lambda figure: _place(figure.contestant)))
     for comparison in report.comparisons:
         print(f"{comparison.what:84} {comparison.ratio:6.2f}")
-    _show_curves("echo of so many bytes, us", report.payload_curves, 1e6)
-    _show_curves("thousand calls a second with so many connections", report.clients_curves, 1e-3)
+    _show_curves("echo by number of bytes, us", report.payload_curves, 1e6)
+    _show_curves("thousand calls a second by number of connections", report.clients_curves, 1e-3)
     for name, why in report.skipped.items():
         print(f"left out: {name} ({why})")
 
@@ -156,7 +152,7 @@ def _show_curves(title: str, curves: Sequence[Curve], scale: float) -> None:
 
 
 def _comparisons(samples: Sequence[Samples]) -> list[Comparison]:
-    """What is not a ratio to the floor: of two contestants at one work, or of two works."""
+    """Return the ratios that are not to the floor: of two contestants at one work, or of two works."""
     found = {(one.work, one.contestant): one for one in samples}
     comparisons = [
         *compare(
@@ -208,24 +204,28 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _tell(progress: str) -> None:
+def _show_progress(progress: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\033[K{progress}", end="", file=sys.stderr, flush=True)
 
 
 def main() -> int:
     names = [contestant.name for contestant in CONTESTANTS]
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description="Compare the cost of calls: this library, blocking sockets, others."
+    )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument("--quick", action="store_true", help="3 short rounds, to see that it works")
-    parser.add_argument("--warm-up", type=float, default=0.1, help="seconds, uncounted, before each batch")
-    parser.add_argument("--curves", action="store_true", help="by payload size and number of clients, too")
-    parser.add_argument("--json", type=Path, help="write all figures here, too")
-    parser.add_argument("--graphs", type=Path, metavar="FOLDER", help="draw the curves here")
+    parser.add_argument("--quick", action="store_true", help="three short rounds, to see that it works")
+    parser.add_argument("--warm-up", type=float, default=0.1, help="uncounted seconds before each batch")
+    parser.add_argument(
+        "--curves", action="store_true", help="also measure by payload size and number of clients"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to FILE")
+    parser.add_argument("--graphs", type=Path, metavar="FOLDER", help="draw the curves in FOLDER")
     arguments = parser.parse_args()
     open_files.raise_limit()
-    signal.signal(signal.SIGTERM, lambda _signo, _frame: sys.exit(1))  # So that no contestant is left.
+    signal.signal(signal.SIGTERM, lambda _signo, _frame: sys.exit(1))  # So that the contestants end, too.
     report = run(
         [contestant for contestant in CONTESTANTS if contestant.name in (arguments.only or names)],
         Pace(
@@ -236,7 +236,7 @@ def main() -> int:
         payloads=PAYLOADS if arguments.curves else (),
         clients=CLIENTS if arguments.curves else (),
     )
-    _tell("")
+    _show_progress("")
     show(report)
     if arguments.json:
         arguments.json.write_text(json.dumps(report.as_json(), indent=2) + "\n")

@@ -1,10 +1,7 @@
-"""How long a large interface takes to compile, and its module to import.
+"""Owns the benchmark of a large interface: the times to compile it and to import its module elsewhere.
+Must not know anything inside ipcc and ipclib. The import of ipclib itself is not counted.
 
-    python -m benchmarks.compiler [--messages N] [--rounds N] [--json FILE]
-
-Compiling is timed in this process, importing in a fresh one each round, with what ipclib itself
-takes to import left out. Knows the compiler's and the runtime's public face only.
-"""
+    python -m benchmarks.compiler [--messages N] [--rounds N] [--json FILE]"""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ print(time.perf_counter() - start)
 
 
 def interface(messages: int) -> str:
-    """An interface of so many messages, of the shapes that services have, alternating."""
+    """Return an interface of `messages` messages, in turn of the shapes that services have."""
     lines = [f"    message_{number}{_SHAPES[number % len(_SHAPES)]}" for number in range(messages)]
     return "\n".join(["endpoint LargeServer", "{", *lines, "}", ""])
 
@@ -63,7 +60,7 @@ def import_seconds(folder: Path) -> float:
 
 
 def measure(messages: int, rounds: int) -> dict[str, float]:
-    """Medians, in milliseconds. The first import also writes the bytecode, and is told by itself."""
+    """Return medians in milliseconds; the first import also writes the bytecode and counts apart."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = folder / "Large.ipc"

@@ -1,11 +1,7 @@
-"""What the loop itself costs, beside asyncio's and uvloop's, in the same run.
+"""Owns the benchmark of the loop beside asyncio's and uvloop's: medians over rounds, and ratios to asyncio.
+Must not know anything inside the loops. uvloop takes part if it is installed (the extra `bench`).
 
-    python -m benchmarks.event_loop [--rounds N] [--json FILE]
-
-Every contestant does the same work in each round, in turn, in this process; the table has the median
-over the rounds, and the ratio to asyncio. uvloop takes part where it is installed (the extra `bench`).
-Knows the loops' public faces only.
-"""
+    python -m benchmarks.event_loop [--rounds N] [--json FILE]"""
 
 from __future__ import annotations
 
@@ -30,16 +26,16 @@ ACTIVATIONS = 30_000
 
 
 class Contestant(Protocol):
-    """A loop, seen through what all three can do."""
+    """The operations that all three loops have."""
 
     def soon(self, callback: Callable[[], object]) -> object: ...
 
     def arm(self, delay_ms: int, callback: Callable[[], object]) -> Callable[[], object]:
-        """What cancels the timer."""
+        """Start a timer; return a function that cancels it."""
         ...
 
     def watch(self, readable: socket.socket, callback: Callable[[], object]) -> Callable[[], object]:
-        """What stops it."""
+        """Watch a socket; return a function that stops watching."""
         ...
 
     def run(self) -> None: ...
@@ -85,7 +81,7 @@ class Asyncio:
 
 
 def contestants() -> dict[str, Callable[[], Contestant]]:
-    """Those that can take part, ours first."""
+    """Return the loops that can take part, ours first."""
     made: dict[str, Callable[[], Contestant]] = {
         "corelib": Corelib,
         "asyncio": lambda: Asyncio(asyncio.SelectorEventLoop()),
@@ -98,7 +94,7 @@ def contestants() -> dict[str, Callable[[], Contestant]]:
 
 
 def deferred(loop: Contestant) -> float:
-    """Callbacks a second, all queued before the loop runs."""
+    """Measure callbacks a second, all queued before the loop runs."""
     called = 0
 
     def callback() -> None:
@@ -116,7 +112,7 @@ def deferred(loop: Contestant) -> float:
 
 
 def turns(loop: Contestant) -> float:
-    """Turns a second, each with one callback, which queues the next."""
+    """Measure turns a second, each with one callback that queues the next."""
     left = TURNS
 
     def callback() -> None:
@@ -134,7 +130,7 @@ def turns(loop: Contestant) -> float:
 
 
 def timers(loop: Contestant) -> float:
-    """Timers a second: all armed, every second one cancelled, the others fired."""
+    """Measure timers a second: all armed, every second one cancelled, the others fired."""
     fired = 0
 
     def callback() -> None:
@@ -153,7 +149,7 @@ def timers(loop: Contestant) -> float:
 
 
 def dispatch(loop: Contestant) -> float:
-    """Activations a second of a socket that stays readable: the loop's own cost, with its poll."""
+    """Measure activations a second of a socket that stays readable: the loop's own cost, with its poll."""
     with _socket_pair() as (one, other):
         left = ACTIVATIONS
 
@@ -168,7 +164,7 @@ def dispatch(loop: Contestant) -> float:
 
 
 def ping(loop: Contestant) -> float:
-    """Activations a second with a byte received and one sent in each."""
+    """Measure activations a second, in each of which a byte is received and one is sent."""
     with _socket_pair() as (one, other):
         left = ACTIVATIONS
 
@@ -213,7 +209,7 @@ WORK: dict[str, Callable[[Contestant], float]] = {
 
 
 def measure(rounds: int) -> dict[str, dict[str, float]]:
-    """The median a second for each work and contestant."""
+    """Return the median rate of each work and loop."""
     makers = contestants()
     samples: dict[str, dict[str, list[float]]] = {work: {name: [] for name in makers} for work in WORK}
     for _ in range(rounds):
@@ -229,7 +225,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
 
 
 def show(medians: dict[str, dict[str, float]]) -> None:
-    """The table: thousands a second, and how many times asyncio's."""
+    """Print the table: thousands a second, and the ratio to asyncio."""
     names = list(next(iter(medians.values())))
     print(f"{'thousands a second (times asyncio)':36}" + "".join(f"{name:>18}" for name in names))
     for work, by_name in medians.items():
@@ -238,9 +234,9 @@ def show(medians: dict[str, dict[str, float]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Compare the event loop with asyncio and uvloop.")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", type=Path, help="write the medians here, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the medians to FILE")
     arguments = parser.parse_args()
     medians = measure(arguments.rounds)
     show(medians)

@@ -1,9 +1,7 @@
-"""What becomes dearer as there is more of it: timers, watched descriptors, callbacks, messages.
+"""Owns the benchmark of growth: the time of one more timer, descriptor, callback or message among many.
+Must not know anything inside loop, runtime and compiler.
 
-    python -m benchmarks.growth [--rounds N] [--json FILE]
-
-Each figure is the time of one more, among so many. Knows the public faces of loop, runtime and compiler only.
-"""
+    python -m benchmarks.growth [--rounds N] [--json FILE]"""
 
 from __future__ import annotations
 
@@ -31,11 +29,12 @@ HOUR_MS = 3_600_000
 
 
 def arm_and_cancel(others: int) -> float:
-    """Seconds to start a timer and stop it again, with so many others running; what the queue does now and
-    then about the places of the stopped ones is in it."""
+    """Measure the seconds to start and stop a timer while `others` run.
+
+    The queue's occasional removal of stopped timers is included."""
     with EventLoop():
         running = _hour_long_timers(others)
-        # Due among the others, not always before or behind them all.
+        # Due among the others, not always before or after all of them.
         timers = [_timer(HOUR_MS + number * max(others, 1) // REPEATS) for number in range(REPEATS)]
         times = max(1, others // REPEATS)
         start = time.perf_counter()
@@ -49,7 +48,7 @@ def arm_and_cancel(others: int) -> float:
 
 
 def fire(others: int) -> float:
-    """Seconds to fire a timer that is due, with so many others running."""
+    """Measure the seconds to fire a due timer while `others` run."""
     fired = 0
 
     def count() -> None:
@@ -81,7 +80,7 @@ def _timer(interval_ms: int) -> Timer:
 
 
 def turn(idle: int) -> float:
-    """Seconds of a turn in which one descriptor is ready, with so many others watched that are not."""
+    """Measure the seconds of a turn with one ready descriptor and `idle` watched ones that are not."""
     with ExitStack() as open_files, EventLoop() as loop:
         for _ in range(idle):
             fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -101,16 +100,16 @@ def turn(idle: int) -> float:
             loop.pump(WaitMode.POLL_FOR_EVENTS)
         seconds = time.perf_counter() - start
         assert activated == REPEATS
-        open_files.pop_all().close()  # While the loop of the notifiers is there.
+        open_files.pop_all().close()  # Before the notifiers' loop closes.
     return seconds / REPEATS
 
 
 def _never() -> None:
-    raise AssertionError("called, though it is not due or ready")
+    raise AssertionError("a callback that is neither due nor ready was called")
 
 
 def deferred(count: int) -> float:
-    """Seconds to queue a callback and to call it, when so many are queued at once."""
+    """Measure the seconds to queue and call a callback when `count` are queued at once."""
     called = 0
 
     def callback() -> None:
@@ -130,7 +129,7 @@ def deferred(count: int) -> float:
 
 
 def call(messages: int) -> float:
-    """Seconds of a call in an interface of so many messages, both ends in this process on one loop."""
+    """Measure the seconds of a call in an interface of `messages` messages, both ends on one loop."""
     adders = _adders(messages)
     with EventLoop():
         ours, theirs = LocalSocket.pair()
@@ -155,7 +154,7 @@ def _service(adders: Any) -> Any:
 
 @functools.cache
 def _adders(messages: int) -> Any:
-    """The module of an interface with so many messages, all alike; add() is the last."""
+    """Return the module of an interface of `messages` equal messages; add() is the last."""
     names = [*(f"add_{number}" for number in range(messages - 1)), "add"]
     lines = [f"    {name}(i32 a, i32 b) => (i32 sum)" for name in names]
     with tempfile.TemporaryDirectory() as folder:
@@ -165,7 +164,7 @@ def _adders(messages: int) -> Any:
 
 
 def compile_interface(messages: int) -> float:
-    """Seconds to compile an interface of so many messages."""
+    """Measure the seconds to compile an interface of `messages` messages."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "Large.ipc")
         source.write_text(compiler.interface(messages))
@@ -173,7 +172,7 @@ def compile_interface(messages: int) -> float:
 
 
 def import_module(messages: int) -> float:
-    """Seconds to import its module, with its bytecode cached and ipclib imported before."""
+    """Measure the seconds to import a module with cached bytecode, after ipclib."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = folder / "Large.ipc"
@@ -186,7 +185,7 @@ def import_module(messages: int) -> float:
 class Work(NamedTuple):
     name: str
     among: str
-    """What there is so many of."""
+    """The things whose number grows."""
     sizes: Sequence[int]
     run: Callable[[int], float]
 
@@ -206,7 +205,7 @@ WORKS = (
 
 
 def measure(rounds: int) -> dict[str, dict[int, float]]:
-    """Median seconds, by work and by how many there are."""
+    """Return median seconds by work and by number."""
     samples: dict[str, dict[int, list[float]]] = {
         work.name: {size: [] for size in work.sizes} for work in WORKS
     }
@@ -221,7 +220,7 @@ def measure(rounds: int) -> dict[str, dict[int, float]]:
 
 
 def show(medians: dict[str, dict[int, float]]) -> None:
-    """The table: for each work how many there are, the time of one, and how many times the first line's."""
+    """Print the table: for each work the numbers, the time of one, and its ratio to the first line's."""
     for work in WORKS:
         by_size = medians[work.name]
         first = by_size[work.sizes[0]]
@@ -235,9 +234,9 @@ def _readable(seconds: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Measure what one more costs among many.")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the seconds here, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the seconds to FILE")
     options = parser.parse_args()
     open_files.raise_limit()
     medians = measure(options.rounds)

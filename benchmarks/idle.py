@@ -1,10 +1,7 @@
-"""What idle clients cost a service: memory for each, and time for the one that is busy.
+"""Owns the benchmark of idle clients: a service's memory for each, and the time of a call of a busy one.
+Must not know anything inside the runtime. --lines shows the lines of code that hold the memory.
 
-    python -m benchmarks.idle [--clients N] [--rounds N] [--lines N] [--json FILE]
-
-A service and its crowd of clients are processes of their own. With --lines the service also tells which
-lines of its code hold that memory. Knows the runtime's public face only, and what Linux says of a process.
-"""
+    python -m benchmarks.idle [--clients N] [--rounds N] [--lines N] [--json FILE]"""
 
 from __future__ import annotations
 
@@ -32,15 +29,15 @@ from ipclib import Limits, MultiServer
 ROOT = Path(__file__).parent.parent
 
 CALLS = 2000
-PATIENCE = 10.0
+CONNECT_TIMEOUT = 10.0
 _SPARE = 64
-"""Descriptors and connections beside the clients' own."""
+"""Descriptors and connections in addition to the clients' own."""
 
 idle: Any = ipcc.load(Path(__file__).with_name("Idle.ipc"))
 
 
 class Service(idle.ConnectionFromClient):  # type: ignore[misc]
-    """A client's end with nothing of its own, so that what is seen is the runtime's cost."""
+    """A connection without data of its own, so that only the runtime's cost is measured."""
 
     def add(self, a: int, b: int) -> int:
         return a + b
@@ -65,7 +62,7 @@ def _place(frame: tracemalloc.Frame) -> str:
 
 
 def serve(path: str, clients: int) -> None:
-    """The service: until it is killed."""
+    """Serve until killed."""
     loop = EventLoop()
     server = MultiServer(Service, path, limits=Limits(max_connections=clients + _SPARE))
     print("listening", flush=True)
@@ -74,10 +71,10 @@ def serve(path: str, clients: int) -> None:
 
 
 def crowd(path: str, clients: int) -> None:
-    """So many clients: connected at once, one call of each when a line comes, gone at the end of input."""
+    """Connect `clients` clients; let each make a call for each line of input, and end with the input."""
     with EventLoop():
-        connected = [idle.ConnectionToServer.connect(path, patience=PATIENCE) for _ in range(clients)]
-        # Clients are accepted in order: when the last is answered, all have been.
+        connected = [idle.ConnectionToServer.connect(path, patience=CONNECT_TIMEOUT) for _ in range(clients)]
+        # Clients are accepted in order, so all are connected when the last one is answered.
         assert connected[-1].add(1, 1) == 2
         print("connected", flush=True)
         for _line in sys.stdin:
@@ -115,11 +112,11 @@ def _let_call(members: subprocess.Popen[str]) -> None:
 
 
 def resident(pid: int) -> int:
-    """The bytes of memory that a process has for itself (Private_Dirty of proc_pid_smaps(5))."""
+    """Return the bytes of memory that only this process uses (Private_Dirty of proc_pid_smaps(5))."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Private_Dirty:"):
             return int(line.split()[1]) * 1024
-    raise OSError(f"the kernel does not tell the memory of process {pid}")
+    raise OSError(f"the kernel does not show the memory of process {pid}")
 
 
 def seconds_a_call(client: Any) -> float:
@@ -133,19 +130,19 @@ def seconds_a_call(client: Any) -> float:
 class Figures:
     clients: int
     bytes_connected: float
-    """Memory of the service for each client that has connected."""
+    """The service's memory for each connected client, in bytes."""
     bytes_called: float
-    """For each that has made a call, too."""
+    """The service's memory for each client after a call, in bytes."""
     call_alone: float
-    """Seconds for a call of the only client."""
+    """Seconds of a call of the only client."""
     call_among_idle: float
-    """Seconds for the same with all the others connected."""
+    """Seconds of a call while all the others are connected."""
     ratio: float
     """The median of the rounds' ratios."""
 
 
 def measure(clients: int, rounds: int) -> Figures:
-    """Two services, one of them with all the clients; the same calls to both in turn."""
+    """Make the same calls to two services in turn, one of which has all the idle clients."""
     with ExitStack() as running, EventLoop():
         folder = running.enter_context(tempfile.TemporaryDirectory())
         quiet, full = f"{folder}/quiet", f"{folder}/full"
@@ -154,7 +151,7 @@ def measure(clients: int, rounds: int) -> Figures:
         alone = idle.ConnectionToServer.connect(quiet)
         among = idle.ConnectionToServer.connect(full)
         seconds_a_call(alone), seconds_a_call(among)
-        # The first of them move into what the start-up of the service left free.
+        # The first clients use memory that was freed when the service had started, so they are not counted.
         first = clients // 4
         running.enter_context(_process("crowd", full, first))
         before = resident(service.pid)
@@ -174,8 +171,7 @@ def measure(clients: int, rounds: int) -> Figures:
 
 
 def lines_held(clients: int, lines: int) -> list[tuple[float, str]]:
-    """What the lines of the service hold for each client that has made a call: bytes, and the line; the most
-    first."""
+    """Return the bytes that each line of code holds for a client after a call, largest first."""
     with ExitStack() as running, EventLoop():
         path = running.enter_context(tempfile.TemporaryDirectory()) + "/service"
         running.enter_context(_process("serve", path, clients))
@@ -205,11 +201,13 @@ def show_lines(held: list[tuple[float, str]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Measure what idle clients cost a service.")
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--lines", type=int, default=0, metavar="N", help="tell the N lines that hold most")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    parser.add_argument(
+        "--lines", type=int, default=0, metavar="N", help="show the N lines that hold the most memory"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     for role in ("serve", "crowd"):
         parser.add_argument(f"--{role}", metavar="SOCKET", help=argparse.SUPPRESS)
     options = parser.parse_args()

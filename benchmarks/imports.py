@@ -1,10 +1,7 @@
-"""How long a program waits for `import ipclib`, and which modules it waits for.
+"""Owns the benchmark of imports: their times in a fresh interpreter, with and without bytecode, by module.
+Must not know anything inside the packages. The interpreter's own start is not counted.
 
-    python -m benchmarks.imports [--rounds N] [--modules N] [--json FILE]
-
-Each import is timed in a fresh interpreter, whose own start is left out, on a copy of the packages: the first
-one compiles them, the others find their bytecode. Knows the packages by their names only.
-"""
+    python -m benchmarks.imports [--rounds N] [--modules N] [--json FILE]"""
 
 from __future__ import annotations
 
@@ -29,8 +26,8 @@ start = time.perf_counter()
 import {name}
 print(time.perf_counter() - start)
 """
-# As -X importtime writes it: microseconds of its own, microseconds with what it imports, name.
 _IMPORT_TIME = re.compile(r"import time: +(\d+) \| +\d+ \| +(\S+)")
+"""A line of -X importtime: a module's own microseconds, those with its imports, and its name."""
 
 
 def import_seconds(folder: Path, name: str) -> float:
@@ -38,7 +35,7 @@ def import_seconds(folder: Path, name: str) -> float:
 
 
 def module_seconds(folder: Path, name: str) -> dict[str, float]:
-    """For each module that the import brings and the interpreter had not, the time that is its own."""
+    """Return the own seconds of each module that the import loads and the interpreter had not loaded."""
     alone = _own_times(_run(folder, "-X", "importtime", "-c", "pass").stderr)
     brought = _own_times(_run(folder, "-X", "importtime", "-c", f"import {name}").stderr)
     return {module: seconds for module, seconds in brought.items() if module not in alone}
@@ -61,7 +58,7 @@ def _copy(package: str, folder: Path) -> None:
 
 
 def first_imports(rounds: int) -> dict[str, float]:
-    """Median milliseconds without bytecode of ours, for each package."""
+    """Return the median milliseconds of each package without its bytecode."""
     samples: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         for name in PACKAGES:
@@ -73,7 +70,7 @@ def first_imports(rounds: int) -> dict[str, float]:
 
 
 def later_imports(folder: Path, rounds: int) -> dict[str, float]:
-    """Median milliseconds with bytecode, for each package."""
+    """Return the median milliseconds of each package with its bytecode."""
     samples: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         for name in PACKAGES:
@@ -82,8 +79,9 @@ def later_imports(folder: Path, rounds: int) -> dict[str, float]:
 
 
 def costly_modules(folder: Path, name: str, rounds: int) -> dict[str, float]:
-    """Median milliseconds that are a module's own, the most first. Telling them takes time itself: the sum is
-    more than the import takes."""
+    """Return each module's own median milliseconds, the largest first.
+
+    Measuring takes time itself, so their sum is more than the import takes."""
     samples: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         for module, seconds in module_seconds(folder, name).items():
@@ -99,7 +97,7 @@ Figures = dict[str, dict[str, float]]
 
 
 def measure(rounds: int) -> Figures:
-    """Milliseconds: of each package, first and later; of each module in the import of ipclib, its own."""
+    """Return milliseconds: each package's first and later imports, and each module of `import ipclib`."""
     first = first_imports(min(rounds, 3))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -115,7 +113,7 @@ def show(figures: Figures, modules: int) -> None:
     print(f"{'milliseconds':<24}{'first':>10}{'later':>10}")
     for name in PACKAGES:
         print(f"{'import ' + name:<24}{figures['first'][name]:10.1f}{figures['later'][name]:10.1f}")
-    print("\nwhat `import ipclib` waits for, each without what it imports itself")
+    print("\nmodules that `import ipclib` loads, each without its own imports")
     own = figures["modules of ipclib"]
     for name, milliseconds in list(own.items())[:modules]:
         print(f"  {name:<34}{milliseconds:10.1f}")
@@ -124,10 +122,10 @@ def show(figures: Figures, modules: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Measure how long imports take.")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--modules", type=int, default=20, metavar="N", help="tell the N that take longest")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    parser.add_argument("--modules", type=int, default=20, metavar="N", help="show the N that take longest")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     options = parser.parse_args()
     figures = measure(options.rounds)
     show(figures, options.modules)

@@ -1,10 +1,7 @@
-"""Whether any damage to an interface makes the compiler fall over, or hang.
+"""Owns the search for damaged interfaces that crash the compiler, or hang it, instead of being refused.
+Must not know anything inside the compiler. Seed and number determine a mutant.
 
-    python -m benchmarks.mutations [--count N] [--seed N]
-
-Damages the valid interfaces of tests and demos at random; each must compile to Python or be refused with
-CompileError, soon. Knows the compiler's face only; a mutant follows from the seed and its number.
-"""
+    python -m benchmarks.mutations [--count N] [--seed N]"""
 
 from __future__ import annotations
 
@@ -67,7 +64,7 @@ class Result:
 
 
 class Hang(BaseException):
-    """Raised into a compile that takes too long; no Exception, so that nothing in between handles it."""
+    """Raised in a compilation that takes too long; not an Exception, so that no handler catches it."""
 
 
 # --- damage ---
@@ -107,7 +104,7 @@ _DAMAGE: tuple[Callable[[Units, random.Random], None], ...] = (
 
 
 def mutant(data: bytes, dice: random.Random) -> bytes:
-    """The bytes after one to four kinds of damage, each to bytes or to tokens."""
+    """Return the bytes after one to four kinds of damage, each to bytes or to tokens."""
     for _ in range(dice.choice((1, 1, 2, 4))):
         by_tokens = dice.random() < 0.7
         units = _TOKEN.findall(data) if by_tokens else [bytes((byte,)) for byte in data]
@@ -121,7 +118,7 @@ def mutant(data: bytes, dice: random.Random) -> bytes:
 
 
 def trial(path: Path, data: bytes) -> Result:
-    """Compile bytes as if they were the file's."""
+    """Compile bytes as if they were the content of a file."""
     text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", errors="surrogateescape").read()
     start = time.perf_counter()
     signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
@@ -152,14 +149,14 @@ def _alarm(number: int, frame: FrameType | None) -> None:
 
 
 def interfaces() -> list[tuple[Path, bytes]]:
-    """The interface files of tests and demos that compile as they are."""
+    """Return the interface files of tests and demos that compile undamaged."""
     paths = [path for name in ("tests", "demos") for path in sorted((ROOT / name).rglob("*.ipc"))]
     files = [(path, path.read_bytes()) for path in paths]
     return [(path, data) for path, data in files if trial(path, data).outcome is Outcome.ACCEPTED]
 
 
 def run(count: int, seed: int) -> dict[Outcome, int]:
-    """Try so many mutants, print the failures and a summary; returns how often each outcome was."""
+    """Try `count` mutants, print the failures and a summary, and return the number of each outcome."""
     files = interfaces()
     counts = dict.fromkeys(Outcome, 0)
     slowest = 0.0

@@ -1,7 +1,5 @@
-"""The contest's curves as pictures for the documentation.
-
-Knows what the curves mean and how they are to be drawn; nothing of how they were measured, nor of SVG.
-"""
+"""Owns the pictures of the contest's curves for the documentation: titles, axes and names.
+Must not know how the curves were measured, nor SVG."""
 
 from __future__ import annotations
 
@@ -9,14 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.contest.figures import Curve, Report
-from benchmarks.graph import BYTES, COUNT, SECONDS, THOUSANDS, Axis, Role, Series, line_graph
+from benchmarks.graph import Role, Series, line_graph
+from benchmarks.graph_axes import BYTES, COUNT, SECONDS, THOUSANDS, Axis
 
 _ROLES = {"ours": Role.OURS, "floor": Role.FLOOR}
 _NAMES = {"ours": "this library", "floor": "floor: blocking sockets"}
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Write `round-trip.svg` and `clients.svg`, those for which there are curves; what was written."""
+    """Write `round-trip.svg` and `clients.svg` if there are curves for them; return the written files."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = report.environment
     machine = f"{environment['cpus']} processors, {environment['python']}, medians of interleaved rounds"
@@ -37,7 +36,7 @@ def _round_trip(curves: Sequence[Curve], note: str) -> str:
         return ""
     return line_graph(
         "Time of a round trip by payload size",
-        "An echo of so many bytes: this library, blocking sockets without any library, and other libraries.",
+        "An echo by its number of bytes: this library, blocking sockets without any library, and others.",
         Axis("bytes each way", BYTES),
         Axis("time of a call", SECONDS),
         _series(curves),
@@ -50,8 +49,8 @@ def _clients(curves: Sequence[Curve], note: str) -> str:
         return ""
     return line_graph(
         "Calls a second by number of clients",
-        "One call is open on each of so many connections: this library, blocking sockets with a thread for "
-        "each client, and other libraries.",
+        "One call is open on each connection: this library, blocking sockets with a thread for each client, "
+        "and other libraries.",
         Axis("connections", COUNT),
         Axis("thousand calls a second", THOUSANDS),
         _series(curves),

@@ -1,11 +1,7 @@
-"""What busy polling costs a service that has little to do, and what it spares one that has much.
+"""Owns the benchmark of busy polling: what it costs an idle service, and what it saves a busy one.
+Must not know anything inside the runtime: the service reports its own polls and processor time.
 
-    python -m benchmarks.polling [--seconds N] [--json FILE]
-
-One service, in a process of its own, is left alone, called now and then, and called again and again. Told are
-the calls' time, the service's processor time and how often it polled before it slept. Knows the runtime's
-public face only.
-"""
+    python -m benchmarks.polling [--seconds N] [--json FILE]"""
 
 from __future__ import annotations
 
@@ -35,7 +31,7 @@ interface: Any = ipcc.load(Path(__file__).with_name("Polling.ipc"))
 
 
 class Service(interface.ConnectionFromClient):  # type: ignore[misc]
-    """Tells of itself."""
+    """Adds numbers, and reports its own polls and processor time."""
 
     def add(self, a: int, b: int) -> int:
         return a + b
@@ -47,16 +43,17 @@ class Service(interface.ConnectionFromClient):  # type: ignore[misc]
 
 @attrs.frozen
 class Figure:
-    """What so many calls a second cost."""
+    """The cost of calls at one pace."""
 
     calls_a_second: int
     call: float
-    """Seconds, the median; 0 where there was none."""
+    """Median seconds of a call; 0 if there was none."""
     polls_a_second: float
-    """Of the service, and how many of them found something."""
+    """The service's polls before a sleep."""
     hits_a_second: float
+    """The polls that found something in time."""
     processor: float
-    """Of the service: the share of one processor."""
+    """The service's share of one processor."""
 
 
 def serve(path: str) -> None:
@@ -81,7 +78,7 @@ def _service(path: str) -> Iterator[None]:
 
 
 def measure(seconds: float) -> list[Figure]:
-    """Each pace for so long."""
+    """Measure each pace for `seconds` seconds."""
     with ExitStack() as running, EventLoop() as loop:
         path = running.enter_context(tempfile.TemporaryDirectory()) + "/service"
         running.enter_context(_service(path))
@@ -90,7 +87,7 @@ def measure(seconds: float) -> list[Figure]:
 
 
 def _at_pace(loop: EventLoop, client: Any, pace: int, seconds: float) -> Figure:
-    # The first two askings settle what the pace before has left.
+    # The first question and the pause end what the previous pace has left.
     client.effort()
     loop.spin_until(lambda: False, 0.1)
     before, began = client.effort(), time.monotonic()
@@ -126,9 +123,9 @@ def show(figures: list[Figure]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Measure what busy polling costs and saves.")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each pace")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--serve", metavar="SOCKET", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

@@ -6,6 +6,7 @@ Must not know messages. `__all__` has the names for programs; the rest of the pa
 from __future__ import annotations
 
 from corelib import session
+from corelib._version import __version__
 from corelib.anonymous_buffer import AnonymousBuffer
 from corelib.coroutine import run_async, sleep_ms
 from corelib.errors import (
@@ -76,6 +77,7 @@ __all__ = [
     "UsageError",
     "WaitMode",
     "WrongThread",
+    "__version__",
     "deferred_invoke",
     "run_async",
     "session",

@@ -1,4 +1,5 @@
-"""The contest of calls: the floor and ours do each work in processes of their own; no figure is missing."""
+"""Owns the tests of the contest of calls: two contestants do each work, and the report has every figure.
+Must not know how fast anything is."""
 
 from __future__ import annotations
 
@@ -38,6 +39,7 @@ def test_a_contestant_does_each_work(name: str, works: tuple[tuple[str, int]]) -
             assert cost.cpu > 0
 
 
+@pytest.mark.slow
 def test_the_report_has_every_figure() -> None:
     two = [named("floor"), named("ours"), Contestant("absent", "absent", modules_needed=("no.such_module",))]
     report = calls.run(two, TINY_PACE, payloads=(16,), clients=(2,))
@@ -61,7 +63,7 @@ def test_the_report_has_every_figure() -> None:
 
 
 def test_a_contestant_that_fails_is_reported_and_the_others_go_on() -> None:
-    broken = Contestant("broken", "frames")  # A module that is no contestant.
+    broken = Contestant("broken", "frames")  # A module that is not a contestant.
     report = calls.run([broken, named("floor")], TINY_PACE, works=(calls.ADD,))
     assert [one.contestant for one in report.figures] == ["floor"]
     [failure] = report.failures
@@ -76,7 +78,7 @@ def test_a_server_that_ends_is_noticed() -> None:
             both.run("adds", 1)
 
 
-def test_nothing_is_left_of_a_pair() -> None:
+def test_a_closed_pair_leaves_neither_folder_nor_processes() -> None:
     both = pair.Pair(named("floor"))
     folder = Path(both.address).parent
     both.close()
@@ -86,7 +88,7 @@ def test_nothing_is_left_of_a_pair() -> None:
             os.kill(pid, 0)
 
 
-def test_frames_are_cut_wherever_the_stream_is() -> None:
+def test_frames_are_found_wherever_the_stream_is_cut() -> None:
     stream = add_frame(1, 2) + frame(ECHO, b"text") + frame(ECHO)
     whole = [(ADD, b"\1\0\0\0\2\0\0\0"), (ECHO, b"text"), (ECHO, b"")]
     for size in range(1, len(stream) + 1):
@@ -95,7 +97,7 @@ def test_frames_are_cut_wherever_the_stream_is() -> None:
         assert [one for piece in pieces for one in frames.cut(piece)] == whole
 
 
-def test_ratios_are_of_the_same_round() -> None:
+def test_ratios_are_of_times_in_the_same_round() -> None:
     work = Work("work", "adds")
     floor = Samples(work, "floor", "floor", wall=[1.0, 2.0, 4.0], cpu=[1.0, 1.0, 1.0])
     ours = Samples(work, "ours", "floor", wall=[0.5, 0.5, 3.0], cpu=[2.0, 4.0, 3.0])
@@ -107,5 +109,5 @@ def test_ratios_are_of_the_same_round() -> None:
     assert compare("one", ours, None) == []
 
 
-def test_the_module_of_the_interface_is_what_the_compiler_makes_of_it() -> None:
+def test_the_generated_module_of_the_contest_is_current() -> None:
     assert compile_files([str(CONTEST / "Bench.ipc")]) == (CONTEST / "bench_ipc.py").read_text()

@@ -1,4 +1,5 @@
-"""Every code block of README and docs runs, as it stands there."""
+"""Owns the tests that run every code block of README and docs as it stands there.
+Must not know what the documents explain."""
 
 from __future__ import annotations
 
@@ -21,12 +22,13 @@ def _blocks(document: Path) -> list[tuple[str, str, str]]:
 
 def _documents() -> list[Path]:
     return [
-        ROOT / "README.md",
+        *sorted(ROOT.glob("*.md")),
         *sorted((ROOT / "docs").glob("*.md")),
         *sorted((ROOT / "demos").rglob("README.md")),
     ]
 
 
+@pytest.mark.slow
 def test_the_readme_s_program_runs(tmp_path: Path) -> None:
     for _language, name, text in _blocks(ROOT / "README.md"):
         if name:
@@ -56,6 +58,7 @@ def test_the_readme_s_program_runs(tmp_path: Path) -> None:
     assert sum(line.startswith("the service says it is") for line in lines) == 3
 
 
+@pytest.mark.slow
 def test_the_language_s_examples_compile_and_run(tmp_path: Path) -> None:
     files = {name: text for _language, name, text in _blocks(ROOT / "docs" / "language.md") if name}
     for name, text in files.items():
@@ -84,7 +87,7 @@ _ESSAYS = ("event-loop.md", "performance.md", "security.md")
 
 
 def _programs() -> list[tuple[str, str]]:
-    """The documents whose programs each print what stands behind them, and these programs."""
+    """Return each document whose programs print the block after them, with the names of these programs."""
     return [
         (essay, name.removesuffix(".py"))
         for essay in _ESSAYS
@@ -94,28 +97,28 @@ def _programs() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("essay", "name"), _programs())
-def test_a_document_s_programs_print_what_they_say(essay: str, name: str) -> None:
-    said = {name: text for _language, name, text in _blocks(ROOT / "docs" / essay)}
+def test_a_document_s_programs_print_what_it_says(essay: str, name: str) -> None:
+    blocks = {name: text for _language, name, text in _blocks(ROOT / "docs" / essay)}
     done = subprocess.run(
-        [sys.executable, "-c", said[f"{name}.py"]],
+        [sys.executable, "-c", blocks[f"{name}.py"]],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert (done.stdout, done.stderr) == (said[f"{name}.txt"], "")
+    assert (done.stdout, done.stderr) == (blocks[f"{name}.txt"], "")
 
 
 @pytest.mark.parametrize("document", _documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_block_is_one_that_a_test_runs(document: Path) -> None:
-    """README's and the language's blocks run above; command lines and other documents have tests too."""
+    """Tests above run the blocks of README and the language; others run command lines and other documents."""
     for language, name, _text in _blocks(document):
         assert language in ("sh", "python", "ipc", "text", "toml", "json", "vim"), document
         if language != "sh":
-            assert name, f"{document.name}: a block without file=NAME is run by no test"
+            assert name, f"{document.name}: no test runs a block without file=NAME"
 
 
 @pytest.mark.parametrize("command", ["demo", "test"])
-def test_the_two_commands_are_there(command: str) -> None:
+def test_the_two_commands_exist(command: str) -> None:
     assert f"\n./{command}\n" in (ROOT / "README.md").read_text()
     assert os.access(ROOT / command, os.X_OK)

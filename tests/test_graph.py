@@ -1,4 +1,5 @@
-"""Tests of the benchmarks' graphs: what is on the page, and where."""
+"""Owns the tests of the benchmarks' graphs: what is on the page, and where.
+Must not know what is measured."""
 
 from __future__ import annotations
 
@@ -7,21 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.graph import (
-    BYTES,
-    COUNT,
-    SECONDS,
-    THOUSANDS,
-    Axis,
-    Label,
-    Role,
-    Scale,
-    Series,
-    example,
-    line_graph,
-    spread,
-    ticks,
-)
+from benchmarks.graph import Role, Series, example, line_graph
+from benchmarks.graph_axes import BYTES, COUNT, SECONDS, THOUSANDS, Axis, Scale, ticks
+from benchmarks.graph_labels import Label, spread
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -66,7 +55,7 @@ def lines(root: ElementTree.Element) -> list[list[tuple[float, float]]]:
     ]
 
 
-def test_it_is_a_picture_with_a_name_and_a_description() -> None:
+def test_a_graph_is_a_picture_with_a_name_and_a_description() -> None:
     root = page(line_graph("Echo & size", "It <rises>.", PAYLOAD, TIME, [OURS], "a note"))
     assert root.tag == f"{SVG}svg"
     assert root.attrib["role"] == "img"
@@ -82,7 +71,7 @@ def test_every_series_is_drawn_and_named() -> None:
     assert len(list(root.iter(f"{SVG}circle"))) == 7
 
 
-def test_ours_is_thick_the_floor_dashed_and_peers_differ() -> None:
+def test_our_line_is_thick_the_floor_dashed_and_peers_differ() -> None:
     others = [PEER, PEER._replace(name="another")]
     root = page(line_graph("t", "d", PAYLOAD, TIME, [OURS, FLOOR, *others]))
     floor, one, other, ours = (
@@ -111,7 +100,7 @@ def test_points_of_a_linear_axis_are_as_far_apart_as_their_difference() -> None:
     assert float(axis.attrib["y1"]) == first[1], "a linear axis begins at 0"
 
 
-def test_a_scale_puts_its_ends_where_they_were_asked_for() -> None:
+def test_a_scale_maps_its_ends_to_the_given_places() -> None:
     scale = Scale(1, 100, 50, 250, is_logarithmic=True)
     assert [scale.at(value) for value in (1, 10, 100)] == pytest.approx([50, 150, 250])
     assert Scale(0, 10, 300, 100, is_logarithmic=False).at(2.5) == 250
@@ -140,7 +129,7 @@ def test_ticks_are_round_and_few(axis: Axis, low: float, high: float, expected: 
     assert [axis.unit.text(value) for value in ticks(low, high, axis)] == expected
 
 
-def test_labels_that_have_room_stay_where_they_want_to_be() -> None:
+def test_labels_that_have_room_stay_at_their_wanted_places() -> None:
     assert spread([100, 10, 50], 16, 0, 200) == [100, 10, 50]
 
 
@@ -165,7 +154,7 @@ def test_names_overlap_neither_each_other_nor_a_line() -> None:
     assert not [label for label in labels(root) for line in lines(root) if label.is_crossed_by(line)]
 
 
-def test_one_point_is_enough() -> None:
+def test_a_series_may_have_one_point() -> None:
     root = page(line_graph("t", "d", PAYLOAD, TIME, [Series("one", [(16, 1e-3)])]))
     assert [label.text for label in labels(root)] == ["one"]
 
@@ -179,10 +168,10 @@ def test_one_point_is_enough() -> None:
         ([Series("nan", [(16, float("nan"))])], "'nan': nan has no place"),
     ],
 )
-def test_what_cannot_be_drawn_is_named(series: list[Series], reason: str) -> None:
+def test_an_error_names_what_cannot_be_drawn(series: list[Series], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         line_graph("t", "d", PAYLOAD, TIME, series)
 
 
-def test_the_same_figures_are_the_same_text() -> None:
+def test_the_same_figures_give_the_same_text() -> None:
     assert example() == example()

@@ -1,4 +1,5 @@
-"""asyncio: the floor's frames in Protocol classes written by hand."""
+"""Owns the contestant asyncio: the floor's frames in Protocol classes written by hand.
+Must not know the other contestants, nor how it is measured."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class ServerProtocol(asyncio.Protocol):
 
 
 class ClientProtocol(asyncio.Protocol):
-    """Answers come in the order of the calls."""
+    """A client whose answers come in the order of the calls."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -1,4 +1,6 @@
-"""The floor's frames with an epoll loop around them at both ends, which sleeps whenever nothing is ready."""
+"""Owns the contestant bare epoll: the floor's frames in an epoll loop at both ends, which sleeps when nothing
+is ready.
+Must not know the other contestants, nor how it is measured."""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ _MOST_WAITING = 1024 * 1024
 
 
 class Loop:
-    """Calls who asked for a descriptor when it is ready."""
+    """Calls the callbacks of ready descriptors."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -48,7 +50,7 @@ class Loop:
 
 
 class Connection:
-    """A nonblocking socket; what it does not take leaves when it can."""
+    """A nonblocking socket; bytes that it does not take are sent when it is writable."""
 
     def __init__(self, loop: Loop, connected: socket.socket, on_frame: Callable[[int, bytes], None]) -> None:
         connected.setblocking(False)

@@ -42,9 +42,9 @@ endpoint BenchServer
     echo(String text) => (String text)
     echo_bytes(ByteBuffer data) => (ByteBuffer data)
     log(i32 number, String text) =|
-    /// How many logs came, numbered from 0 and in order, since this was last asked.
+    /// Returns how many logs came, numbered from 0 and in order, since the last call.
     logged() => (u32 count)
-    /// The sum of the buffer's size, its first byte and its last.
+    /// Returns the sum of the buffer's size, its first byte and its last.
     hand_over(Core::AnonymousBuffer buffer) => (u64 sum)
 }
 """
@@ -205,7 +205,7 @@ endpoint BenchServer
     class Logged(_ipc.Request[int], magic=MAGIC, id=8, name="BenchServer.logged", signature=0xFFEB6733):
         """logged() => (u32 count)
 
-        How many logs came, numbered from 0 and in order, since this was last asked.
+        Returns how many logs came, numbered from 0 and in order, since the last call.
         """
 
         __slots__ = ()
@@ -246,7 +246,7 @@ endpoint BenchServer
     ):
         """hand_over(Core::AnonymousBuffer buffer) => (u64 sum)
 
-        The sum of the buffer's size, its first byte and its last.
+        Returns the sum of the buffer's size, its first byte and its last.
         """
 
         __slots__ = ("buffer",)
@@ -329,21 +329,21 @@ class BenchServerProxy(_ipc.Proxy):
         self._link.post(BenchServer.Log, (number, text))
 
     def logged(self, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> int:
-        """How many logs came, numbered from 0 and in order, since this was last asked."""
+        """Returns how many logs came, numbered from 0 and in order, since the last call."""
         return self._link.call(BenchServer.Logged, (), timeout, wait)
 
     def async_logged(self) -> _ipc.Promise[int]:
-        """How many logs came, numbered from 0 and in order, since this was last asked."""
+        """Returns how many logs came, numbered from 0 and in order, since the last call."""
         return self._link.call_async(BenchServer.Logged, ())
 
     def hand_over(
         self, buffer: _ipc.AnonymousBuffer, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> int:
-        """The sum of the buffer's size, its first byte and its last."""
+        """Returns the sum of the buffer's size, its first byte and its last."""
         return self._link.call(BenchServer.HandOver, (buffer,), timeout, wait)
 
     def async_hand_over(self, buffer: _ipc.AnonymousBuffer) -> _ipc.Promise[int]:
-        """The sum of the buffer's size, its first byte and its last."""
+        """Returns the sum of the buffer's size, its first byte and its last."""
         return self._link.call_async(BenchServer.HandOver, (buffer,))
 
 
@@ -371,11 +371,11 @@ class BenchServerStub(_ipc.Stub):
         raise _ipc.Unhandled(BenchServer.Log)
 
     def logged(self) -> _ipc.Answer[int]:
-        """How many logs came, numbered from 0 and in order, since this was last asked."""
+        """Returns how many logs came, numbered from 0 and in order, since the last call."""
         raise _ipc.Unhandled(BenchServer.Logged)
 
     def hand_over(self, buffer: _ipc.AnonymousBuffer) -> _ipc.Answer[int]:
-        """The sum of the buffer's size, its first byte and its last."""
+        """Returns the sum of the buffer's size, its first byte and its last."""
         raise _ipc.Unhandled(BenchServer.HandOver)
 
 

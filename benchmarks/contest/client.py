@@ -1,8 +1,6 @@
-"""A contestant's client, in this process: python -m benchmarks.contest.client NAME ADDRESS
-
-Says which works it can do, then does those that its standard input asks for, one JSON line each way. An
-error ends it, for pair.py to report.
-"""
+"""Owns a contestant's client in a process of its own: `python -m benchmarks.contest.client NAME ADDRESS`.
+Must not know what is measured. It prints the works that it can do, and does those that its input names,
+one JSON line each way; an error ends it, and pair.py reports it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Who takes part, and what each needs.
-
-Knows the names of the contestants' modules, and imports one only where its process asks for it.
-"""
+"""Owns the list of contestants, and what each needs.
+Must not know how a contestant works: its module is imported only in its own processes."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ class Ready(Protocol):
     """Called by a server once clients may connect."""
 
     def __call__(self, *further_pids: int) -> None:
-        """`further_pids`: processes between the two, whose CPU time counts as well."""
+        """Report readiness; `further_pids` are processes between the two, whose CPU time counts as well."""
         ...
 
 
@@ -32,24 +30,24 @@ class Module(Protocol):
 
     @property
     def serve(self) -> Callable[[str, Ready], None]:
-        """Listen at a path, and serve for ever."""
+        """Listen at a path, and serve forever."""
         ...
 
     @property
     def Client(self) -> Callable[[str], Any]:
-        """Connects to a path. Its methods are works: those of works.WORKS that it has."""
+        """A class that connects to a path; its methods are the works that it can do."""
         ...
 
 
 class Cpus(enum.Enum):
-    """Where the two processes may run."""
+    """The processors on which the two processes may run."""
 
     ANY = ""
-    """The system decides, and changes its mind."""
+    """The system decides, and may move them."""
     ONE = "one CPU"
-    """Both on the same."""
+    """Both run on the same processor."""
     TWO = "two CPUs"
-    """Each on one of its own."""
+    """Each runs on a processor of its own."""
 
 
 @attrs.frozen
@@ -58,39 +56,39 @@ class Contestant:
 
     name: str
     module: str
-    """In this package."""
+    """The module in this package."""
     modules_needed: tuple[str, ...] = ()
     programs_needed: tuple[str, ...] = ()
     environment: Mapping[str, str] = _NOTHING
     cpus: Cpus = Cpus.ANY
     most_connections: float = math.inf
-    """It is not asked for calls on more at once."""
+    """The most connections on which it makes calls at once."""
     reference: str = "floor"
-    """Which contestant's time its own is compared with."""
+    """The contestant with whose time its own is compared."""
     variant_of: str | None = None
-    """The contestant that this is, but for its settings."""
+    """The contestant from which this one differs only in its settings."""
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What it needs and this system lacks."""
+        """The modules and programs that it needs and this system lacks."""
         modules = (name for name in self.modules_needed if not _is_installed(name))
         programs = (name for name in self.programs_needed if shutil.which(name) is None)
         return (*modules, *programs)
 
     def load(self) -> Module:
-        """Its module."""
+        """Import its module."""
         return cast(Module, importlib.import_module(f"benchmarks.contest.{self.module}"))
 
 
 def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # Nor is the package that it would be in.
+    except ModuleNotFoundError:  # Its package is not installed either.
         return False
 
 
 def _pinned(cpus: Cpus) -> Iterator[Contestant]:
-    """Those that tell what the place of a process makes of a call. One that may use one CPU does not poll."""
+    """Yield contestants that show how the place of a process affects a call; on one CPU we do not poll."""
     for name, module in (("floor", "floor"), ("bare epoll", "bare_epoll"), ("ours", "ours")):
         yield Contestant(
             f"{name}, {cpus.value}", module, cpus=cpus, variant_of=name, reference=f"floor, {cpus.value}"
@@ -110,14 +108,18 @@ CONTESTANTS = (
     Contestant("pyzmq, msgpack", "zmq_msgpack", ("zmq", "msgpack")),
     Contestant("RPyC", "rpyc_service", ("rpyc",)),
     Contestant("Pyro5", "pyro5_daemon", ("Pyro5",)),
-    # grpcio 1.85 now and then cancels one of 2,000 calls that are made at once.
+    # grpcio 1.85 sometimes cancels one of 2,000 calls that are made at once.
     Contestant("gRPC", "grpc_unary", ("grpc", "google.protobuf"), most_connections=1000),
     Contestant("dbus-fast", "dbus_fast_bus", ("dbus_fast",), ("dbus-daemon",)),
 )
 
 
 def named(name: str) -> Contestant:
-    """The contestant of that name. LookupError."""
+    """Return the contestant of a name.
+
+    Raises:
+        LookupError: there is none.
+    """
     for contestant in CONTESTANTS:
         if contestant.name == name:
             return contestant

@@ -1,7 +1,6 @@
-"""dbus-fast: both ends are clients of a private dbus-daemon, which the server starts.
-
-No one-way messages: version 5.2.0 takes a socket that is full for a broken one, and closes it.
-"""
+"""Owns the contestant dbus-fast: both ends are clients of a private dbus-daemon, which the server starts.
+Must not know the other contestants. It has no one-way messages: version 5.2.0 closes a socket that is
+full."""
 
 from __future__ import annotations
 
@@ -53,7 +52,7 @@ def serve(address: str, ready: Ready) -> None:
         stdout=subprocess.PIPE,
     )
     assert daemon.stdout is not None
-    daemon.stdout.readline()  # It listens.
+    daemon.stdout.readline()  # It prints its address when it listens.
     asyncio.run(_serve(address, ready, daemon.pid))
 
 

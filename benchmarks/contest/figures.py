@@ -1,4 +1,5 @@
-"""What a contest came to, as plain data: samples, their medians and quartiles, curves. Knows no processes."""
+"""Owns the results of a contest as plain data: samples, their medians and quartiles, curves.
+Must not know processes."""
 
 from __future__ import annotations
 
@@ -27,43 +28,43 @@ class Spread:
 
 @attrs.frozen
 class Pace:
-    """How long a contest takes."""
+    """The number of rounds, and the length of their batches."""
 
     rounds: int
     batch: float
-    """Seconds of each batch, about."""
+    """Approximate seconds of each batch."""
     warm_up: float
-    """Seconds of the same work, about, before each batch, uncounted. Two processes that wake after idling may
-    share a CPU until the scheduler spreads them, tens of milliseconds later; a switch costs a third there."""
+    """Approximate seconds of the same work before each batch, uncounted. Two processes that wake after idling
+    may share a CPU until the scheduler spreads them, tens of milliseconds later; there a switch is cheap."""
 
     @property
     def warm_up_share(self) -> float:
-        """Of a batch."""
+        """The warm-up as a share of a batch."""
         return self.warm_up / self.batch
 
 
 @attrs.frozen
 class Work:
-    """What is timed."""
+    """A work that is timed."""
 
     title: str
     method: str
     size: int | None = None
     unit: str = "us"
-    """What one reads it in: "us" for each call, "thousand/s" of messages, or "MB/s" of payload."""
+    """The unit of the tables: "us" for each call, "thousand/s" of messages, or "MB/s" of payload."""
 
     @property
     def arguments(self) -> tuple[int, ...]:
-        """Behind the count."""
+        """The arguments after the count."""
         return () if self.size is None else (self.size,)
 
     @property
     def is_rate(self) -> bool:
-        """Whether more is better."""
+        """Whether a higher figure is better."""
         return self.unit != "us"
 
     def in_unit(self, seconds: float) -> float:
-        """Seconds for one, in its unit."""
+        """Convert the seconds of one call to the work's unit."""
         if self.unit == "us":
             return seconds * 1e6
         return 1e-3 / seconds if self.unit == "thousand/s" else (self.size or 0) / seconds / 1e6
@@ -71,35 +72,35 @@ class Work:
 
 @attrs.frozen
 class Samples:
-    """What each round took a contestant for one call of a work, in seconds."""
+    """A contestant's seconds for one call of a work in each round."""
 
     work: Work
     contestant: str
     reference: str
-    """The contestant that it is compared with."""
+    """The contestant with which it is compared."""
     wall: list[float] = attrs.field(factory=list)
     cpu: list[float] = attrs.field(factory=list)
-    """Of both processes, and of those between them."""
+    """Processor time of both processes, and of those between them."""
 
 
 @attrs.frozen
 class Figure:
-    """A contestant at a work, over all rounds."""
+    """A contestant's figure at a work, over all rounds."""
 
     work: Work
     contestant: str
     seconds: Spread
-    """For one call."""
+    """Seconds of one call."""
     cpu_seconds: float
-    """For one call: the median."""
+    """Median processor seconds of one call."""
     reference: str
     ratio: float | None
-    """Of its time to the reference's in the same round: the median. None where the reference took no part."""
+    """Median ratio of its time to the reference's in the same round; None if the reference took no part."""
 
 
 @attrs.frozen
 class Comparison:
-    """The median, over the rounds, of one time divided by another of the same round."""
+    """The median over the rounds of the ratio of two times."""
 
     what: str
     ratio: float
@@ -107,7 +108,7 @@ class Comparison:
 
 @attrs.frozen
 class Point:
-    """What was measured at one place of a curve."""
+    """The measurements at one place of a curve."""
 
     at: int
     value: Spread
@@ -115,7 +116,7 @@ class Point:
 
 @attrs.frozen
 class Curve:
-    """How a contestant's figure changes as the work grows."""
+    """A contestant's figures as the work grows."""
 
     contestant: str
     points: list[Point] = attrs.field(factory=list)
@@ -123,7 +124,7 @@ class Curve:
 
 @attrs.define
 class Report:
-    """All that a run found. The curves are empty unless they were asked for."""
+    """All results of a run; the curves are empty unless they were measured."""
 
     environment: dict[str, str]
     pace: Pace
@@ -131,20 +132,20 @@ class Report:
     samples: list[Samples]
     comparisons: list[Comparison]
     skipped: dict[str, str]
-    """Contestants that could not take part, and why."""
+    """The reason of each contestant that could not take part."""
     failures: list[str]
     payload_curves: list[Curve] = attrs.field(factory=list)
-    """Seconds for an echo of so many bytes."""
+    """Seconds of an echo by number of bytes."""
     clients_curves: list[Curve] = attrs.field(factory=list)
-    """Calls a second with so many connections."""
+    """Calls a second by number of connections."""
 
     def as_json(self) -> dict[str, Any]:
-        """Ready for json.dump()."""
+        """Return values for json.dump()."""
         return attrs.asdict(self)
 
 
 def figures_of(samples: Sequence[Samples]) -> list[Figure]:
-    """One for each contestant at each work."""
+    """Return a figure for each contestant at each work."""
     by_key = {(one.work, one.contestant): one for one in samples}
     return [
         Figure(
@@ -161,13 +162,13 @@ def figures_of(samples: Sequence[Samples]) -> list[Figure]:
 
 
 def compare(what: str, one: Samples | None, other: Samples | None) -> list[Comparison]:
-    """Of two that were measured in the same rounds; none where one of them was not."""
+    """Compare two that were measured in the same rounds; return nothing if one of them was not."""
     ratio = None if one is None else _ratio(one, other)
     return [] if ratio is None else [Comparison(what, ratio)]
 
 
 def _ratio(one: Samples, other: Samples | None) -> float | None:
-    """Rounds are in the same order in both, and one that failed later has the first of them."""
+    """Return the median ratio; a contestant that failed has only the first rounds."""
     if other is None or not one.wall or not other.wall:
         return None
     return statistics.median(mine / theirs for mine, theirs in zip(one.wall, other.wall, strict=False))

@@ -1,7 +1,5 @@
-"""The floor: blocking sockets and hand-packed frames, what a person would write with no library at all.
-
-A thread for each client on the server.
-"""
+"""Owns the floor: blocking sockets and hand-packed frames, as one writes them without a library.
+Must not know the other contestants. The server has a thread for each client."""
 
 from __future__ import annotations
 
@@ -52,7 +50,7 @@ class Connection:
         self.send = self._socket.sendall
 
     def receive(self) -> bytes:
-        """The payload of the one frame that is awaited."""
+        """Return the payload of the one expected frame."""
         while not (frames := self._frames.cut(self._socket.recv(RECEIVED_AT_ONCE) or _end())):
             pass
         [(_kind, payload)] = frames

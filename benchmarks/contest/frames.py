@@ -1,7 +1,5 @@
-"""Hand-packed frames: what they look like, how a stream is cut into them, what each is answered with.
-
-Shared by the floor, bare epoll, asyncio and uvloop. Knows bytes alone, no sockets.
-"""
+"""Owns hand-packed frames: their layout, how a stream is cut into them, and the answer to each.
+Must not know sockets. The floor, bare epoll, asyncio and uvloop share them."""
 
 from __future__ import annotations
 
@@ -11,7 +9,8 @@ RECEIVED_AT_ONCE = 64 * 1024
 
 ADD, ECHO, ECHO_BYTES, LOG, LOGGED = range(5)
 
-_HEADER = Struct("=IB")  # the payload's size, and the kind
+_HEADER = Struct("=IB")
+"""The payload's size, and the kind."""
 _HEADER_SIZE = _HEADER.size
 _ADD_FRAME = Struct("=IBii")
 _SUM_FRAME = Struct("=IBi")
@@ -21,23 +20,23 @@ _NUMBER = Struct("=i")
 
 
 def frame(kind: int, payload: bytes = b"") -> bytes:
-    """Any frame."""
+    """Pack any frame."""
     return _HEADER.pack(len(payload), kind) + payload
 
 
 def add_frame(a: int, b: int) -> bytes:
-    """A request for a sum, packed at one stroke."""
+    """Pack a request for a sum in one step."""
     return _ADD_FRAME.pack(8, ADD, a, b)
 
 
 def log_frame(number: int, text: str) -> bytes:
-    """A one-way message."""
+    """Pack a one-way message."""
     payload = text.encode()
     return _LOG_START.pack(4 + len(payload), LOG, number) + payload
 
 
 def number_in(payload: bytes) -> int:
-    """The answer to ADD and LOGGED."""
+    """Return the number in an answer to ADD or LOGGED."""
     number: int = _NUMBER.unpack(payload)[0]
     return number
 
@@ -53,7 +52,7 @@ class Frames:
         self._needed = 0
 
     def cut(self, data: bytes) -> list[tuple[int, bytes]]:
-        """The kind and payload of each frame that `data` completes."""
+        """Return the kind and payload of each frame that `data` completes."""
         if self._chunks:
             self._chunks.append(data)
             self._size += len(data)
@@ -65,12 +64,12 @@ class Frames:
         at, end, needed = 0, len(data), _HEADER_SIZE
         while end - at >= _HEADER_SIZE:
             size, kind = _HEADER.unpack_from(data, at)
-            behind = at + _HEADER_SIZE + size
-            if behind > end:
+            after = at + _HEADER_SIZE + size
+            if after > end:
                 needed = _HEADER_SIZE + size
                 break
-            frames.append((kind, data[at + _HEADER_SIZE : behind]))
-            at = behind
+            frames.append((kind, data[at + _HEADER_SIZE : after]))
+            at = after
         if at < end:
             self._chunks.append(data[at:])
             self._size = end - at
@@ -87,7 +86,7 @@ class Service:
         self._logged = 0
 
     def answer(self, kind: int, payload: bytes) -> bytes:
-        """The frame to answer with; nothing for a one-way message."""
+        """Return the frame of the answer; empty for a one-way message."""
         if kind == ADD:
             a, b = _PAIR.unpack(payload)
             return _SUM_FRAME.pack(4, ADD, a + b)

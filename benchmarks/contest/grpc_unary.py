@@ -1,4 +1,5 @@
-"""gRPC: unary calls over a Unix socket, with protobuf messages that are described at run time."""
+"""Owns the contestant gRPC: unary calls over a Unix socket, with protobuf messages described at run time.
+Must not know the other contestants, nor how it is measured."""
 
 from __future__ import annotations
 
@@ -17,14 +18,14 @@ from benchmarks.contest.works import BlockingCalls, check
 
 _SERVICE = "Bench"
 _UNBOUNDED = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
-# Channels of one process to one address would share a connection.
 _CONNECTION_OF_ITS_OWN = (*_UNBOUNDED, ("grpc.use_local_subchannel_pool", 1))
+"""Without this option, all channels of a process to one address share a connection."""
 
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
 def _message_classes(**messages: dict[str, int]) -> dict[str, Any]:
-    """The classes of messages, given as their names and the types of their fields."""
+    """Make message classes from their names and the types of their fields."""
     file = descriptor_pb2.FileDescriptorProto(name="bench.proto", package="bench", syntax="proto3")
     for name, fields in messages.items():
         message = file.message_type.add(name=name)

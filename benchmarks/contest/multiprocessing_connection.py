@@ -1,4 +1,5 @@
-"""multiprocessing.connection: pickled tuples, a thread for each client on the server."""
+"""Owns the contestant multiprocessing.connection: pickled tuples, a thread for each client on the server.
+Must not know the other contestants, nor how it is measured."""
 
 from __future__ import annotations
 

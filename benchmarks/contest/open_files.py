@@ -1,4 +1,5 @@
-"""How many descriptors a process may have: a connection takes one at either end."""
+"""Owns the limit of descriptors of a process: a connection takes one at either end.
+Must not know connections."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import resource
 
 
 def raise_limit() -> int:
-    """To the most that the system grants, which is returned."""
+    """Raise the limit to the most that the system grants, and return it."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

@@ -1,4 +1,5 @@
-"""This library, as its README tells to use it."""
+"""Owns the contestant that is this library, used as its README shows.
+Must not know the other contestants, nor how it is measured."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Two processes of a contestant, server and client, and what a work costs both.
-
-Owns the processes and the folder of their socket, and cleans both up whatever fails. Knows no contestant.
-"""
+"""Owns a contestant's two processes, server and client, the folder of their socket, and the cost of a work.
+Must not know any contestant. Processes and folder are removed whatever fails."""
 
 from __future__ import annotations
 
@@ -24,30 +22,34 @@ import attrs
 
 from benchmarks.contest.contestants import Contestant, Cpus
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds that a start, or a work, may take."""
 
 _ROOT = Path(__file__).parents[2]
 
 
 class ContestantFailed(Exception):
-    """A contestant crashed, hung or answered wrongly; the text has what its processes said."""
+    """A contestant crashed, hung or answered wrongly; the text has the errors that its processes printed."""
 
 
 @attrs.frozen
 class Cost:
-    """What a work took, in seconds."""
+    """The time of a work, in seconds."""
 
     wall: float
     cpu: float
-    """Of both processes, and of those between them."""
+    """Processor time of both processes, and of those between them."""
 
 
 class Pair:
     """A server and its client, ready to work until close()."""
 
     def __init__(self, contestant: Contestant) -> None:
-        """Start both. ContestantFailed when one does not come up."""
+        """Start both processes.
+
+        Raises:
+            ContestantFailed: one of them did not start.
+        """
         self.contestant = contestant
         self._on_exit = contextlib.ExitStack()
         try:
@@ -64,17 +66,21 @@ class Pair:
             self.close()
             raise
         self.pids = (self._server.pid, self._client.pid, *map(int, further_pids))
-        """Of all whose CPU time counts."""
+        """The processes whose CPU time counts."""
 
     def run(self, work: str, *arguments: int) -> Cost:
-        """Have the client do a work of its `works`. ContestantFailed when an answer was wrong."""
+        """Let the client do one of its `works`.
+
+        Raises:
+            ContestantFailed: an answer was wrong, or a process ended.
+        """
         before = self._cpu_time()
         self._write(json.dumps([work, *arguments]) + "\n")
         wall = json.loads(self._read(self._client))
         return Cost(wall, self._cpu_time() - before)
 
     def close(self) -> None:
-        """End both."""
+        """End both processes."""
         self._on_exit.close()
 
     def __enter__(self) -> Self:
@@ -109,9 +115,9 @@ class Pair:
 
     def _read(self, process: subprocess.Popen[str]) -> str:
         pipe = _pipe(process.stdout)
-        readable, _, _ = select.select([pipe.fileno(), self._server_end], [], [], PATIENCE)
+        readable, _, _ = select.select([pipe.fileno(), self._server_end], [], [], TIMEOUT)
         if not readable:
-            raise self._failure(f"nothing was heard of it for {PATIENCE:.0f} s")
+            raise self._failure(f"it did not answer for {TIMEOUT:.0f} s")
         if pipe.fileno() not in readable:
             raise self._failure("the server ended")
         line = pipe.readline()
@@ -128,17 +134,18 @@ class Pair:
         try:
             return sum(time.clock_gettime_ns(_cpu_clock(pid)) for pid in self.pids) / 1e9
         except OSError:
-            raise self._failure("a process of it ended") from None
+            raise self._failure("one of its processes ended") from None
 
 
 def _cpu_clock(pid: int) -> int:
-    """The clock of all the time that a process's threads have run (clock_getcpuclockid(3): the kernel's
-    number for it is the pid inverted, above the three bits that say which clock is meant)."""
+    """Return the clock of the time that a process's threads have run.
+
+    clock_getcpuclockid(3): its number is the inverted pid above three bits that select the kind of clock."""
     return (~pid << 3) | 2
 
 
 def _move(cpus: Cpus, side: str) -> Callable[[], None] | None:
-    """What puts a process where it belongs."""
+    """Return a function that binds a process to its processor."""
     if cpus is Cpus.ANY:
         return None
     ours = sorted(os.sched_getaffinity(0))
@@ -147,7 +154,7 @@ def _move(cpus: Cpus, side: str) -> Callable[[], None] | None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """With all that it started, which is in its process group."""
+    """Kill a process with all that it started, which is in its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -157,5 +164,5 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:
-    assert pipe is not None, "each was asked for"
+    assert pipe is not None, "Popen was given PIPE"
     return pipe

@@ -1,4 +1,6 @@
-"""Pyro5: a daemon at a Unix socket, with its default serializer; remote methods are looked up once."""
+"""Owns the contestant Pyro5: a daemon at a Unix socket, with its default serializer; methods are looked up
+once.
+Must not know the other contestants, nor how it is measured."""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import Pyro5.api
 from benchmarks.contest.contestants import Ready
 from benchmarks.contest.works import BlockingCalls
 
-# Bytes as they are written in Python: shorter and quicker than its base64.
+# Bytes as Python literals are shorter and faster than its base64.
 Pyro5.config.SERPENT_BYTES_REPR = True
 
 

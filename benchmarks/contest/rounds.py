@@ -1,8 +1,6 @@
-"""Interleaved rounds: every contestant does a short batch of each work in turn, so that whatever else the
-machine does meanwhile falls on all alike.
-
-Knows pairs of processes and figures, not how they are shown.
-"""
+"""Owns interleaved rounds: in each, every contestant does a short batch of each work, so that other load
+affects all.
+Must not know how figures are shown."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ _ADDS_OF_ALL = "adds_of_all"
 
 
 class Contest:
-    """The pairs that take part; one that fails takes no further part."""
+    """The pairs that take part; a pair that fails leaves the contest."""
 
     def __init__(self, pairs: list[Pair], pace: Pace) -> None:
         self._pairs = pairs
@@ -27,12 +25,12 @@ class Contest:
         self.failures: list[str] = []
 
     def rotated(self, by: int) -> Iterator[Pair]:
-        """Those that take part, each at the head in its turn."""
+        """Yield the pairs; `by` selects the first, so that each begins in its turn."""
         first = by % max(1, len(self._pairs))
         yield from self._pairs[first:] + self._pairs[:first]
 
     def batch(self, pair: Pair, method: str, *arguments: int) -> tuple[float, float] | None:
-        """Wall and CPU seconds for one call; None when the contestant failed, or lacks the work."""
+        """Return wall and CPU seconds of one call, or None if the contestant failed or lacks the work."""
         if method not in pair.works or pair not in self._pairs:
             return None
         key = (pair, method, arguments)
@@ -50,12 +48,12 @@ class Contest:
         return None
 
     def connect(self, pair: Pair, count: int) -> None:
-        """Bring the number of its connections to `count`."""
+        """Raise the number of a pair's connections to `count`."""
         with self._noting_failure(pair):
             pair.run("connect", count)
 
     def forget(self, method: str) -> None:
-        """How long a work takes: it will be another."""
+        """Forget how long a work takes, because that will change."""
         self._counts = {key: count for key, count in self._counts.items() if key[1] != method}
 
     @contextmanager
@@ -71,7 +69,7 @@ class Contest:
 
 @contextmanager
 def contest(contestants: Iterable[Contestant], pace: Pace) -> Iterator[Contest]:
-    """Start the contestants, and end them afterwards."""
+    """Start the contestants, and end them after the block."""
     pairs: list[Pair] = []
     failures: list[str] = []
     try:
@@ -89,11 +87,11 @@ def contest(contestants: Iterable[Contestant], pace: Pace) -> Iterator[Contest]:
             pair.close()
 
 
-def measure(held: Contest, works: Sequence[Work], tell: Callable[[str], None]) -> list[Samples]:
-    """The samples of each contestant at each work that it can do."""
+def measure(held: Contest, works: Sequence[Work], show_progress: Callable[[str], None]) -> list[Samples]:
+    """Return the samples of each contestant at each work that it can do."""
     samples: dict[tuple[Work, str], Samples] = {}
     for turn in range(held.pace.rounds):
-        tell(f"round {turn + 1} of {held.pace.rounds}")
+        show_progress(f"round {turn + 1} of {held.pace.rounds}")
         for work in works:
             for pair in held.rotated(turn):
                 taken = held.batch(pair, work.method, *work.arguments)
@@ -102,21 +100,21 @@ def measure(held: Contest, works: Sequence[Work], tell: Callable[[str], None]) -
     return [samples[key] for key in samples]
 
 
-def payload_curves(held: Contest, sizes: Sequence[int], tell: Callable[[str], None]) -> list[Curve]:
-    """Seconds for an echo of `size` bytes."""
+def payload_curves(held: Contest, sizes: Sequence[int], show_progress: Callable[[str], None]) -> list[Curve]:
+    """Measure the seconds of an echo of each size in bytes."""
 
     def seconds(pair: Pair, size: int) -> float | None:
         taken = held.batch(pair, "echoes_bytes", size)
         return None if taken is None else taken[0]
 
-    return _curves(held, sizes, seconds, lambda size: tell(f"echo of {size:,} bytes"))
+    return _curves(held, sizes, seconds, lambda size: show_progress(f"echo of {size:,} bytes"))
 
 
-def clients_curves(held: Contest, counts: Sequence[int], tell: Callable[[str], None]) -> list[Curve]:
-    """Calls a second with `count` connections, a call on each before any is waited for."""
+def clients_curves(held: Contest, counts: Sequence[int], show_progress: Callable[[str], None]) -> list[Curve]:
+    """Measure the calls a second with each number of connections, one call open on each."""
 
     def prepare(count: int) -> None:
-        tell(f"{count:,} connections")
+        show_progress(f"{count:,} connections")
         for pair in held.rotated(0):
             if _takes_part(pair, count):
                 held.connect(pair, count)
@@ -164,13 +162,14 @@ def _add(
 
 
 def _calibrated(run: Callable[[int], Cost], seconds: float) -> int:
-    """How many calls take about so many seconds. The quickest of three runs counts: one that was held up
-    would end the search at a batch of next to nothing."""
+    """Return how many calls take about `seconds` seconds.
 
-    def quickest(count: int) -> float:
+    The fastest of three runs counts: a run that was delayed would end the search at a tiny batch."""
+
+    def fastest(count: int) -> float:
         return min(run(count).wall for _ in range(3))
 
     count = 1
-    while (taken := quickest(count)) < seconds / 4:
+    while (taken := fastest(count)) < seconds / 4:
         count = min(count * 10, int(count * seconds / max(taken, 1e-9)) + 1)
     return max(1, round(count * seconds / taken))

@@ -1,4 +1,5 @@
-"""RPyC: a service at a Unix socket, a thread for each client; remote methods are looked up once."""
+"""Owns the contestant RPyC: a service at a Unix socket, a thread for each client; methods are looked up once.
+Must not know the other contestants, nor how it is measured."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from rpyc.utils.server import ThreadedServer
 from benchmarks.contest.contestants import Ready
 from benchmarks.contest.works import BlockingCalls, check
 
-# It would compress all that is longer than 3,000 bytes.
+# RPyC compresses everything longer than 3,000 bytes; here it must not.
 Channel.COMPRESSION_THRESHOLD = sys.maxsize
 
 
@@ -33,7 +34,7 @@ def serve(address: str, ready: Ready) -> None:
     quiet = logging.getLogger("quiet")
     quiet.setLevel(logging.ERROR)
     server = ThreadedServer(Service, socket_path=address, backlog=4096, logger=quiet)
-    server.listener.listen(4096)  # Else only start() does, which does not return.
+    server.listener.listen(4096)  # Otherwise only start() listens, which does not return.
     ready()
     server.start()
 

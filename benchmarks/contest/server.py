@@ -1,7 +1,5 @@
-"""A contestant's server, in this process: python -m benchmarks.contest.server NAME ADDRESS
-
-Says on its standard output when clients may connect.
-"""
+"""Owns a contestant's server in a process of its own: `python -m benchmarks.contest.server NAME ADDRESS`.
+Must not know what is measured. It prints a line when clients may connect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""uvloop: asyncio's contestant on another loop."""
+"""Owns the contestant uvloop: asyncio's contestant on another loop.
+Must not know anything else about either."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
-"""The works, as loops around a contestant's own calls, with every answer checked.
-
-Knows no contestant. Those whose calls return answers take BlockingCalls, those whose calls are awaited
-take AwaitedCalls.
-"""
+"""Owns the works, as loops around a contestant's own calls that check every answer.
+Must not know any contestant: those whose calls return answers use BlockingCalls, the others AwaitedCalls."""
 
 from __future__ import annotations
 
@@ -12,34 +9,38 @@ from typing import Any
 
 WORKS = ("adds", "echoes", "echoes_bytes", "posts", "hand_overs", "connect", "adds_of_all")
 """adds(count), echoes(count, size), echoes_bytes(count, size): calls, one after the other.
-posts(count, size): one-way messages of which none may be lost.
-hand_overs(count, size): memory, passed without copying it.
-connect(count): bring the number of connections to `count`.
+posts(count, size): one-way messages, all of which must arrive.
+hand_overs(count, size): memory that is passed without copying it.
+connect(count): raise the number of connections to `count`.
 adds_of_all(rounds): in each round a request on each connection, then all their answers."""
 
 
 class WrongAnswer(Exception):
-    """A contestant did not do its work."""
+    """A contestant returned a wrong answer."""
 
 
 def check(answer: object, expected: object) -> None:
-    """Raise WrongAnswer unless they are equal."""
+    """Check an answer.
+
+    Raises:
+        WrongAnswer: it is not the expected one.
+    """
     if answer != expected:
-        raise WrongAnswer(f"{_shortened(answer)} in place of {_shortened(expected)}")
+        raise WrongAnswer(f"{_shortened(answer)} instead of {_shortened(expected)}")
 
 
 def texts(count: int, size: int) -> Iterator[str]:
-    """`count` texts of `size` bytes, each unlike the one before it."""
+    """Yield `count` texts of `size` bytes, each unlike the one before it."""
     return itertools.islice(itertools.cycle(("a" * size, "b" * size)), count)
 
 
 def payloads(count: int, size: int) -> Iterator[bytes]:
-    """The same as bytes."""
+    """Yield `count` byte strings of `size` bytes, each unlike the one before it."""
     return itertools.islice(itertools.cycle((b"\xaa" * size, b"\xbb" * size)), count)
 
 
 class BlockingCalls:
-    """Calls that return their answer."""
+    """Works of calls that return their answer."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class BlockingCalls:
 
 
 class AwaitedCalls:
-    """Calls that are awaited: a whole work is one coroutine."""
+    """Works of calls that are awaited: a whole work is one coroutine."""
 
     def __init__(
         self,

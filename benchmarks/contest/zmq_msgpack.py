@@ -1,4 +1,5 @@
-"""pyzmq with msgpack: DEALER sockets of clients, one ROUTER on the server."""
+"""Owns the contestant pyzmq with msgpack: DEALER sockets of clients, one ROUTER on the server.
+Must not know the other contestants, nor how it is measured."""
 
 from __future__ import annotations
 

@@ -1,1 +1,2 @@
-"""A settings service for a session, after SerenityOS's ConfigServer: `python -m demos.config`."""
+"""Owns a settings service for a session, after SerenityOS's ConfigServer: `python -m demos.config`.
+Must not know the other demos."""

@@ -1,7 +1,5 @@
-"""The command line of the settings service and of its client.
-
-Knows how people write commands and read answers; the rules are the service's.
-"""
+"""Owns the command line of the settings service and of its client.
+Must not know the rules for settings: those are the service's."""
 
 from __future__ import annotations
 
@@ -30,13 +28,13 @@ Options = argparse.Namespace
 
 _PROGRAM = "python -m demos.config"
 
-# For each type of value: how it is read from the command line (None: it is not one), and how it is written.
 _TYPES: dict[str, tuple[Callable[[str], Any], Callable[..., None]]] = {
     "string": (str, Config.write_string),
     "i32": (functools.partial(parse_integer, span=I32), Config.write_i32),
     "u32": (functools.partial(parse_integer, span=U32), Config.write_u32),
     "bool": (parse_bool, Config.write_bool),
 }
+"""For each type of value: a function that parses it (None if the text is not one), and one that writes it."""
 
 
 def serve(options: Options) -> int:
@@ -65,7 +63,7 @@ def set_(options: Options) -> int:
     parse, write = _TYPES[options.type]
     value = parse(options.value)
     if value is None:
-        return _fail(f"{options.value!r} is no value of type {options.type}", code=2)
+        return _fail(f"{options.value!r} is not a value of type {options.type}", code=2)
     write(_connect(Config, options, options.domain), options.domain, options.group, options.key, value)
     return 0
 
@@ -104,7 +102,7 @@ def tour(_options: Options) -> int:
 
 
 class Watcher(Config):
-    """Prints what other clients change, until the service is gone."""
+    """Prints other clients' changes until the service ends."""
 
     def value_did_change(self, domain: str, group: str, key: str, value: str | int | bool) -> None:
         text = format_bool(value) if isinstance(value, bool) else escape(str(value))
@@ -127,7 +125,7 @@ C = TypeVar("C", bound=Config)
 
 
 def _connect(kind: type[C], options: Options, *domains: str) -> C:
-    # As of any filter, nobody reading the output ends the command; sockets raise no SIGPIPE here.
+    # A closed output ends the command, as it ends any filter; the sockets here raise no SIGPIPE.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     EventLoop()
     config = kind.connect(options.socket)
@@ -141,7 +139,7 @@ def _fail(text: str, code: int = 1) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 fine, 1 it failed, 2 it was not understood."""
+    """Run one command; return its exit code: 0 for success, 1 for a failure, 2 for a wrong command line."""
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)

@@ -1,7 +1,5 @@
-"""Settings for apps, after SerenityOS's LibConfig: typed reads with a fallback, and hooks for changes.
-
-Knows the interface alone; nothing of where settings are kept.
-"""
+"""Owns settings for apps, after SerenityOS's LibConfig: typed reads with a fallback, and hooks for changes.
+Must not know where settings are stored: only the interface."""
 
 from __future__ import annotations
 
@@ -17,9 +15,8 @@ T = TypeVar("T")
 class Config(ConnectionToServer):
     """An app's connection to the settings service.
 
-    `pledge_domains` comes first. Override the hooks to hear of what other apps change in the domains that
-    `monitor_domain` names. What the service refuses raises RemoteError with the reason as its text.
-    """
+    Call `pledge_domains` first. Override the hooks to learn of other apps' changes in the domains that were
+    given to `monitor_domain`. A call that the service refuses raises RemoteError with the reason as text."""
 
     def value_did_change(self, domain: str, group: str, key: str, value: str | int | bool) -> None:
         """Hook: another client gave a setting this value."""
@@ -34,19 +31,19 @@ class Config(ConnectionToServer):
         """Hook: another client added an empty group."""
 
     def read_string(self, domain: str, group: str, key: str, fallback: str = "") -> str:
-        """Return a setting, or the fallback if there is none."""
+        """Return a setting, or the fallback if it is missing."""
         return _or(self.read_string_value(domain, group, key), fallback)
 
     def read_i32(self, domain: str, group: str, key: str, fallback: int = 0) -> int:
-        """Return a setting, or the fallback if there is none that is an i32."""
+        """Return a setting, or the fallback if it is missing or not an i32."""
         return _or(self.read_i32_value(domain, group, key), fallback)
 
     def read_u32(self, domain: str, group: str, key: str, fallback: int = 0) -> int:
-        """Return a setting, or the fallback if there is none that is a u32."""
+        """Return a setting, or the fallback if it is missing or not a u32."""
         return _or(self.read_u32_value(domain, group, key), fallback)
 
     def read_bool(self, domain: str, group: str, key: str, fallback: bool = False) -> bool:
-        """Return a setting, or the fallback if there is none that is true or false."""
+        """Return a setting, or the fallback if it is missing or neither true nor false."""
         return _or(self.read_bool_value(domain, group, key), fallback)
 
     def write_string(self, domain: str, group: str, key: str, value: str) -> None:
@@ -66,15 +63,15 @@ class Config(ConnectionToServer):
         self.write_bool_value(domain, group, key, value)
 
     def remove_key(self, domain: str, group: str, key: str) -> None:
-        """Remove a setting, if it is there; it is off the disk when this returns."""
+        """Remove a setting if it exists; it is gone from the disk when this returns."""
         self.remove_key_entry(domain, group, key)
 
     def remove_group(self, domain: str, group: str) -> None:
-        """Remove a group with its settings, if it is there; it is off the disk when this returns."""
+        """Remove a group with its settings if it exists; it is gone from the disk when this returns."""
         self.remove_group_entry(domain, group)
 
     def add_group(self, domain: str, group: str) -> None:
-        """Add an empty group, unless it is there; it is on disk when this returns."""
+        """Add an empty group unless it exists; it is on disk when this returns."""
         self.add_group_entry(domain, group)
 
     def notify_changed_string_value(self, domain: str, group: str, key: str, value: str) -> None:

@@ -43,23 +43,23 @@ class ConfigServer(_ipc.Endpoint):
 /// Keeps the settings of a session.
 endpoint ConfigServer
 {
-    /// Name the domains that this client may touch: once, and before it touches any.
+    /// Name the domains that this client may touch, once and before any other call.
     pledge_domains(Vector<String> domains) => ()
-    /// Ask to be told of what other clients change in a domain.
+    /// Ask to be notified of other clients' changes in a domain.
     monitor_domain(String domain) => ()
-    /// Name the domains that have settings. Needs no pledge: it tells no setting.
+    /// Name the domains that have settings. Needs no pledge, because it reveals no setting.
     list_domains() => (Vector<String> domains)
     /// Name the groups of a domain, in the order of its file.
     list_config_groups(String domain) => (Vector<String> groups)
     /// Name the keys of a group, in the order of its file.
     list_config_keys(String domain, String group) => (Vector<String> keys)
-    /// Nothing if there is no such setting.
+    /// Returns nothing if there is no such setting.
     read_string_value(String domain, String group, String key) => (Optional<String> value)
-    /// Nothing if there is no such setting, or it is not an i32.
+    /// Returns nothing if there is no such setting, or it is not an i32.
     read_i32_value(String domain, String group, String key) => (Optional<i32> value)
-    /// Nothing if there is no such setting, or it is not a u32.
+    /// Returns nothing if there is no such setting, or it is not a u32.
     read_u32_value(String domain, String group, String key) => (Optional<u32> value)
-    /// Nothing if there is no such setting, or it is neither true nor false.
+    /// Returns nothing if there is no such setting, or it is neither true nor false.
     read_bool_value(String domain, String group, String key) => (Optional<bool> value)
     write_string_value(String domain, String group, String key, String value) => ()
     write_i32_value(String domain, String group, String key, i32 value) => ()
@@ -76,7 +76,7 @@ endpoint ConfigServer
     ):
         """pledge_domains(Vector<String> domains) => ()
 
-        Name the domains that this client may touch: once, and before it touches any.
+        Name the domains that this client may touch, once and before any other call.
         """
 
         __slots__ = ("domains",)
@@ -113,7 +113,7 @@ endpoint ConfigServer
     ):
         """monitor_domain(String domain) => ()
 
-        Ask to be told of what other clients change in a domain.
+        Ask to be notified of other clients' changes in a domain.
         """
 
         __slots__ = ("domain",)
@@ -155,7 +155,7 @@ endpoint ConfigServer
     ):
         """list_domains() => (Vector<String> domains)
 
-        Name the domains that have settings. Needs no pledge: it tells no setting.
+        Name the domains that have settings. Needs no pledge, because it reveals no setting.
         """
 
         __slots__ = ()
@@ -300,7 +300,7 @@ endpoint ConfigServer
     ):
         """read_string_value(String domain, String group, String key) => (Optional<String> value)
 
-        Nothing if there is no such setting.
+        Returns nothing if there is no such setting.
         """
 
         __slots__ = ("domain", "group", "key")
@@ -371,7 +371,7 @@ endpoint ConfigServer
     ):
         """read_i32_value(String domain, String group, String key) => (Optional<i32> value)
 
-        Nothing if there is no such setting, or it is not an i32.
+        Returns nothing if there is no such setting, or it is not an i32.
         """
 
         __slots__ = ("domain", "group", "key")
@@ -442,7 +442,7 @@ endpoint ConfigServer
     ):
         """read_u32_value(String domain, String group, String key) => (Optional<u32> value)
 
-        Nothing if there is no such setting, or it is not a u32.
+        Returns nothing if there is no such setting, or it is not a u32.
         """
 
         __slots__ = ("domain", "group", "key")
@@ -517,7 +517,7 @@ endpoint ConfigServer
     ):
         """read_bool_value(String domain, String group, String key) => (Optional<bool> value)
 
-        Nothing if there is no such setting, or it is neither true nor false.
+        Returns nothing if there is no such setting, or it is neither true nor false.
         """
 
         __slots__ = ("domain", "group", "key")
@@ -1029,11 +1029,11 @@ endpoint ConfigServer
 
 
 class ConfigClient(_ipc.Endpoint):
-    """Hears what other clients change in the domains that it monitors."""
+    """Is notified of other clients' changes in the domains that it monitors."""
 
     MAGIC = 0x549C8E0D
     SCHEMA = """\
-/// Hears what other clients change in the domains that it monitors.
+/// Is notified of other clients' changes in the domains that it monitors.
 endpoint ConfigClient
 {
     notify_changed_string_value(String domain, String group, String key, String value) =|
@@ -1399,29 +1399,29 @@ class ConfigServerProxy(_ipc.Proxy):
     def pledge_domains(
         self, domains: list[str], *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> None:
-        """Name the domains that this client may touch: once, and before it touches any."""
+        """Name the domains that this client may touch, once and before any other call."""
         return self._link.call(ConfigServer.PledgeDomains, (domains,), timeout, wait)
 
     def async_pledge_domains(self, domains: list[str]) -> _ipc.Promise[None]:
-        """Name the domains that this client may touch: once, and before it touches any."""
+        """Name the domains that this client may touch, once and before any other call."""
         return self._link.call_async(ConfigServer.PledgeDomains, (domains,))
 
     def monitor_domain(
         self, domain: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> None:
-        """Ask to be told of what other clients change in a domain."""
+        """Ask to be notified of other clients' changes in a domain."""
         return self._link.call(ConfigServer.MonitorDomain, (domain,), timeout, wait)
 
     def async_monitor_domain(self, domain: str) -> _ipc.Promise[None]:
-        """Ask to be told of what other clients change in a domain."""
+        """Ask to be notified of other clients' changes in a domain."""
         return self._link.call_async(ConfigServer.MonitorDomain, (domain,))
 
     def list_domains(self, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> list[str]:
-        """Name the domains that have settings. Needs no pledge: it tells no setting."""
+        """Name the domains that have settings. Needs no pledge, because it reveals no setting."""
         return self._link.call(ConfigServer.ListDomains, (), timeout, wait)
 
     def async_list_domains(self) -> _ipc.Promise[list[str]]:
-        """Name the domains that have settings. Needs no pledge: it tells no setting."""
+        """Name the domains that have settings. Needs no pledge, because it reveals no setting."""
         return self._link.call_async(ConfigServer.ListDomains, ())
 
     def list_config_groups(
@@ -1453,11 +1453,11 @@ class ConfigServerProxy(_ipc.Proxy):
         timeout: float | None = None,
         wait: _ipc.Wait | None = None,
     ) -> str | None:
-        """Nothing if there is no such setting."""
+        """Returns nothing if there is no such setting."""
         return self._link.call(ConfigServer.ReadStringValue, (domain, group, key), timeout, wait)
 
     def async_read_string_value(self, domain: str, group: str, key: str) -> _ipc.Promise[str | None]:
-        """Nothing if there is no such setting."""
+        """Returns nothing if there is no such setting."""
         return self._link.call_async(ConfigServer.ReadStringValue, (domain, group, key))
 
     def read_i32_value(
@@ -1469,11 +1469,11 @@ class ConfigServerProxy(_ipc.Proxy):
         timeout: float | None = None,
         wait: _ipc.Wait | None = None,
     ) -> int | None:
-        """Nothing if there is no such setting, or it is not an i32."""
+        """Returns nothing if there is no such setting, or it is not an i32."""
         return self._link.call(ConfigServer.ReadI32Value, (domain, group, key), timeout, wait)
 
     def async_read_i32_value(self, domain: str, group: str, key: str) -> _ipc.Promise[int | None]:
-        """Nothing if there is no such setting, or it is not an i32."""
+        """Returns nothing if there is no such setting, or it is not an i32."""
         return self._link.call_async(ConfigServer.ReadI32Value, (domain, group, key))
 
     def read_u32_value(
@@ -1485,11 +1485,11 @@ class ConfigServerProxy(_ipc.Proxy):
         timeout: float | None = None,
         wait: _ipc.Wait | None = None,
     ) -> int | None:
-        """Nothing if there is no such setting, or it is not a u32."""
+        """Returns nothing if there is no such setting, or it is not a u32."""
         return self._link.call(ConfigServer.ReadU32Value, (domain, group, key), timeout, wait)
 
     def async_read_u32_value(self, domain: str, group: str, key: str) -> _ipc.Promise[int | None]:
-        """Nothing if there is no such setting, or it is not a u32."""
+        """Returns nothing if there is no such setting, or it is not a u32."""
         return self._link.call_async(ConfigServer.ReadU32Value, (domain, group, key))
 
     def read_bool_value(
@@ -1501,11 +1501,11 @@ class ConfigServerProxy(_ipc.Proxy):
         timeout: float | None = None,
         wait: _ipc.Wait | None = None,
     ) -> bool | None:
-        """Nothing if there is no such setting, or it is neither true nor false."""
+        """Returns nothing if there is no such setting, or it is neither true nor false."""
         return self._link.call(ConfigServer.ReadBoolValue, (domain, group, key), timeout, wait)
 
     def async_read_bool_value(self, domain: str, group: str, key: str) -> _ipc.Promise[bool | None]:
-        """Nothing if there is no such setting, or it is neither true nor false."""
+        """Returns nothing if there is no such setting, or it is neither true nor false."""
         return self._link.call_async(ConfigServer.ReadBoolValue, (domain, group, key))
 
     def write_string_value(
@@ -1649,15 +1649,15 @@ class ConfigServerStub(_ipc.Stub):
     """Handles ConfigServer's messages: override what you serve."""
 
     def pledge_domains(self, domains: list[str]) -> _ipc.Answer[None]:
-        """Name the domains that this client may touch: once, and before it touches any."""
+        """Name the domains that this client may touch, once and before any other call."""
         raise _ipc.Unhandled(ConfigServer.PledgeDomains)
 
     def monitor_domain(self, domain: str) -> _ipc.Answer[None]:
-        """Ask to be told of what other clients change in a domain."""
+        """Ask to be notified of other clients' changes in a domain."""
         raise _ipc.Unhandled(ConfigServer.MonitorDomain)
 
     def list_domains(self) -> _ipc.Answer[list[str]]:
-        """Name the domains that have settings. Needs no pledge: it tells no setting."""
+        """Name the domains that have settings. Needs no pledge, because it reveals no setting."""
         raise _ipc.Unhandled(ConfigServer.ListDomains)
 
     def list_config_groups(self, domain: str) -> _ipc.Answer[list[str]]:
@@ -1669,19 +1669,19 @@ class ConfigServerStub(_ipc.Stub):
         raise _ipc.Unhandled(ConfigServer.ListConfigKeys)
 
     def read_string_value(self, domain: str, group: str, key: str) -> _ipc.Answer[str | None]:
-        """Nothing if there is no such setting."""
+        """Returns nothing if there is no such setting."""
         raise _ipc.Unhandled(ConfigServer.ReadStringValue)
 
     def read_i32_value(self, domain: str, group: str, key: str) -> _ipc.Answer[int | None]:
-        """Nothing if there is no such setting, or it is not an i32."""
+        """Returns nothing if there is no such setting, or it is not an i32."""
         raise _ipc.Unhandled(ConfigServer.ReadI32Value)
 
     def read_u32_value(self, domain: str, group: str, key: str) -> _ipc.Answer[int | None]:
-        """Nothing if there is no such setting, or it is not a u32."""
+        """Returns nothing if there is no such setting, or it is not a u32."""
         raise _ipc.Unhandled(ConfigServer.ReadU32Value)
 
     def read_bool_value(self, domain: str, group: str, key: str) -> _ipc.Answer[bool | None]:
-        """Nothing if there is no such setting, or it is neither true nor false."""
+        """Returns nothing if there is no such setting, or it is neither true nor false."""
         raise _ipc.Unhandled(ConfigServer.ReadBoolValue)
 
     def write_string_value(self, domain: str, group: str, key: str, value: str) -> _ipc.Answer[None]:

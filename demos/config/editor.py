@@ -1,7 +1,5 @@
-"""An app of the tour: a text editor that reads its settings, changes some, and tries what it may not.
-
-Knows the client's side alone; run as `python -m demos.config.editor SOCKET_PATH`.
-"""
+"""Owns an app of the tour: an editor that reads and changes its settings, and tries to read another app's.
+Must not know the service, only its client. Run as `python -m demos.config.editor SOCKET_PATH`."""
 
 from __future__ import annotations
 
@@ -11,7 +9,8 @@ from corelib import EventLoop
 from demos.config.client import Config
 from ipclib import RemoteError
 
-_PAUSE_S = 0.2  # so that a reader sees what answers what
+_PAUSE_S = 0.2
+"""Seconds before each line, so that a reader can see which process answers which."""
 
 
 def main(socket_path: str) -> None:
@@ -23,7 +22,7 @@ def main(socket_path: str) -> None:
         print(text, flush=True)
 
     config.pledge_domains(["Editor"])
-    say("I pledged to touch the domain Editor alone")
+    say("I pledged to touch only the domain Editor")
     width = config.read_i32("Editor", "Window", "Width", fallback=640)
     say(f"my window's width is not set, so {width}; I set it to 800")
     config.write_i32("Editor", "Window", "Width", 800)

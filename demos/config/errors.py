@@ -1,18 +1,16 @@
-"""What can go wrong with settings, split by who is at fault.
-
-Knows nothing of files or IPC.
-"""
+"""Owns the errors of settings, split by who is at fault.
+Must not know files and IPC."""
 
 from __future__ import annotations
 
 
 class ConfigError(Exception):
-    """Something went wrong with a setting; the text is for the user."""
+    """An error about a setting; its text is for the user."""
 
 
 class InvalidSetting(ConfigError, ValueError):
-    """The one who asked is at fault: a name or value that cannot be stored."""
+    """The caller is at fault: the name or value cannot be stored."""
 
 
 class StorageFailure(ConfigError):
-    """The disk or its folder is at fault: settings could not be read or written."""
+    """The disk or the folder is at fault: settings could not be read or written."""

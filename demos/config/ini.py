@@ -1,7 +1,5 @@
-"""The text of an INI file: groups of settings, with the comments, order and spacing of who wrote it.
-
-Knows text alone: no file, no type of value, no IPC.
-"""
+"""Owns the text of an INI file: groups of settings, with their writer's comments, order and spacing.
+Must not know files, types of values, and IPC."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ from demos.config.errors import InvalidSetting
 _MARGIN = " \t\r"
 _COMMENT = ("#", ";")
 
-# The escapes of the Desktop Entry Specification, and \uXXXX for the other control characters.
 _ESCAPES = {" ": r"\s", "\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\"}
+"""The escapes of the Desktop Entry Specification; the other control characters are written as \\uXXXX."""
 _CHARACTERS = {escape: character for character, escape in _ESCAPES.items()}
 _TO_ESCAPE = re.compile(r"\A | \Z|[\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ESCAPED = re.compile(r"\\(?:[sntr\\]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})")
@@ -25,12 +23,12 @@ _UP_TO_VALUE = re.compile(r"[^=]*=[ \t]*")
 
 
 def escape(value: str) -> str:
-    """Write a value on one line, so that `unescape` gives it back whatever stands around it."""
+    """Write a value on one line, so that `unescape` returns it whatever spaces surround it."""
     return _TO_ESCAPE.sub(lambda found: _ESCAPES.get(found[0], f"\\u{ord(found[0]):04x}"), value)
 
 
 def unescape(text: str) -> str:
-    """Read a value as `escape` wrote it; a backslash that begins no escape stands for itself."""
+    """Read a value as `escape` wrote it; a backslash that begins no escape is a backslash."""
     return _ESCAPED.sub(lambda found: _CHARACTERS.get(found[0]) or chr(int(found[0][2:], 16)), text)
 
 
@@ -46,7 +44,7 @@ def is_key_name(name: str) -> bool:
 
 @attrs.define(eq=False)
 class _Line:
-    """One line below a group's header; `key` is None where it is not a setting that can be read."""
+    """One line below a group's header; `key` is None if it is not a readable setting."""
 
     text: str
     key: str | None = None
@@ -63,8 +61,7 @@ class _Line:
 class _Section:
     """A header and the lines below it.
 
-    `name` is None above the first header and below one that cannot be read: nothing is found there.
-    """
+    `name` is None above the first header and below an unreadable one: settings there are not found."""
 
     name: str | None
     header: str | None = None
@@ -72,7 +69,7 @@ class _Section:
 
     @property
     def end_of_settings(self) -> int:
-        """The place after the last setting: what follows it may well belong to the next header."""
+        """The place after the last setting; the comments after it may belong to the next header."""
         return max((place for place, line in enumerate(self.lines, 1) if line.key is not None), default=0)
 
     def text_lines(self) -> Iterator[str]:
@@ -82,19 +79,15 @@ class _Section:
 
 
 class Document:
-    """An INI file's text, changed line by line: what a change does not concern stays as it was written.
+    """The text of an INI file, changed line by line: a change leaves all other lines as they were written.
 
-    A line that is not a header, a setting or a comment is kept, ignored, and told of in `flaws` by number.
-    Of a key given twice the last one counts.
-
-    Parameters
-    ----------
-    text : str
-        The file's text, with lone surrogates where its bytes were not UTF-8 (`errors="surrogateescape"`).
-    """
+    A line that is not a header, a setting or a comment is kept and ignored. If a key occurs twice, the last
+    one counts."""
 
     def __init__(self, text: str = "") -> None:
+        """Read a text; lone surrogates in it are bytes that were not UTF-8 (`errors="surrogateescape"`)."""
         self.flaws: list[tuple[int, str]] = []
+        """The number of each ignored line, and what is wrong with it."""
         self._sections = [_Section(None)]
         text = text.removeprefix("\ufeff")
         for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
@@ -103,7 +96,7 @@ class Document:
                 self.flaws.append((number, flaw))
 
     def _append(self, text: str) -> str | None:
-        """Take one line of the file; return what is wrong with it, if anything."""
+        """Add one line of the file; return what is wrong with it, if anything."""
         bare = text.strip(_MARGIN)
         if bare.startswith("["):
             return self._append_header(text, bare)
@@ -128,7 +121,7 @@ class Document:
             section.lines.append(_Line(text))
             return "a setting is key=value; the line is ignored"
         section.lines.append(_Line(text, key, unescape(value)))
-        return None if section.name is not None else "the setting stands below no group; it is ignored"
+        return None if section.name is not None else "the setting is not below a group; it is ignored"
 
     @property
     def text(self) -> str:
@@ -148,9 +141,10 @@ class Document:
         return None if line is None else line.value
 
     def set(self, group: str, key: str, value: str) -> bool:
-        """Give a setting a value, and tell whether that changed the text.
+        """Give a setting a value; return whether that changed the text.
 
-        Raises InvalidSetting for a name or value that would not read back.
+        Raises:
+            InvalidSetting: the name or the value would not read back.
         """
         _check_key(key)
         if _SURROGATE.search(value):
@@ -162,7 +156,11 @@ class Document:
         return True
 
     def add_group(self, group: str) -> bool:
-        """Add an empty group below the others; tell whether it was new. Raises InvalidSetting."""
+        """Add an empty group below the others; return whether it was new.
+
+        Raises:
+            InvalidSetting: the name would not read back.
+        """
         if self._sections_of(group):
             return False
         _check_group(group)
@@ -172,14 +170,14 @@ class Document:
         return True
 
     def remove_key(self, group: str, key: str) -> bool:
-        """Remove a setting; tell whether it was there."""
+        """Remove a setting; return whether it existed."""
         found = self._find(group, key) is not None
         for section in self._sections_of(group):
             section.lines = [line for line in section.lines if line.key != key]
         return found
 
     def remove_group(self, group: str) -> bool:
-        """Remove a group with its settings and the comments among them; tell whether it was there."""
+        """Remove a group with its settings and the comments among them; return whether it existed."""
         found = self._sections_of(group)
         for section in found:
             before = self._sections[self._sections.index(section) - 1]
@@ -205,7 +203,7 @@ class Document:
 
 
 def _kept_after_removal(section: _Section) -> list[_Line]:
-    """Return the lines that outlive their group: the unreadable, and what may lead the next group."""
+    """Return the lines that stay after their group: unreadable ones, and the next group's comments."""
     settings, rest = section.lines[: section.end_of_settings], section.lines[section.end_of_settings :]
     unread = [line for line in settings if line.key is None and not _is_comment_or_blank(line)]
     return unread + rest
@@ -227,5 +225,5 @@ def _check_key(name: str) -> None:
     if not is_key_name(name):
         raise InvalidSetting(
             f"key {name!r}: a name is printable text on one line, without '=' or spaces at its ends, "
-            "and begins with none of '[', '#', ';'"
+            "and does not begin with '[', '#' or ';'"
         )

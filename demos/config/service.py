@@ -1,7 +1,5 @@
-"""The settings service: who may touch which domain, and who is told of a change.
-
-Knows the store and the interface; nothing of files' text or of the command line.
-"""
+"""Owns the settings service: which client may touch which domain, and which clients learn of a change.
+Must not know the text of files and the command line."""
 
 from __future__ import annotations
 
@@ -20,25 +18,24 @@ from ipclib import HandlerError, Limits, MultiServer
 class ConfigService:
     """Serves a store's settings to the clients that connect to a socket path.
 
-    Changes are written on the loop, one after the other: the order in which they reach the disk is the order
-    in which watchers hear of them.
-    """
+    Changes are written on the loop, one after the other, so they reach watchers in the order in which they
+    reach the disk."""
 
     def __init__(self, store: Store, socket_path: str) -> None:
         self.store = store
         self._server = MultiServer(functools.partial(ConfigClientConnection, self), socket_path)
 
     def watchers(self, domain: str) -> Iterator[ConfigClientConnection]:
-        """Go through the clients that monitor a domain."""
+        """Iterate over the clients that monitor a domain."""
         return (client for client in self._server.clients if domain in client.monitored)
 
     def close(self) -> None:
-        """Let what runs finish, and leave."""
+        """Stop listening, and give running calls a second to finish."""
         self._server.close(drain=1.0)
 
 
 class ConfigClientConnection(ConnectionFromClient):
-    """One client: it names its domains once, and then touches those alone."""
+    """One client, which pledges its domains once and may then touch only those."""
 
     def __init__(
         self, service: ConfigService, socket: LocalSocket, client_id: int = 0, *, limits: Limits | None = None
@@ -138,7 +135,7 @@ class ConfigClientConnection(ConnectionFromClient):
 
     @contextmanager
     def _settings(self, domain: str) -> Iterator[Domain]:
-        """Give access to a pledged domain, and tell the caller in words what is refused there."""
+        """Yield a pledged domain; its errors become texts for the caller."""
         self._check_pledge(domain)
         with _refusing_in_words():
             yield self._service.store.domain(domain)

@@ -1,7 +1,5 @@
-"""The settings on disk: one INI file for each domain, written atomically and durably.
-
-Knows files and text; no type of value, no client, no IPC.
-"""
+"""Owns the settings on disk: one INI file for each domain, written atomically and durably.
+Must not know types of values, clients, and IPC."""
 
 from __future__ import annotations
 
@@ -19,18 +17,23 @@ from demos.config.ini import Document
 _log = logging.getLogger(__name__)
 
 _SUFFIX = ".ini"
-_LONGEST_DOMAIN = 240  # bytes: NAME_MAX is 255, and the suffixes of the file and its successor come on top
+_LONGEST_DOMAIN = 240
+"""In bytes: NAME_MAX is 255, and the suffixes of the file and its successor are added."""
 
 
 def default_directory() -> Path:
     """Return the user's folder for settings, as the XDG Base Directory Specification places it."""
     home = os.environ.get("XDG_CONFIG_HOME", "")
-    # The specification: a relative path is to be ignored.
+    # The specification says to ignore a relative path.
     return (Path(home) if os.path.isabs(home) else Path.home() / ".config") / "corelib-config"
 
 
 def check_domain(name: str) -> None:
-    """Raise InvalidSetting unless the name can be a file's."""
+    """Check that a domain's name can be a file's.
+
+    Raises:
+        InvalidSetting: it cannot.
+    """
     if not name.isprintable() or not name or "/" in name or name.startswith("."):
         raise InvalidSetting(
             f"domain {name!r}: a name is printable text without '/', and does not begin with '.'"
@@ -40,29 +43,39 @@ def check_domain(name: str) -> None:
 
 
 class Store:
-    """The domains in one folder, which one store at a time owns.
-
-    Raises StorageFailure if the folder cannot be made, or another process has it.
-    """
+    """The domains in one folder, which one store at a time owns."""
 
     def __init__(self, directory: Path) -> None:
+        """Lock a folder, which is made if it is missing.
+
+        Raises:
+            StorageFailure: the folder cannot be made, or another process has locked it.
+        """
         self._directory = directory
         self._lock = _own(directory)
         self._domains: dict[str, Domain] = {}
 
     def close(self) -> None:
-        """Give the folder up."""
+        """Unlock the folder."""
         os.close(self._lock)
 
     def domain(self, name: str) -> Domain:
-        """Return a domain, whether it has a file yet or not. Raises InvalidSetting for a bad name."""
+        """Return a domain, whether it has a file yet or not.
+
+        Raises:
+            InvalidSetting: the name cannot be a file's.
+        """
         if name not in self._domains:
             check_domain(name)
             self._domains[name] = Domain(self._directory / f"{name}{_SUFFIX}")
         return self._domains[name]
 
     def domains(self) -> list[str]:
-        """Name the domains that have a file. Raises StorageFailure."""
+        """Return the names of the domains that have a file.
+
+        Raises:
+            StorageFailure: the folder cannot be read.
+        """
         try:
             names = os.listdir(self._directory)
         except OSError as error:
@@ -71,11 +84,14 @@ class Store:
 
 
 class Domain:
-    """One file of settings. What people change in it by hand is seen at the next access.
+    """One file of settings; a change by hand is seen at the next access.
 
-    Every method raises StorageFailure if the file cannot be read; those that change it also if it cannot be
-    written, and InvalidSetting for a name or value that a file cannot hold. When one returns, the change is
-    on disk. They tell whether there was anything to change.
+    The methods that change the file return whether there was anything to change. Their change is on disk when
+    they return.
+
+    Raises:
+        StorageFailure: from each method, if the file cannot be read or written.
+        InvalidSetting: from each method that changes the file, if it cannot hold the name or the value.
     """
 
     def __init__(self, path: Path) -> None:
@@ -105,7 +121,7 @@ class Domain:
         return self._change(lambda document: document.remove_group(group))
 
     def _read(self) -> Document:
-        """Return the file's text as it is now."""
+        """Return the document of the file as it is now."""
         try:
             if self._document is None or _stamp(self._path) != self._stamp:
                 self._document, self._stamp = _load(self._path)
@@ -115,7 +131,7 @@ class Domain:
 
     def _change(self, edit: Callable[[Document], bool]) -> bool:
         document = self._read()
-        # Forgotten until it is on disk, so that no reader sees what a failure then takes back.
+        # Forgotten until it is on disk, so that no reader sees a change that then fails.
         self._document = None
         changed = edit(document)
         if changed:
@@ -129,7 +145,7 @@ class Domain:
 
 @attrs.frozen
 class _Stamp:
-    """What changes when somebody writes a file."""
+    """Properties of a file that change when it is written."""
 
     inode: int
     size: int
@@ -160,8 +176,8 @@ def _load(path: Path) -> tuple[Document, _Stamp | None]:
 
 
 def _replace_durably(path: Path, text: str) -> _Stamp:
-    """Replace a file by a new one: after a crash at any moment either the old or the new one is there."""
-    path = Path(os.path.realpath(path))  # a link to a file kept elsewhere stays a link
+    """Replace a file by a new one; after a crash at any moment either the old or the new one exists."""
+    path = Path(os.path.realpath(path))  # A link to a file elsewhere stays a link.
     successor = path.with_name(f".{path.name}.new")
     try:
         with open(successor, "wb", opener=_open_private) as file:
@@ -182,7 +198,7 @@ def _open_private(path: str, flags: int) -> int:
 
 
 def _sync_folder(path: Path) -> None:
-    """Make names in a folder durable: fsync(2) of a file does not do that."""
+    """Make names in a folder durable, which fsync(2) of a file does not."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -191,7 +207,7 @@ def _sync_folder(path: Path) -> None:
 
 
 def _own(directory: Path) -> int:
-    """Make a folder and lock it; return the descriptor that holds the lock, which dies with the process."""
+    """Make a folder and lock it; return the descriptor that holds the lock until the process ends."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sync_folder(directory.parent)

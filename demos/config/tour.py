@@ -1,7 +1,5 @@
-"""The tour: a service and two apps as real processes, each one's lines shown behind its name.
-
-Knows how to start, follow and end processes; what they do is their own.
-"""
+"""Owns the tour: a service and two apps as real processes, with the name of its process before each line.
+Must not know what the processes do, only how to start, follow and end them."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from pathlib import Path
 from corelib import EventLoop, Notifier
 
 _CHECKOUT = Path(__file__).parents[2]
-_PATIENCE_S = 10.0
+_TIMEOUT_S = 10.0
 _NAME_WIDTH = len("watcher")
 
 
@@ -45,7 +43,7 @@ def _play(socket: str, directory: Path) -> tuple[int, int]:
                 editor.wait_for_the_end()
             service.ask_to_end()
             service.wait_for_the_end()
-            # What the service sent before it ended is still shown; then the watcher ends by itself.
+            # The watcher still shows what the service sent before it ended, and then ends by itself.
             watcher.wait_for_the_end()
     return editor.exit_code, service.exit_code
 
@@ -71,13 +69,22 @@ class _Player:
         self._process.terminate()
 
     def wait_for_a_line(self) -> None:
-        """Raises TimeoutError, as the next one does."""
-        if not EventLoop.current().spin_until(lambda: self._has_spoken or self._has_ended, _PATIENCE_S):
-            raise TimeoutError(f"the {self._name} said nothing for {_PATIENCE_S:g} s")
+        """Show output until there is a line.
+
+        Raises:
+            TimeoutError: there was none for ten seconds.
+        """
+        if not EventLoop.current().spin_until(lambda: self._has_spoken or self._has_ended, _TIMEOUT_S):
+            raise TimeoutError(f"the {self._name} printed nothing for {_TIMEOUT_S:g} s")
 
     def wait_for_the_end(self) -> None:
-        if not EventLoop.current().spin_until(lambda: self._has_ended, _PATIENCE_S):
-            raise TimeoutError(f"the {self._name} did not end within {_PATIENCE_S:g} s")
+        """Show output until the process ends.
+
+        Raises:
+            TimeoutError: it did not end within ten seconds.
+        """
+        if not EventLoop.current().spin_until(lambda: self._has_ended, _TIMEOUT_S):
+            raise TimeoutError(f"the {self._name} did not end within {_TIMEOUT_S:g} s")
 
     def close(self) -> None:
         self._notifier.close()
@@ -106,4 +113,4 @@ def _player(name: str, module: str, *arguments: str) -> Iterator[_Player]:
         try:
             yield player
         finally:
-            process.kill()  # harmless if it has ended
+            process.kill()  # Harmless if it has ended.

@@ -1,7 +1,5 @@
-"""Settings as values: which text is a number or a truth.
-
-Pure; knows nothing of files or IPC.
-"""
+"""Owns settings as values: which texts are numbers or booleans.
+Must not know files and IPC."""
 
 from __future__ import annotations
 
@@ -11,11 +9,11 @@ I32 = range(-(2**31), 2**31)
 U32 = range(2**32)
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
-_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def parse_integer(text: str, span: range) -> int | None:
-    """Read a decimal number that lies in `span`; None for anything else."""
+    """Read a decimal number within `span`; return None for anything else."""
     if not _INTEGER.fullmatch(text):
         return None
     number = int(text)
@@ -23,10 +21,10 @@ def parse_integer(text: str, span: range) -> int | None:
 
 
 def parse_bool(text: str) -> bool | None:
-    """Read true or false in any case, or 1 or 0, as SerenityOS's ConfigFile does; None for anything else."""
-    return _TRUTHS.get(text.lower())
+    """Read true or false in any case, or 1 or 0, as SerenityOS's ConfigFile does; else return None."""
+    return _BOOLEANS.get(text.lower())
 
 
 def format_bool(value: bool) -> str:
-    """Write a truth as `parse_bool` reads it."""
+    """Write a boolean as `parse_bool` reads it."""
     return "true" if value else "false"

@@ -1,1 +1,2 @@
-"""An app that has its pictures decoded by a worker with few rights, and outlives it."""
+"""Owns an app that lets a worker with few rights decode its pictures, and survives the worker.
+Must not know the other demos."""

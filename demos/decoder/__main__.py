@@ -1,7 +1,5 @@
-"""The app: has files decoded by a worker, and starts another where one of them was its end.
-
-Knows files and what became of them; what a worker may do is the worker's own business.
-"""
+"""Owns the app, which lets a worker decode files and starts another after a file has ended one.
+Must not know how pictures are decoded, nor the limits of a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import signal
 import sys
 import zlib
 
-from corelib import EventLoop
+from corelib import EventLoop, Process
 from demos.decoder.decoder_ipc import ConnectionToServer
 from demos.decoder.pictures import box, encoded
 from ipclib import AnonymousBuffer, PeerDisconnected, RemoteError
@@ -21,24 +19,34 @@ _WORKER = (sys.executable, "-m", "demos.decoder.worker")
 
 
 class Pictures:
-    """Decodes files in a worker, which is started when it is needed."""
+    """Decodes files in a worker, which is started on demand."""
 
     def __init__(self) -> None:
         self.workers = 0
+        """The number of workers started so far."""
         self._worker: ConnectionToServer | None = None
 
     def decode(self, file: bytes) -> ShareableBitmap | None:
-        """The picture of a file, None if it is none. RemoteError when the worker refuses it, PeerDisconnected
-        when that was the worker's end; the next file gets another."""
+        """Return the picture in a file, or None if it is not a picture.
+
+        Raises:
+            RemoteError: the worker refuses the file.
+            PeerDisconnected: the file ended the worker; the next file gets another.
+        """
         with AnonymousBuffer.create(len(file)) as buffer:
             buffer.data[:] = file
             return self._running().decode(buffer)
 
-    def worker_s_end(self) -> str:
-        """What ended the worker of the last file."""
+    @property
+    def worker(self) -> Process:
+        """The process of the last file's worker."""
         assert self._worker is not None, "there was a file"
         assert self._worker.server is not None, "and a worker for it"
-        code = self._worker.server.exited.await_()
+        return self._worker.server
+
+    def worker_s_end(self) -> str:
+        """Wait for the last file's worker to end; return its signal or exit code."""
+        code = self.worker.exited.await_()
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def close(self) -> None:
@@ -48,7 +56,7 @@ class Pictures:
 
     def _running(self) -> ConnectionToServer:
         if self._worker is None or not self._worker.is_open:
-            # Of our environment it gets where Python finds the modules, and no more.
+            # The worker gets nothing of our environment but the path to the modules.
             environment = {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
             self._worker = ConnectionToServer.spawn(_WORKER, env=environment)
             self.workers += 1
@@ -60,7 +68,7 @@ def _files() -> dict[str, bytes]:
     too_much = zlib.compress(bytes(1 << 28))
     return {
         "a picture": good,
-        "a text": b"I am no picture at all",
+        "a text": b"this is not a picture",
         "a bomb": box(b"size", bytes(4)) + box(b"grey", too_much),
         "an endless one": b"\0" * 8 + good,
         "the picture again": good,
@@ -73,16 +81,16 @@ def _outcome(pictures: Pictures, file: bytes) -> str:
     except RemoteError as error:
         return f"refused: {error.text}"
     except PeerDisconnected:
-        return f"it was the worker's end ({pictures.worker_s_end()})"
+        return f"the worker ended ({pictures.worker_s_end()})"
     if bitmap is None:
-        return "no picture"
+        return "not a picture"
     with bitmap:
         pixels = bitmap.pixels
         return f"{bitmap.width} x {bitmap.height} pixels, grey from {pixels[0]} to {pixels[-4]}"
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.ERROR)  # A worker's end is told below.
+    logging.basicConfig(level=logging.ERROR)  # A worker's end is printed below.
     with EventLoop():
         pictures = Pictures()
         for name, file in _files().items():

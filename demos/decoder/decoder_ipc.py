@@ -23,14 +23,14 @@ _Optional_Gfx_ShareableBitmap = _ipc.optional(_ipc.shareable_bitmap)
 
 
 class DecoderServer(_ipc.Endpoint):
-    """Decodes pictures that nobody vouches for."""
+    """Decodes pictures from untrusted sources."""
 
     MAGIC = 0x246EB0D9
     SCHEMA = """\
-/// Decodes pictures that nobody vouches for.
+/// Decodes pictures from untrusted sources.
 endpoint DecoderServer
 {
-    /// Nothing if the file is no picture. A picture that takes too much memory is an error.
+    /// Returns nothing if the file is not a picture. A picture that takes too much memory is an error.
     decode(Core::AnonymousBuffer file) => (Optional<Gfx::ShareableBitmap> bitmap)
 }
 """
@@ -45,7 +45,7 @@ endpoint DecoderServer
     ):
         """decode(Core::AnonymousBuffer file) => (Optional<Gfx::ShareableBitmap> bitmap)
 
-        Nothing if the file is no picture. A picture that takes too much memory is an error.
+        Returns nothing if the file is not a picture. A picture that takes too much memory is an error.
         """
 
         __slots__ = ("file",)
@@ -92,11 +92,11 @@ class DecoderServerProxy(_ipc.Proxy):
     def decode(
         self, file: _ipc.AnonymousBuffer, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> _ipc.gfx.ShareableBitmap | None:
-        """Nothing if the file is no picture. A picture that takes too much memory is an error."""
+        """Returns nothing if the file is not a picture. A picture that takes too much memory is an error."""
         return self._link.call(DecoderServer.Decode, (file,), timeout, wait)
 
     def async_decode(self, file: _ipc.AnonymousBuffer) -> _ipc.Promise[_ipc.gfx.ShareableBitmap | None]:
-        """Nothing if the file is no picture. A picture that takes too much memory is an error."""
+        """Returns nothing if the file is not a picture. A picture that takes too much memory is an error."""
         return self._link.call_async(DecoderServer.Decode, (file,))
 
 
@@ -104,7 +104,7 @@ class DecoderServerStub(_ipc.Stub):
     """Handles DecoderServer's messages: override what you serve."""
 
     def decode(self, file: _ipc.AnonymousBuffer) -> _ipc.Answer[_ipc.gfx.ShareableBitmap | None]:
-        """Nothing if the file is no picture. A picture that takes too much memory is an error."""
+        """Returns nothing if the file is not a picture. A picture that takes too much memory is an error."""
         raise _ipc.Unhandled(DecoderServer.Decode)
 
 

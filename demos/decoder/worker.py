@@ -1,7 +1,5 @@
-"""The worker: gives up the rights that it does not need, then decodes what its one client sends.
-
-Knows the client as the other end of a socket, nothing else of it.
-"""
+"""Owns the worker, which drops the rights that it does not need and then decodes its one client's files.
+Must not know the client: it is the other end of a socket."""
 
 from __future__ import annotations
 
@@ -15,10 +13,11 @@ from ipclib import AnonymousBuffer, HandlerError, take_over_accepted_client
 from ipclib.gfx import ShareableBitmap
 
 _MIB = 1024 * 1024
-_MEMORY = 192 * _MIB
+MEMORY = 192 * _MIB
+"""Bytes of address space."""
 _LARGEST_BITMAP = 16 * _MIB
 _CPU_SECONDS = 2
-_DESCRIPTORS = 16
+DESCRIPTORS = 16
 _OPAQUE = 255
 
 
@@ -31,7 +30,7 @@ class Decoder(ConnectionFromClient):
                 picture = decoded(bytes(file.data))
             return None if picture is None else _bitmap(*picture)
         except (MemoryError, OSError):
-            raise HandlerError("the picture takes more memory than a decoder gets") from None
+            raise HandlerError("the picture takes more memory than a decoder may use") from None
 
 
 def _bitmap(width: int, height: int, grey: bytes) -> ShareableBitmap:
@@ -44,19 +43,19 @@ def _bitmap(width: int, height: int, grey: bytes) -> ShareableBitmap:
 
 
 def drop_rights() -> None:
-    """Bound what a decoder that was taken in by its input can do; a process cannot raise these again."""
+    """Limit what a decoder can do after its input took it over; no process can raise these limits again."""
     bounds = {
-        resource.RLIMIT_AS: _MEMORY,
+        resource.RLIMIT_AS: MEMORY,
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_FSIZE: _LARGEST_BITMAP,  # Of files, and of the shared memory that it makes.
-        resource.RLIMIT_NOFILE: _DESCRIPTORS,
-        resource.RLIMIT_NPROC: 0,  # No new processes and threads, unless it is root's.
+        resource.RLIMIT_FSIZE: _LARGEST_BITMAP,  # For files, and for the shared memory that it makes.
+        resource.RLIMIT_NOFILE: DESCRIPTORS,
+        resource.RLIMIT_NPROC: 0,  # No new processes or threads; root is exempt.
     }
     for bound, value in bounds.items():
         resource.setrlimit(bound, (value, value))
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu = int(usage.ru_utime + usage.ru_stime) + _CPU_SECONDS
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU, which tells the cause; then SIGKILL.
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))  # SIGXCPU, which names the cause; then SIGKILL.
 
 
 def main() -> int:

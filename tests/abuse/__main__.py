@@ -1,10 +1,6 @@
-"""Everything that tests/abuse throws at a service, and what came of it, as a table.
-
-    python -m tests.abuse [--quick] [--only TEXT]... [--list]
-
-Exit code 0 says that each attack ended as it must, with no call of the canary lost, and within the figures:
-250 ms for the canary's worst answer (2,000 where the largest messages are served), 16 MiB of growth.
-"""
+"""Owns `python -m tests.abuse [--quick] [--only TEXT]... [--list]`: attacks, and a table of their outcomes.
+Must not know how an attack works. Exit code 0: each ended as it must, memory grew by at most 16 MiB, and the
+canary lost no call and waited at most 250 ms (2,000 where the largest messages are served)."""
 
 from __future__ import annotations
 
@@ -32,10 +28,14 @@ def _row(result: Result) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.abuse", description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="the short forms, as the tests have them")
-    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="attacks named so")
-    parser.add_argument("--list", action="store_true", help="the attacks' names, and nothing else")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.abuse", description="Attack a service in many ways, and show what came of it."
+    )
+    parser.add_argument("--quick", action="store_true", help="run the short forms, as the tests do")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="run the attacks with TEXT in their name"
+    )
+    parser.add_argument("--list", action="store_true", help="print the attacks' names and exit")
     options = parser.parse_args()
     chosen = [
         attack
@@ -45,7 +45,7 @@ def main() -> int:
     if options.list:
         print("\n".join(attack.name for attack in chosen))
         return 0
-    # What the library says of bad servers in this very process is no part of the table.
+    # The library logs each bad server in this very process, in the middle of the table.
     logging.getLogger("ipclib").setLevel(logging.CRITICAL)
     all_well = True
     print(_HEAD)

@@ -1,7 +1,5 @@
-"""What an attack is, what is measured around each, and what must hold after it.
-
-Knows no attack: the modules of attacks add theirs to ATTACKS.
-"""
+"""Owns what an attack is, what is measured around each, and what must hold after it.
+Must not know any attack: their modules add them to ATTACKS."""
 
 from __future__ import annotations
 
@@ -20,14 +18,14 @@ MOST_GROWTH = 16 << 20
 
 @attrs.define
 class Outcome:
-    """What came of the tries."""
+    """The ends of an attack's tries, counted."""
 
     tries: int = 0
     ends: Counter[str] = attrs.field(factory=Counter)
     notes: list[str] = attrs.field(factory=list)
 
     def add(self, *ends: str) -> None:
-        """One more try, by how it ended."""
+        """Count one more try by how it ended."""
         self.tries += 1
         self.ends.update([" ".join(ends) or "cut off"])
 
@@ -44,9 +42,9 @@ class Attack:
     name: str
     run: Callable[[Stage], Outcome]
     worst_ms: float
-    """What the canary's worst answer may take."""
+    """Upper bound on the canary's slowest answer, in milliseconds."""
     options: dict[str, Any]
-    """Of the service, as service.py takes them."""
+    """The service's options, as service.py takes them."""
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -55,7 +53,7 @@ ATTACKS: dict[str, Attack] = {}
 def attack(
     name: str, *, worst_ms: float = WORST_MS, **options: Any
 ) -> Callable[[Callable[[Stage], Outcome]], Callable[[Stage], Outcome]]:
-    """Add a function to ATTACKS; it raises Failed where something that must hold does not."""
+    """Add a function to ATTACKS; it raises Failed if something that must hold does not."""
 
     def added(run: Callable[[Stage], Outcome]) -> Callable[[Stage], Outcome]:
         ATTACKS[name] = Attack(name, run, worst_ms, options)
@@ -78,20 +76,23 @@ class Result:
     fds_before: int
     fds_after: int
     growth: int
-    """Of the service's resident memory, in bytes."""
+    """Growth of the service's resident memory, in bytes."""
     peak: int
-    """The same at its highest."""
+    """The highest growth during the attack, in bytes."""
     seconds: float
 
     @property
     def is_within(self) -> bool:
-        """Whether the figures are those that the long form is to reach."""
+        """Whether the canary's answers and the memory stayed within the bounds of the long form."""
         return not self.canary_lost and self.worst_ms <= self.allowed_ms and self.growth <= MOST_GROWTH
 
 
 def carry_out(attack: Attack, quick: bool) -> Result:
-    """Attack a service of its own. Raises Failed unless it serves on, has its descriptors back, and its
-    canary got every answer."""
+    """Attack a service of its own.
+
+    Raises:
+        Failed: the service serves no longer, keeps descriptors, or its canary missed an answer.
+    """
     began = time.monotonic()
     with stage(quick, **attack.options) as played:
         outcome = attack.run(played)
@@ -117,7 +118,7 @@ def carry_out(attack: Attack, quick: bool) -> Result:
 
 
 def peak_of(played: Stage, run: Callable[[], object]) -> int:
-    """By how many bytes the service's memory rises while `run` runs."""
+    """Return by how many bytes the service's memory rises while `run` runs."""
     forget_peak(played.pid)
     before = played.measure().resident
     run()
@@ -125,6 +126,6 @@ def peak_of(played: Stage, run: Callable[[], object]) -> int:
 
 
 def worst(figures: Iterable[tuple[float, str]], unit: str) -> str:
-    """The greatest figure, and whose it is."""
+    """Return a text with the greatest figure and its name."""
     figure, whose = max(figures)
     return f"at most {figure:.0f} {unit} ({whose})"

@@ -1,4 +1,5 @@
-"""All attacks there are, for importing their modules adds them to ATTACKS."""
+"""Owns the list of modules with attacks: importing one adds its attacks to ATTACKS.
+Must not know what they attack."""
 
 from tests.abuse import bad_server, crowds, heavy, holding, malformed
 from tests.abuse.attack import ATTACKS

@@ -1,8 +1,7 @@
-"""The same from the other side: bad servers, and what our client makes of each.
-
-The server is a thread with a raw socket, the client the library's own; whatever comes, its call ends in an
-answer or in a named error, and nothing stays behind.
-"""
+"""Owns the attacks on a client: bad servers, each a thread with a raw socket, called by the library's own
+client.
+Must not know the service under attack. Every call ends in an answer or a named error and leaves no
+descriptor."""
 
 from __future__ import annotations
 
@@ -36,26 +35,27 @@ from tests.abuse.stage import Stage, require, wire_files
 from tests.abuse.wire import GUARD, Peer
 
 LIMIT = 64 << 20
-_PATIENCE = 0.2
+_TIMEOUT = 0.2
+"""Seconds for a call that no server will answer."""
 _ANSWER = wire.response("echo", wire.text("asked"), 1)
 _BROKEN = (ProtocolViolation, PeerDisconnected)
-"""What a blocked call says of a violation: its peer is gone; the connection itself says why."""
+"""The errors of a call whose server broke the rules; a blocked call knows only that its peer is gone."""
 _ANSWERED: tuple[type[IPCError], ...] = ()
 
 
 @attrs.frozen
 class Case:
-    """What a bad server does with the first call, and how the call may end."""
+    """A bad server's reply to the first call, and the ends that the call may have."""
 
     what: str
     data: bytes
     ends: tuple[type[IPCError], ...]
-    """Empty for an answer."""
+    """Empty if the call must be answered."""
     stays_silent: bool = False
-    """It sends nothing more, and does not close either."""
+    """If true, the server neither sends more nor closes."""
     descriptors: int = 0
     last_words: bytes = b""
-    """Sent behind the rest."""
+    """Sent after the rest."""
 
 
 def _cases() -> list[Case]:
@@ -121,7 +121,7 @@ def _cases() -> list[Case]:
 
 @contextmanager
 def bad_server(case: Case, reads: bool = True) -> Iterator[LocalSocket]:
-    """The client's end of a connection to a server that does what the case says, once it was called."""
+    """Run a server that replies to its first call as the case says; yield the client's end."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     theirs.settimeout(GUARD)
     over = threading.Event()
@@ -169,11 +169,13 @@ WAYS: Sequence[Way] = (by_pumping, by_blocking, by_promise)
 
 
 def end_of_call(case: Case, way: Way) -> type[IPCError] | None:
-    """How a call of the library's client ends; None for an answer. Nothing but an IPCError may be raised."""
+    """Return the error of one call by the library's client, or None if it is answered.
+
+    Any other error than an IPCError propagates."""
     with bad_server(case) as end:
         client = load_client()(end)
         try:
-            answer = way(client, _PATIENCE if case.stays_silent else GUARD)
+            answer = way(client, _TIMEOUT if case.stays_silent else GUARD)
         except IPCError as error:
             return type(error)
         else:
@@ -187,7 +189,7 @@ _client: list[Any] = []
 
 
 def load_client() -> Any:
-    """The library's client of Abuse.ipc."""
+    """Return the library's client of Abuse.ipc."""
     if not _client:
         _client.append(load().ConnectionToServer)
     return _client[0]
@@ -210,7 +212,7 @@ def bad_servers(stage: Stage) -> Outcome:
 
 
 def _answers() -> list[tuple[bytes, int]]:
-    """What an honest server might send to the first call."""
+    """Return replies that an honest server might send to the first call."""
     post = wire.message("post", pack("=I", 1) + wire.text(b"data"), 0, "AbuseClient")
     ask = wire.message("ask", pack("=i", 1), 5, "AbuseClient")
     failure = wire.control(0, pack("=IBI", 1, 1, 5) + b"asked")
@@ -243,7 +245,7 @@ def mutated_answers(stage: Stage) -> Outcome:
 
 @attack("a server that never reads")
 def deaf_server(stage: Stage) -> Outcome:
-    """A call with a deadline ends by it, however large it is; the connection can be shut down."""
+    """A call with a deadline ends by it, however large it is, and the connection can be shut down."""
     outcome = Outcome()
     case = Case("it never reads", b"", (), stays_silent=True)
     with EventLoop():
@@ -251,17 +253,17 @@ def deaf_server(stage: Stage) -> Outcome:
             with bad_server(case, reads=False) as end:
                 client = load_client()(end)
                 try:
-                    client.echo_bytes(bytes(40 << 20), timeout=_PATIENCE, wait=wait)
+                    client.echo_bytes(bytes(40 << 20), timeout=_TIMEOUT, wait=wait)
                 except CallTimeout as error:
                     outcome.add(type(error).__name__)
-                require(outcome.tries > 0, "a call was answered by nobody")
+                require(outcome.tries > 0, "a call of a server that never reads was answered")
                 client.shutdown()
     return outcome
 
 
-@attack("a server that owes too many answers")
-def owing_server(stage: Stage) -> Outcome:
-    """Calls that were given up are remembered; a server that owes over 1,024 answers is dropped."""
+@attack("a server that never answers cancelled calls")
+def server_with_unanswered_calls(stage: Stage) -> Outcome:
+    """The client remembers cancelled calls, and drops a server that has not answered 1,024 of them."""
     outcome = Outcome()
     case = Case("it never answers", b"", (), stays_silent=True)
     with EventLoop(), bad_server(case, reads=False) as end:
@@ -269,8 +271,8 @@ def owing_server(stage: Stage) -> Outcome:
         for _ in range(2000):
             promise = client.async_echo("x").when_rejected(lambda error: None)
             promise.cancel()
-            outcome.add("given up")
-        require(not client.is_open, "2,000 answers are owed, and the connection is open")
+            outcome.add("cancelled")
+        require(not client.is_open, "2,000 cancelled calls are unanswered, and the connection is open")
         try:
             client.echo("x")
         except PeerDisconnected:

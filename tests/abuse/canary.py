@@ -1,8 +1,6 @@
-"""The canary, in a process of its own: `python -m tests.abuse.canary SOCKET`.
-
-An honest client that calls echo() every 50 ms, come what may. For each line on its input it waits for the
-answers that are still open, and prints as JSON how the calls since the line before have fared.
-"""
+"""Owns the canary, `python -m tests.abuse.canary SOCKET`: an honest client that calls echo() every 50 ms.
+Must not know of any attack. For each line of its input it waits for the answers that are still open, and
+prints the figures of its calls since the previous line as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ LOST_AFTER = 20.0
 
 
 class Canary:
-    """The calls of one stretch of time, and what became of them."""
+    """The calls since the last report, and their outcomes."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -35,16 +33,16 @@ class Canary:
         self._worst = 0.0
 
     def report(self, loop: EventLoop) -> dict[str, float]:
-        """What came of the calls since the report before."""
+        """Return the figures of the calls since the previous report, and begin anew."""
         asked = time.monotonic()
         waited_for = set(self._open)
         loop.spin_until(lambda: not waited_for & self._open.keys(), LOST_AFTER)
         late = waited_for & self._open.keys()
         self._lost += len(late)
         self._worst = max([self._worst, *(asked - self._open.pop(number) for number in late)])
-        told = {"calls": self._calls, "lost": self._lost, "worst_ms": self._worst * 1000}
+        figures = {"calls": self._calls, "lost": self._lost, "worst_ms": self._worst * 1000}
         self._begin()
-        return told
+        return figures
 
     def _call(self) -> None:
         self._number += 1

@@ -1,4 +1,6 @@
-"""Attacks by number: slow clients that hold every place, and a thousand of all sorts at once."""
+"""Owns the attacks by number: slow clients that hold every place, and a thousand clients of all sorts at
+once.
+Must not know how a service limits its clients, only the limits."""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ _MISBEHAVING = 10
 
 
 def _slow_loris(stage: Stage) -> Outcome:
-    """Every place but the canary's held by a first frame that never ends, a byte now and then."""
+    """Hold every place but the canary's with a first frame that never ends, sending a byte now and then."""
     outcome = Outcome()
     places = stage.options["max_connections"]
     peers = [stage.connect() for _ in range(places - 1)]
@@ -40,7 +42,9 @@ def _slow_loris(stage: Stage) -> Outcome:
     began = time.monotonic()
     held = dict(enumerate(peers))
     while held:
-        require(time.monotonic() < began + GUARD, f"{len(held)} partial frames are waited for, for ever")
+        require(
+            time.monotonic() < began + GUARD, f"{len(held)} clients with partial frames are never dropped"
+        )
         time.sleep(0.3)
         for number, peer in list(held.items()):
             if not peer.send(b"\0") or time.monotonic() > began + 4 * stage.options["frame_timeout"]:
@@ -66,22 +70,24 @@ def many_slow(stage: Stage) -> Outcome:
 
 @attack("a thousand clients, forty of them bad", max_connections=1100)
 def thousand(stage: Stage) -> Outcome:
-    """Flooding, never reading, sending garbage, dying; the rest call now and then, and each is answered."""
+    """Some clients flood, never read, send garbage or die; all calls of the others are answered."""
     outcome = Outcome()
     quiet, bad, seconds = (60, 2, 2.0) if stage.quick else (960, _MISBEHAVING, 60.0)
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if allowed < 1200:
         quiet = min(quiet, allowed - 200)
-        outcome.notes.append(f"{quiet} quiet clients, for RLIMIT_NOFILE is {allowed}")
+        outcome.notes.append(f"{quiet} quiet clients, because RLIMIT_NOFILE is {allowed}")
     crowd = _crowd("--quiet", stage, quiet, seconds + 2)
     rabble = _crowd("--bad", stage, bad, seconds)
-    told = json.loads(_last_line(crowd))
-    also = json.loads(_last_line(rabble))
-    require(told["lost"] == 0, f"{told['lost']} of {told['calls']} calls of quiet clients are lost")
-    require(told["clients"] == quiet, f"{told['clients']} of {quiet} quiet clients are there at the end")
-    outcome.tries = told["calls"]
-    outcome.ends["answered"] = told["calls"]
-    outcome.notes += [f"worst {told['worst_ms']:.0f} ms of {quiet} quiet clients", str(also)]
+    figures = json.loads(_last_line(crowd))
+    bad_figures = json.loads(_last_line(rabble))
+    require(figures["lost"] == 0, f"{figures['lost']} of {figures['calls']} calls of quiet clients are lost")
+    require(
+        figures["clients"] == quiet, f"{figures['clients']} of {quiet} quiet clients are connected at the end"
+    )
+    outcome.tries = figures["calls"]
+    outcome.ends["answered"] = figures["calls"]
+    outcome.notes += [f"worst {figures['worst_ms']:.0f} ms of {quiet} quiet clients", str(bad_figures)]
     return outcome
 
 
@@ -101,13 +107,13 @@ def _last_line(process: subprocess.Popen[str]) -> str:
 
 
 def quiet_clients(path: str, count: int, seconds: float) -> dict[str, float]:
-    """So many clients that call now and then; what came of it."""
+    """Run `count` clients that call now and then; return their figures."""
     with EventLoop() as loop:
         soft_to_hard()
         client_class = load().ConnectionToServer
         clients = [client_class.connect(path, patience=10.0) for _ in range(count)]
         print("ready", flush=True)
-        told = {"calls": 0, "lost": 0, "worst_ms": 0.0, "clients": 0}
+        figures = {"calls": 0, "lost": 0, "worst_ms": 0.0, "clients": 0}
         open_calls = 0
         calling = True
 
@@ -117,15 +123,15 @@ def quiet_clients(path: str, count: int, seconds: float) -> dict[str, float]:
                 return
             began = time.monotonic()
             open_calls += 1
-            told["calls"] += 1
+            figures["calls"] += 1
 
             def ended(_value: object) -> None:
                 nonlocal open_calls
                 open_calls -= 1
-                told["worst_ms"] = max(told["worst_ms"], (time.monotonic() - began) * 1000)
+                figures["worst_ms"] = max(figures["worst_ms"], (time.monotonic() - began) * 1000)
 
             def lost(_error: BaseException) -> None:
-                told["lost"] += 1
+                figures["lost"] += 1
 
             client.async_echo("quiet").listen(ended, lost)  # type: ignore[attr-defined]
 
@@ -138,19 +144,19 @@ def quiet_clients(path: str, count: int, seconds: float) -> dict[str, float]:
             Timer.create_single_shot(dice.random() * _QUIET_CALL_EVERY_MS, partial(begin, client)).start()
         loop.spin_until(lambda: False, seconds)
         calling = False
-        loop.spin_until(lambda: open_calls == told["lost"], GUARD / 2)
-        told["lost"] = max(told["lost"], open_calls)
-        told["clients"] = sum(client.is_open for client in clients)
-    return told
+        loop.spin_until(lambda: open_calls == figures["lost"], GUARD / 2)
+        figures["lost"] = max(figures["lost"], open_calls)
+        figures["clients"] = sum(client.is_open for client in clients)
+    return figures
 
 
 def bad_clients(path: str, count: int, seconds: float) -> dict[str, int]:
-    """So many of each sort: flooding, never reading, sending garbage, dying at random."""
+    """Run `count` clients of each bad sort: flooding, never reading, sending garbage, dying at random."""
     soft_to_hard()
     dice = random.Random(count)
     garbage = [mutant.data for mutant in mutants(500, seed=2) if mutant.data]
     floods = [wire.message("tell", wire.text("x"), serial=0) * 500, ECHO * 500]
-    told = {"floods": 0, "unread": 0, "garbage": 0, "deaths": 0}
+    figures = {"floods": 0, "unread": 0, "garbage": 0, "deaths": 0}
     flooding = [_non_blocking(path) for _ in range(count)]
     unread = [_non_blocking(path) for _ in range(count)]
     spoiling: list[Peer] = [_non_blocking(path) for _ in range(count)]
@@ -171,10 +177,10 @@ def bad_clients(path: str, count: int, seconds: float) -> dict[str, int]:
                 rest = rests[peer] or floods[dice.randrange(2)]
                 with suppress(BlockingIOError):
                     rests[peer] = rest[peer.socket.send(rest) :]
-                told["floods"] += not rests[peer]
+                figures["floods"] += not rests[peer]
         for place, peer in enumerate(unread):
             if not _send(peer, wire.message("fetch", pack("=I", 1 << 16))):
-                told["unread"] += 1
+                figures["unread"] += 1
                 unread[place] = _renewed(peer, path)
         if dice.random() < 0.3:
             place = dice.randrange(count)
@@ -183,9 +189,9 @@ def bad_clients(path: str, count: int, seconds: float) -> dict[str, int]:
             if dice.random() < 0.5:
                 spoiling[place] = _renewed(spoiling[place], path)
                 dying[place] = _renewed(dying[place], path)
-                told["garbage"] += 1
-                told["deaths"] += 1
-    return told
+                figures["garbage"] += 1
+                figures["deaths"] += 1
+    return figures
 
 
 def _non_blocking(path: str) -> Peer:
@@ -200,7 +206,7 @@ def _renewed(peer: Peer, path: str) -> Peer:
 
 
 def _send(peer: Peer, data: bytes) -> bool:
-    """As much as the socket takes; False when the service has closed."""
+    """Send as much as the socket takes; return False if the service has closed."""
     with suppress(BlockingIOError):
         try:
             peer.socket.send(data)
@@ -210,7 +216,7 @@ def _send(peer: Peer, data: bytes) -> bool:
 
 
 def soft_to_hard() -> None:
-    """As many descriptors as this user may have."""
+    """Raise the limit of descriptors to the most that this user may have."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

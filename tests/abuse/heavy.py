@@ -1,4 +1,6 @@
-"""Attacks by weight: counts, frames that decode to far more than they are, floods, peers that do not read."""
+"""Owns the attacks by weight: counts, frames that decode to far more than their size, floods, peers that do
+not read.
+Must not know how a service bounds its memory, only the limits."""
 
 from __future__ import annotations
 
@@ -20,7 +22,6 @@ MOST_ELEMENTS = 262_144
 _QUICK_LIMIT = 4 << 20
 _MIB = 1 << 20
 
-# A container: the message, what stands before its count, and its smallest element.
 _CONTAINERS = (
     ("echo", b"", b"x"),
     ("echo_bytes", b"", b"x"),
@@ -40,11 +41,12 @@ _CONTAINERS = (
     ("take_files", b"", b""),
     ("echo_url", b"", b"x"),
 )
+"""For each container: the message, the bytes before its count, and its smallest element."""
 
 
 @attack("count bombs")
 def count_bombs(stage: Stage) -> Outcome:
-    """A count that the frame does not hold, in small frames and in the largest."""
+    """Send counts that the frame does not hold, in small frames and in the largest."""
     outcome = Outcome()
     peaks = []
     for name, before, element in _CONTAINERS:
@@ -70,7 +72,7 @@ def _peak_of_refusal(stage: Stage, bomb: bytes) -> int:
 
 @attack("more elements than max_elements")
 def too_many(stage: Stage) -> Outcome:
-    """A count that the frame does hold."""
+    """Send counts that the frame does hold."""
     outcome = Outcome()
     peaks = []
     for name, before, element in _CONTAINERS[4:11] + _CONTAINERS[13:15]:
@@ -87,7 +89,7 @@ def too_many(stage: Stage) -> Outcome:
 
 
 def _dense(size: int) -> list[tuple[str, bytes]]:
-    """Frames of about a size that decode to far more, or take long."""
+    """Return frames of about `size` bytes that decode to far more, or take long to decode."""
     million = 1_000_000
     strings = MOST_ELEMENTS - 1
     return [
@@ -122,14 +124,16 @@ def _dense(size: int) -> list[tuple[str, bytes]]:
 
 
 def _colliding(count: int) -> bytes:
-    """Keys of a map that are hard on a hash table: all alike in the bits by which it files them at first."""
+    """Return a map whose keys collide in a hash table: their low bits are all alike."""
     return pack("=I", count) + b"".join(pack("=q?", number << 40, True) for number in range(count))
 
 
 @attack("frames that decode to far more", worst_ms=2000.0)
 def dense(stage: Stage) -> Outcome:
-    """Within every limit, so that they are served. One message is decoded, handled and encoded in one go, and
-    the largest that the default limits admit takes most of a second: the canary waits for it."""
+    """Send frames within every limit, which must be served.
+
+    A message is decoded, handled and encoded in one turn. The largest that the default limits admit takes
+    most of a second, for which the canary waits."""
     outcome = Outcome()
     peaks, waits = [], []
     for what, bomb in _dense(_QUICK_LIMIT if stage.quick else LIMIT - 200):
@@ -158,7 +162,9 @@ def greedy(stage: Stage) -> Outcome:
         for peer in peers:
             for serial in range(1, 1025):
                 peer.send(wire.message("fetch", pack("=I", 1 << 20), serial))
-        stage.wait_until(lambda: stage.measure().fds <= stage.before.fds, "one that reads nothing is kept")
+        stage.wait_until(
+            lambda: stage.measure().fds <= stage.before.fds, "a client that reads nothing is not dropped"
+        )
         for peer in peers:
             outcome.add("cut off")
             peer.close()
@@ -170,20 +176,20 @@ def greedy(stage: Stage) -> Outcome:
 
 @attack("posts that are not read")
 def unread_posts(stage: Stage) -> Outcome:
-    """Dropped when they pass max_send_queue."""
+    """A client that does not read its posts is dropped when they pass max_send_queue."""
     outcome = Outcome()
     for _ in range(1 if stage.quick else 20):
         with stage.connect() as peer:
             peer.send(wire.message("subscribe", pack("=II", 4096, 64 << 10), serial=0))
             stage.wait_until(
-                lambda: stage.measure().fds <= stage.before.fds, "one that reads nothing is kept"
+                lambda: stage.measure().fds <= stage.before.fds, "a client that reads nothing is not dropped"
             )
             outcome.add("cut off")
     return outcome
 
 
 def _flood(peer: Peer, message: bytes, seconds: float) -> int:
-    """Send a one-way message again and again; how often."""
+    """Send a one-way message again and again; return how often."""
     chunk = max(1, (64 << 10) // len(message))
     until = time.monotonic() + seconds
     sent = 0
@@ -230,7 +236,7 @@ def rated(stage: Stage) -> Outcome:
                 outcome.add("cut off" if body is None else wire.kind(body))
         require(set(outcome.ends) == {"answer", "error 4"}, "a request was neither answered nor refused")
         sent = _flood(peer, wire.message("tell", wire.text("x"), serial=0), 0.5)
-        time.sleep(0.2)  # So that there is a token for the question.
+        time.sleep(0.2)  # By then the rate admits one message again.
         peer.send(wire.message("told"))
         body = peer.read()
         require(body is not None and wire.kind(body) == "answer", "a peer that is slow again is not served")
@@ -269,7 +275,7 @@ def honest_pipeline(stage: Stage) -> Outcome:
 
 @attack("a pipeline that is not read")
 def unread_pipeline(stage: Stage) -> Outcome:
-    """It pushes back on its sender, and all is answered once this reads."""
+    """The service stops reading from a client that does not read, and answers everything once it does."""
     outcome = Outcome()
     request = wire.message("echo_bytes", wire.text(bytes(1 << 20)))
     with stage.connect() as peer:
@@ -288,7 +294,7 @@ def unread_pipeline(stage: Stage) -> Outcome:
 
 
 def _send_until_pushed_back(peer: Peer, request: bytes) -> tuple[int, bytes]:
-    """Send a request again and again until no more is taken: how many were begun, and the last one's rest."""
+    """Send a request until the socket takes no more; return how many were begun, and the last one's rest."""
     peer.socket.settimeout(1.5)
     sent, rest = 0, memoryview(b"")
     with suppress(TimeoutError):

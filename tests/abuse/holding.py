@@ -1,4 +1,6 @@
-"""Attacks by descriptors, and by having none left; and by those who must not connect at all."""
+"""Owns the attacks by descriptors: too many, stray, none left; by users who may not connect; and by killing a
+service.
+Must not know how a service keeps its descriptors."""
 
 from __future__ import annotations
 
@@ -17,13 +19,14 @@ from tests.abuse.stage import Stage, end, require, start, wire_files
 from tests.abuse.wire import Peer
 
 MOST_FDS = 64
-_KERNELS_MOST = 253  # SCM_MAX_FD of Linux: sendmsg(2) takes no more at once.
+_KERNELS_MOST = 253
+"""SCM_MAX_FD of Linux: sendmsg(2) takes no more at once."""
 _ANSWERED = ["answer"]
 _CUT_OFF: list[str] = []
 
 
 def _messages() -> list[tuple[bytes, int, list[str] | None]]:
-    """Bytes, the descriptors that come with them, and what the service sends; None for whatever it likes."""
+    """Return messages: bytes, number of descriptors, and the service's answers (None: any will do)."""
     found: list[tuple[bytes, int, list[str] | None]] = []
     for count in (0, 1, MOST_FDS - 1, MOST_FDS):
         found.append((wire.message("take_files", pack("=I", count)), count, _ANSWERED))
@@ -31,7 +34,7 @@ def _messages() -> list[tuple[bytes, int, list[str] | None]]:
         found.append((wire.message("take_files", pack("=I", count)), count, _CUT_OFF))
     for needed, given in ((3, 2), (3, 0), (MOST_FDS, MOST_FDS - 1)):
         found.append((wire.message("take_files", pack("=I", needed)), given, _CUT_OFF))
-    # One that the call takes is left over: the call is served, and then its peer is dropped.
+    # The call takes fewer than came: it is served, and then its peer is dropped.
     for needed, given in ((2, 3), (0, 1), (1, MOST_FDS), (1, MOST_FDS + 1)):
         found.append((wire.message("take_files", pack("=I", needed)), given, None))
     for given in (1, MOST_FDS, MOST_FDS + 1, _KERNELS_MOST):
@@ -65,7 +68,7 @@ def descriptors(stage: Stage) -> Outcome:
 
 @attack("descriptors, one with each byte")
 def trickled(stage: Stage) -> Outcome:
-    """A frame that never ends may not bring descriptors without end."""
+    """Send a descriptor with each byte of a frame that never ends."""
     outcome = Outcome()
     for _ in range(3 if stage.quick else 100):
         with stage.connect() as peer, wire_files(1) as files:
@@ -87,7 +90,7 @@ def no_descriptors(stage: Stage) -> Outcome:
             peer.send(ECHO)
         require(fates_while_open(peers[0]) == ["answer"], "a client that was there is not served")
         began, used = time.monotonic(), _cpu_seconds(stage.pid)
-        time.sleep(1.0)  # A stretch of time in which nothing can be accepted.
+        time.sleep(1.0)  # Nothing can be accepted meanwhile: the service must be idle.
         used = (_cpu_seconds(stage.pid) - used) / (time.monotonic() - began)
         require(used < 0.8, f"the service is busy with clients that it cannot accept: {used:.0%} of the time")
         with wire_files(3) as files:
@@ -111,7 +114,7 @@ _NOBODY = 65534
 
 
 def _answer_as_nobody(path: str) -> int:
-    """The bytes that another user is sent by the service, as the exit code of a child that becomes it."""
+    """Return how many bytes the service sends to another user, asked by a child that becomes that user."""
     child = os.fork()
     if child == 0:
         code = 99
@@ -136,15 +139,15 @@ def another_user(stage: Stage) -> Outcome:
         return outcome
     stage.folder.chmod(0o755)
     for _ in range(3 if stage.quick else 50):
-        told = _answer_as_nobody(stage.path)
-        require(told == 0, f"another user was served ({told})")
+        answered = _answer_as_nobody(stage.path)
+        require(answered == 0, f"another user was served ({answered})")
         outcome.add("cut off")
     return outcome
 
 
 @attack("the service killed and started again")
 def killed(stage: Stage) -> Outcome:
-    """On one path; its client sees the end of an open call, and finds the next one."""
+    """Restart a service on one path: its client sees the end of an open call, and finds the next service."""
     outcome = Outcome()
     path = str(stage.folder / "mortal")
     client_class = load().ConnectionToServer

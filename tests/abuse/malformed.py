@@ -1,4 +1,5 @@
-"""Attacks by bytes: frames that are damaged, cut short, lie about their size, or mean nothing."""
+"""Owns the attacks by bytes: frames that are damaged, cut short, lie about their size, or mean nothing.
+Must not know how a service reads frames."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _PROBE = wire.message("echo", wire.text("is it open?"), serial=0xFFFFFFFF)
 
 
 def fates(peer: Peer) -> list[str]:
-    """What the service sends until it closes."""
+    """Return the kinds of the frames that the service sends until it closes."""
     found: list[str] = []
     while (body := peer.read()) is not None:
         found.append(wire.kind(body))
@@ -24,7 +25,7 @@ def fates(peer: Peer) -> list[str]:
 
 
 def fates_while_open(peer: Peer) -> list[str] | None:
-    """What the service has sent by the time it answers one more call; None when it closes first."""
+    """Return the kinds of the frames sent before one more call's answer; None if the service closes."""
     peer.send(_PROBE)
     found: list[str] = []
     while (body := peer.read()) is not None:
@@ -54,11 +55,11 @@ def size_lies(stage: Stage) -> Outcome:
     impossible = (*range(8), LIMIT + 1, 1 << 27, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
     for size in impossible:
         for before in (b"", ECHO, ECHO[:-1]):
-            for behind in (b"", b"\0", bytes(100), bytes(1 << 20)):
+            for after in (b"", b"\0", bytes(100), bytes(1 << 20)):
                 with stage.connect() as peer:
                     sound = before if before in (b"", ECHO) else ECHO
                     peer.send(sound)
-                    peer.send(pack("=I", size) + behind)
+                    peer.send(pack("=I", size) + after)
                     found = fates(peer)
                     require(found in ([], ["answer"]), f"a frame of {size} bytes was answered: {found}")
                     outcome.add(*found, "cut off")
@@ -73,7 +74,7 @@ def size_lies(stage: Stage) -> Outcome:
 
 @attack("sizes at the limit, never filled")
 def promised_sizes(stage: Stage) -> Outcome:
-    """Memory is taken for what came, not for what was promised."""
+    """Promise the largest frames and send little: the service may allocate only for what came."""
     outcome = Outcome()
     count = 20 if stage.quick else 200
     peers = [stage.connect() for _ in range(count)]
@@ -134,7 +135,7 @@ def dead_reader(stage: Stage) -> Outcome:
 
 
 def _nonsense() -> list[tuple[str, bytes, list[str] | None]]:
-    """What, its bytes, and what the service sends; None where it closes."""
+    """Return frames: a name, the bytes, and the kinds of the service's answers, or None if it must close."""
     known, asked = wire.numbers("echo"), wire.numbers("ask", "AbuseClient")
     text = wire.text("x")
     other_signature = wire.trailer(5, known.signature ^ 1)
@@ -196,14 +197,14 @@ def nonsense(stage: Stage) -> Outcome:
                 peer.send(data)
                 found = fates_while_open(peer)
             wanted = None if expected is None else ["answer", *expected]
-            require(found == wanted, f"{what}: {found} where {wanted} was to be expected")
-            outcome.add("cut off" if expected is None else "let be" if not expected else expected[0])
+            require(found == wanted, f"{what}: {found}, not {wanted}")
+            outcome.add("cut off" if expected is None else "ignored" if not expected else expected[0])
     return outcome
 
 
 @attack("cancel frames, 2,000")
 def cancels(stage: Stage) -> Outcome:
-    """Of calls that do not exist, and of as many that do: each of these is answered once."""
+    """Cancel calls that do not exist, and as many that do: each of the latter is answered once."""
     outcome = Outcome()
     for _ in range(1 if stage.quick else 10):
         with stage.connect() as peer:
@@ -244,7 +245,7 @@ def raising(stage: Stage) -> Outcome:
                 body is not None and wire.kind(body) == "error 1", "a handler that raises is not answered"
             )
             assert body is not None
-            told = b"as asked" if on_purpose else b"ZeroDivisionError"
-            require(body.endswith(told), f"the peer was told {body!r}")
+            reason = b"as asked" if on_purpose else b"ZeroDivisionError"
+            require(body.endswith(reason), f"the error frame is {body!r}")
             outcome.add("error 1")
     return outcome

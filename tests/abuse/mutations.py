@@ -1,7 +1,5 @@
-"""Valid frames, damaged at random: the same seed and number always give the same damage.
-
-Knows bytes, and where a frame keeps its size and its trailer.
-"""
+"""Owns damage to valid frames: the same seed and number always give the same damage.
+Must not know messages: only where a frame keeps its size and its trailer."""
 
 from __future__ import annotations
 
@@ -19,16 +17,16 @@ _INTERESTING = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF
 
 @attrs.frozen
 class Mutant:
-    """What one bad peer sends."""
+    """The bytes and descriptors of one bad peer."""
 
     data: bytes
     descriptors: int
     after_honest: bool
-    """An honest frame goes first, so that the peer is known to write trailers."""
+    """If true, an honest frame goes first, which shows that the peer writes trailers."""
 
 
 def mutants(count: int, seed: int, recorded: Sequence[tuple[bytes, int]] = ()) -> list[Mutant]:
-    """So many of them: of the recorded frames, each with the descriptors that it needs, or of honest()."""
+    """Return `count` mutants of recorded frames, each with its number of descriptors, or of honest()."""
     recorded = recorded or wire.honest()
     return [_mutant(recorded, random.Random(seed * 1_000_003 + number)) for number in range(count)]
 
@@ -40,7 +38,7 @@ def _mutant(recorded: Sequence[tuple[bytes, int]], dice: random.Random) -> Mutan
         if data:
             dice.choice(_DAMAGES)(data, dice)
     if dice.random() < 0.5:
-        _tell_the_true_size(data)
+        _correct_the_size(data)
     if dice.random() < 0.2:
         descriptors = dice.choice((0, 1, descriptors + 1, max(descriptors - 1, 0), 17))
     if dice.random() < 0.2:
@@ -87,8 +85,8 @@ def _spoil_the_trailer(data: bytearray, dice: random.Random) -> None:
     data[at : at + 4] = dice.choice((*_INTERESTING, dice.getrandbits(32))).to_bytes(4, "little")
 
 
-def _tell_the_true_size(data: bytearray) -> None:
-    """So that the damage is found by what comes behind the size."""
+def _correct_the_size(data: bytearray) -> None:
+    """Write the true size, so that the damage is found by the code that reads the rest."""
     data[:4] = max(len(data) - 4, 0).to_bytes(4, "little")
 
 

@@ -1,8 +1,6 @@
-"""The service that is abused, in a process of its own: `python -m tests.abuse.service SOCKET OPTIONS`.
-
-OPTIONS is JSON: fields of Limits, with `rate` as fields of one Rate; `descriptors` for RLIMIT_NOFILE;
-`anyone` to leave the socket open to other users, whom the service itself then has to refuse.
-"""
+"""Owns the service under attack, `python -m tests.abuse.service SOCKET OPTIONS`.
+Must not know the attacks. OPTIONS is JSON: fields of Limits, with `rate` as fields of one Rate; `descriptors`
+for RLIMIT_NOFILE; `anyone` to open the socket to other users, whom the service itself must refuse then."""
 
 from __future__ import annotations
 
@@ -26,81 +24,86 @@ LARGEST_POST = 64 << 10
 
 
 def load() -> Any:
-    """Abuse.ipc, compiled."""
+    """Compile Abuse.ipc and return its module."""
     return ipcc.load(INTERFACE)
 
 
-def handlers(abuse: Any) -> Any:
-    """A ConnectionFromClient that serves every message of AbuseServer but not_handled."""
+class Handlers:
+    """The handlers of AbuseServer, except not_handled and those that echo their value."""
 
-    class Abused(abuse.ConnectionFromClient):  # type: ignore[misc]
-        count = 0
+    async_post: Any
+    """Posts to the client; the connection class brings it."""
+    ask: Any
+    """Calls the client; the connection class brings it."""
+    count = 0
 
-        def echo(self, text: str) -> str:
-            return text
+    def echo(self, text: str) -> str:
+        return text
 
-        def take_files(self, files: list[File]) -> int:
-            for file in files:
-                file.close()
-            return len(files)
+    def take_files(self, files: list[File]) -> int:
+        for file in files:
+            file.close()
+        return len(files)
 
-        def copy_file(self, file: File, other: File | None) -> File:
-            if other is not None:
-                other.close()
-            with file:
-                try:
-                    content = os.pread(file.fileno(), 4096, 0)
-                except OSError as error:
-                    raise HandlerError(error.strerror or "unreadable") from error
-            copy = File(os.memfd_create("copy", os.MFD_CLOEXEC))
-            os.write(copy.fileno(), content)
-            return copy
+    def copy_file(self, file: File, other: File | None) -> File:
+        if other is not None:
+            other.close()
+        with file:
+            try:
+                content = os.pread(file.fileno(), 4096, 0)
+            except OSError as error:
+                raise HandlerError(error.strerror or "unreadable") from error
+        copy = File(os.memfd_create("copy", os.MFD_CLOEXEC))
+        os.write(copy.fileno(), content)
+        return copy
 
-        def forget_files(self, files: list[File]) -> None:
-            pass
+    def forget_files(self, files: list[File]) -> None:
+        pass
 
-        def fetch(self, size: int) -> bytes:
-            if size > LARGEST_FETCH:
-                raise HandlerError("too much")
-            return b"\xa5" * size
+    def fetch(self, size: int) -> bytes:
+        if size > LARGEST_FETCH:
+            raise HandlerError("too much")
+        return b"\xa5" * size
 
-        def later(self, ms: int) -> Promise[int]:
-            promise: Promise[int] = Promise()
-            timer = Timer.create_single_shot(min(ms, LONGEST_WAIT_MS), lambda: promise.resolve(ms))
-            promise.on_cancel = timer.stop
-            timer.start()
-            return promise
+    def later(self, ms: int) -> Promise[int]:
+        promise: Promise[int] = Promise()
+        timer = Timer.create_single_shot(min(ms, LONGEST_WAIT_MS), lambda: promise.resolve(ms))
+        promise.on_cancel = timer.stop
+        timer.start()
+        return promise
 
-        def fail(self, on_purpose: bool) -> None:
-            raise HandlerError("as asked") if on_purpose else ZeroDivisionError("not for the peer's eyes")
+    def fail(self, on_purpose: bool) -> None:
+        raise HandlerError("as asked") if on_purpose else ZeroDivisionError("not for the peer's eyes")
 
-        def tell(self, text: str) -> None:
-            self.count += 1
+    def tell(self, text: str) -> None:
+        self.count += 1
 
-        def told(self) -> int:
-            return self.count
+    def told(self) -> int:
+        return self.count
 
-        def subscribe(self, count: int, size: int) -> None:
-            data = b"\xa5" * min(size, LARGEST_POST)
-            for number in range(min(count, MOST_POSTS)):
-                self.async_post(number, data)
+    def subscribe(self, count: int, size: int) -> None:
+        data = b"\xa5" * min(size, LARGEST_POST)
+        for number in range(min(count, MOST_POSTS)):
+            self.async_post(number, data)
 
-        def ask_back(self, value: int) -> int:
-            answer: int = self.ask(value, timeout=1.0)
-            return answer
+    def ask_back(self, value: int) -> int:
+        answer: int = self.ask(value, timeout=1.0)
+        return answer
 
-    def echo(_self: Abused, value: Any) -> Any:
-        return value
 
-    for message in abuse.AbuseServer._messages:
-        handler = getattr(message, "_handler", "")
-        if handler.startswith("echo_"):
-            setattr(Abused, handler, echo)
-    return Abused
+def _echo(_self: Handlers, value: Any) -> Any:
+    return value
+
+
+def connection_class() -> Any:
+    """Return a ConnectionFromClient that serves every message of AbuseServer except not_handled."""
+    abuse = load()
+    echoes = {name: _echo for name in vars(abuse.AbuseServerStub) if name.startswith("echo_")}
+    return type("Abused", (Handlers, abuse.ConnectionFromClient), echoes)
 
 
 def limits(options: dict[str, Any]) -> Limits:
-    """Those among the options."""
+    """Return the limits among the options."""
     fields = {name: value for name, value in options.items() if name not in ("descriptors", "anyone")}
     if "rate" in fields:
         fields["rate"] = Rate(**fields["rate"])
@@ -109,10 +112,10 @@ def limits(options: dict[str, Any]) -> Limits:
 
 def main() -> int:
     path, options = sys.argv[1], json.loads(sys.argv[2])
-    # A File that is forgotten is closed by its last reference, which is what is tried here.
+    # forget_files tests that a dropped File is closed by its last reference, which warns.
     warnings.simplefilter("ignore", ResourceWarning)
     with EventLoop() as loop:
-        server = MultiServer(handlers(load()), path, limits=limits(options))
+        server = MultiServer(connection_class(), path, limits=limits(options))
         if options.get("anyone"):
             os.chmod(path, 0o666)
         print("ready", flush=True)

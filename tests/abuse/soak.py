@@ -1,11 +1,6 @@
-"""Everything at once, for as long as you like.
-
-    python -m tests.abuse.soak [--minutes N] [--seed N]
-
-Honest workers call every message and check each answer, come and go, and are killed in the middle; bad
-peers send damaged frames, die, and never read; timers run all the while. Exit code 0 says that no honest call
-was lost, that the descriptors are back where they began, and that memory was flat in the last half.
-"""
+"""Owns the soak, `python -m tests.abuse.soak [--minutes N] [--seed N]`: honest and bad clients at once.
+Must not know single attacks. Exit code 0: no honest call was lost, every descriptor was closed, and memory
+was flat in the last half."""
 
 from __future__ import annotations
 
@@ -39,7 +34,7 @@ SAMPLE_SECONDS = 1.0
 SHORTEST_TREND = 300.0
 """Seconds of a soak below which its memory is still warming up, and no trend is judged."""
 FLAT_WITHIN = 2 << 20
-"""Bytes by which the service may seem to grow in the last half: what the allocator's moods amount to."""
+"""Bytes by which the service may seem to grow in the last half: the allocator's noise."""
 
 
 # --- the honest ---
@@ -52,7 +47,7 @@ def _file(content: bytes) -> File:
 
 
 class Worker:
-    """A client that makes every call there is, checks its answer, and counts."""
+    """A client that makes every call, checks its answer, and counts."""
 
     def __init__(self, path: str, seed: int) -> None:
         self._abuse = load()
@@ -61,7 +56,7 @@ class Worker:
         self.calls = 0
 
     def work(self, loop: EventLoop) -> None:
-        """Its share of calls, then an orderly end."""
+        """Make this worker's share of calls, then shut down."""
         steps = [getattr(self, name) for name in dir(self) if name.startswith("_try_")]
         for _ in range(CALLS_OF_A_WORKER):
             self._dice.choice(steps)()
@@ -190,7 +185,7 @@ def _worker(path: str, seed: int) -> int:
 
 
 def _bad_peer(path: str, seed: int) -> int:
-    """Bad peers, one after the other, until it is killed."""
+    """Be one bad peer after the other, until killed."""
     print("ready", flush=True)
     dice = random.Random(seed)
     silent: collections.deque[Peer] = collections.deque()
@@ -223,18 +218,18 @@ def _never_reads(path: str) -> Peer:
 
 @attrs.define
 class Tally:
-    """What has happened so far."""
+    """Counts of what has happened so far."""
 
     calls: int = 0
     workers: int = 0
     killed: int = 0
     lost: list[str] = attrs.field(factory=list)
     samples: list[tuple[float, int, int]] = attrs.field(factory=list)
-    """Seconds, bytes resident, descriptors."""
+    """Seconds since the start, resident bytes, descriptors."""
 
 
 class Director:
-    """Keeps workers and bad peers coming until the time is up."""
+    """Starts workers and bad peers until the time is up."""
 
     def __init__(self, stage: Stage, seed: int) -> None:
         self._stage = stage
@@ -286,16 +281,16 @@ class Director:
             output, _errors = process.communicate()
             self.tally.workers += 1
             if not output:
-                self.tally.lost.append(f"a worker ended without a word: {process.returncode}")
+                self.tally.lost.append(f"a worker ended without a report: {process.returncode}")
                 continue
-            told = json.loads(output)
-            self.tally.calls += told["calls"]
-            if told["lost"]:
-                self.tally.lost.append(told["lost"])
+            figures = json.loads(output)
+            self.tally.calls += figures["calls"]
+            if figures["lost"]:
+                self.tally.lost.append(figures["lost"])
 
 
 def slope(samples: list[tuple[float, int, int]]) -> float:
-    """Bytes a second by which the resident memory grows, by least squares."""
+    """Return the growth of the resident memory in bytes a second, by least squares."""
     if len(samples) < 2:
         return 0.0
     return statistics.linear_regression([at for at, _, _ in samples], [size for _, size, _ in samples]).slope
@@ -310,7 +305,7 @@ def _figures(tally: Tally) -> str:
 
 
 def soak(seconds: float, seed: int) -> bool:
-    """The whole of it; whether all holds that must."""
+    """Run the soak; return whether everything held that must."""
     with stage(False, frame_timeout=5.0) as played:
         director = Director(played, seed)
         director.run(seconds)
@@ -334,7 +329,9 @@ def soak(seconds: float, seed: int) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.abuse.soak", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.abuse.soak", description="Attack a service in every way beside honest clients."
+    )
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--worker", metavar="SOCKET", help=argparse.SUPPRESS)

@@ -1,7 +1,5 @@
-"""A service under attack: its process, the canary that calls it all the while, and what both are measured by.
-
-Knows processes and /proc. What is thrown at the service is attacks.py's business.
-"""
+"""Owns a service under attack: its process, the canary that calls it meanwhile, and the measuring of both.
+Must not know the attacks."""
 
 from __future__ import annotations
 
@@ -24,9 +22,8 @@ from tests.abuse.wire import GUARD, Peer
 
 ROOT = Path(__file__).parent.parent.parent
 
-
-# mallopt(3): larger blocks are given back when they are freed, so that what a process holds is what it uses.
-_TELLING_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "32768"}
+_TRIMMING_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "32768"}
+"""mallopt(3): freed larger blocks go back to the system, so the resident memory is what is used."""
 
 
 class Failed(AssertionError):
@@ -40,11 +37,11 @@ def require(holds: bool, what: str) -> None:
 
 
 def start(module: str, *arguments: str, log: Any = None) -> subprocess.Popen[str]:
-    """A module of this package in a process of its own, once it has said that it is ready."""
+    """Start a module of this package in a process of its own, and wait until it says that it is ready."""
     process = subprocess.Popen(
         [sys.executable, "-m", f"tests.abuse.{module}", *arguments],
         cwd=ROOT,
-        env={**os.environ, **_TELLING_MALLOC},
+        env={**os.environ, **_TRIMMING_MALLOC},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -56,36 +53,36 @@ def start(module: str, *arguments: str, log: Any = None) -> subprocess.Popen[str
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """Kill it, and let go of its pipes."""
+    """Kill a process and close its pipes."""
     process.kill()
     process.communicate()
 
 
 @attrs.frozen
 class Measures:
-    """What a process costs at a moment."""
+    """The descriptors and the memory of a process at one moment."""
 
     fds: int
     resident: int
-    """Bytes."""
+    """Resident memory in bytes."""
     peak: int
-    """Bytes; the most since the process began, or since forget_peak()."""
+    """The most resident bytes since the process began, or since forget_peak()."""
 
 
 def measure(pid: int) -> Measures:
-    """Of a process that runs."""
+    """Measure a running process."""
     status = Path(f"/proc/{pid}/status").read_text()
     resident, peak = (int(re.findall(rf"{name}:\s+(\d+) kB", status)[0]) for name in ("VmRSS", "VmHWM"))
     return Measures(len(os.listdir(f"/proc/{pid}/fd")), resident * 1024, peak * 1024)
 
 
 def forget_peak(pid: int) -> None:
-    """proc(5): 5 resets the peak of the resident set to what it is now."""
+    """Set the peak of the resident memory to its present size (proc(5))."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 class Canary:
-    """The honest client that calls all the while."""
+    """The honest client that calls all the time."""
 
     def __init__(self, path: str, log: Any) -> None:
         self._process = start("canary", path, log=log)
@@ -93,15 +90,15 @@ class Canary:
         self.worst_ms = 0.0
 
     def look(self) -> dict[str, float]:
-        """Of the time since the look before; it is added to what is known of all the time."""
-        told = self._report()
-        self.calls += int(told["calls"])
-        self.lost += int(told["lost"])
-        self.worst_ms = max(self.worst_ms, told["worst_ms"])
-        return told
+        """Return the figures since the previous look, and add them to the totals."""
+        figures = self._report()
+        self.calls += int(figures["calls"])
+        self.lost += int(figures["lost"])
+        self.worst_ms = max(self.worst_ms, figures["worst_ms"])
+        return figures
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Set the totals to zero."""
         self._report()
         self.calls = self.lost = 0
         self.worst_ms = 0.0
@@ -111,8 +108,8 @@ class Canary:
         assert self._process.stdout is not None
         self._process.stdin.write("report\n")
         self._process.stdin.flush()
-        told: dict[str, float] = json.loads(self._process.stdout.readline())
-        return told
+        figures: dict[str, float] = json.loads(self._process.stdout.readline())
+        return figures
 
     def end(self) -> None:
         end(self._process)
@@ -141,7 +138,7 @@ class Stage:
         self.canary.forget()
 
     def connect(self) -> Peer:
-        """A new raw client."""
+        """Connect a new raw client."""
         return Peer(self.path)
 
     def measure(self) -> Measures:
@@ -149,26 +146,26 @@ class Stage:
         return measure(self.pid)
 
     def log(self) -> str:
-        """What the service has logged."""
+        """Return what the service has logged."""
         return self._log_path.read_text(errors="replace")
 
     def serves(self) -> None:
-        """A new client is served."""
+        """Check that a new client is served."""
         with self.connect() as peer:
             peer.send(wire.message("echo", wire.text("still there?")))
             answer = peer.read()
             require(answer is not None and b"still there?" in answer, "a new client is not served")
 
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
-        """Look again and again, for as long as a service that does not hang may need."""
+        """Wait until a condition holds, for as long as a service that does not hang may need."""
         deadline = time.monotonic() + GUARD
         while not holds():
             require(time.monotonic() < deadline, what)
             time.sleep(0.02)
 
     def settled(self) -> Measures:
-        """When the service has let go of every descriptor that came, and lost none of its own."""
-        self.serves()  # Whoever connected before has been accepted by now.
+        """Wait until the service has as many descriptors as before the attack; return its measures then."""
+        self.serves()  # All earlier clients have been accepted by now.
         before = self.before.fds
         self.wait_until(lambda: self.measure().fds == before, f"the service had {before} descriptors before")
         return self.measure()
@@ -179,7 +176,7 @@ class Stage:
         self._log.close()
 
     def _warm_up(self) -> None:
-        """Each message once, so that what is made on first use is there before anything is measured."""
+        """Send each message once, so that nothing is made for the first time while it is measured."""
         for data, fds in wire.honest():
             with self.connect() as peer, wire_files(fds) as files:
                 peer.send(data, files)
@@ -187,7 +184,7 @@ class Stage:
                 peer.drain()
 
     def _at_rest(self) -> Measures:
-        """The measures once no client but the canary is left."""
+        """Return the measures once the canary is the only client."""
         seen = self.measure()
         while True:
             time.sleep(0.05)
@@ -198,7 +195,7 @@ class Stage:
 
 @contextmanager
 def wire_files(count: int) -> Iterator[list[int]]:
-    """So many descriptors of small files, to be sent."""
+    """Open `count` small files to send, and close them afterwards."""
     fds: list[int] = []
     try:
         for _ in range(count):
@@ -212,7 +209,7 @@ def wire_files(count: int) -> Iterator[list[int]]:
 
 @contextmanager
 def stage(quick: bool, **options: Any) -> Iterator[Stage]:
-    """A service and its canary in a folder of their own, ended behind the block."""
+    """Run a service and its canary in a folder of their own until the block ends."""
     with tempfile.TemporaryDirectory(prefix="abuse-") as folder:
         made = Stage(Path(folder), options, quick)
         try:

@@ -1,24 +1,23 @@
-"""Frames made by hand, right and wrong, and sockets that carry them raw.
-
-Knows the wire's rules, and of the library no more than the numbers of Abuse.ipc's messages: what it writes is
-not what the library's own encoders would.
-"""
+"""Owns frames made by hand, right and wrong, and raw sockets that carry them.
+Must not know ipclib, so that its encoders are not compared with themselves: ipcc gives the messages'
+numbers."""
 
 from __future__ import annotations
 
 import array
+import json
 import os
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from struct import pack
-from typing import Any
 
 import attrs
-
-from tests.abuse.service import load
 
 TAG = 0x4950432B
 GUARD = 60.0
@@ -30,7 +29,7 @@ _TRAILER = struct.Struct("=III")
 
 @attrs.frozen
 class Numbers:
-    """What a message is known by on the wire."""
+    """The numbers that identify a message on the wire."""
 
     magic: int
     id: int
@@ -39,64 +38,71 @@ class Numbers:
 
 @cache
 def numbers(name: str, endpoint: str = "AbuseServer") -> Numbers:
-    """Those of a message by its handler's name."""
-    message = _messages(endpoint)[name]
-    return Numbers(message._magic, message._id, message._signature)
+    """Return the numbers of a message by its name in Abuse.ipc."""
+    return _all_numbers()[endpoint, name]
 
 
 @cache
-def _messages(endpoint: str) -> dict[str, Any]:
-    declared = getattr(load(), endpoint)._messages
-    return {message._handler: message for message in declared if hasattr(message, "_handler")}
+def _all_numbers() -> dict[tuple[str, str], Numbers]:
+    interface = Path(__file__).with_name("Abuse.ipc")
+    command = [sys.executable, "-m", "ipcc", "describe", "--json", interface]
+    described = subprocess.run(
+        command, cwd=interface.parent.parent.parent, check=True, capture_output=True, text=True
+    )
+    return {
+        (endpoint["name"], message["name"]): Numbers(endpoint["magic"], message["id"], message["signature"])
+        for endpoint in json.loads(described.stdout)["endpoints"]
+        for message in endpoint["messages"]
+    }
 
 
 def frame(magic: int, id: int, body: bytes = b"") -> bytes:
-    """A frame around a body, with its true size."""
+    """Return a frame around a body, with its true size."""
     return _HEADER.pack(len(body) + 8, magic, id) + body
 
 
 def trailer(serial: int, signature: int, tag: int = TAG) -> bytes:
-    """What ends a frame of this library."""
+    """Return the trailer of a frame."""
     return _TRAILER.pack(serial, signature, tag)
 
 
 def message(name: str, payload: bytes = b"", serial: int = 1, endpoint: str = "AbuseServer") -> bytes:
-    """A whole frame of a message; one-way where the serial is 0."""
+    """Return a whole frame of a message, one-way if the serial is 0."""
     known = numbers(name, endpoint)
     return frame(known.magic, known.id, payload + trailer(serial, known.signature))
 
 
 def response(name: str, payload: bytes, serial: int, endpoint: str = "AbuseServer") -> bytes:
-    """A whole frame that answers a message."""
+    """Return a whole frame that answers a message."""
     known = numbers(name, endpoint)
     return frame(known.magic, known.id + 1, payload + trailer(serial, known.signature))
 
 
 def bare(name: str, payload: bytes = b"", endpoint: str = "AbuseServer") -> bytes:
-    """A frame as LibIPC writes it, without a trailer."""
+    """Return a frame as LibIPC writes it, without a trailer."""
     known = numbers(name, endpoint)
     return frame(known.magic, known.id, payload)
 
 
 def control(id: int, body: bytes, endpoint: str = "AbuseServer") -> bytes:
-    """A control frame with any body."""
+    """Return a control frame with any body."""
     return frame(numbers("echo" if endpoint == "AbuseServer" else "ask", endpoint).magic, id, body)
 
 
 def text(value: str | bytes) -> bytes:
-    """A String or ByteBuffer."""
+    """Encode a String or ByteBuffer."""
     raw = value.encode() if isinstance(value, str) else value
     return pack("=I", len(raw)) + raw
 
 
 def vector(elements: Iterable[bytes]) -> bytes:
-    """A Vector of encoded elements."""
+    """Encode a Vector of encoded elements."""
     listed = list(elements)
     return pack("=I", len(listed)) + b"".join(listed)
 
 
 def honest() -> list[tuple[bytes, int]]:
-    """A valid frame of every message, each with the number of descriptors that it needs."""
+    """Return a valid frame of every message, each with the number of descriptors that it needs."""
     entry = text("name") + b"\1" + b"\1" + pack("=Q", 2**60)
     tree = pack("=i", 1) + vector([pack("=i", 2) + vector([]), pack("=i", 3) + vector([])])
     url = text("https://example.org/a") + b"\0"
@@ -139,7 +145,7 @@ def honest() -> list[tuple[bytes, int]]:
 
 
 class Peer:
-    """A raw client: whatever bytes and descriptors, and what comes back."""
+    """A raw client, which sends any bytes and descriptors, and reads frames."""
 
     def __init__(self, path: str, connected: socket.socket | None = None) -> None:
         if connected is None:
@@ -151,7 +157,11 @@ class Peer:
         self.descriptors_received = 0
 
     def send(self, data: bytes, fds: Sequence[int] = ()) -> bool:
-        """Send all of it; False when the service has closed meanwhile. TimeoutError when it hangs."""
+        """Send all of it; return False if the service has closed meanwhile.
+
+        Raises:
+            TimeoutError: the service hangs.
+        """
         view = memoryview(data)
         try:
             if fds:
@@ -164,12 +174,12 @@ class Peer:
         return True
 
     def finish(self) -> None:
-        """Nothing more will be sent."""
+        """Close the sending side of the connection."""
         with suppress(OSError):  # The service has closed already.
             self.socket.shutdown(socket.SHUT_WR)
 
     def read(self) -> bytes | None:
-        """The next whole frame without its size, None when the service has closed."""
+        """Return the next whole frame without its size, or None if the service has closed."""
         while True:
             if len(self._received) >= 4:
                 end = 4 + int.from_bytes(self._received[:4], "little")
@@ -183,7 +193,7 @@ class Peer:
             self._received += data
 
     def drain(self) -> int:
-        """Read until the service closes; how many frames came."""
+        """Read until the service closes; return how many frames came."""
         count = 0
         while self.read() is not None:
             count += 1
@@ -212,7 +222,7 @@ class Peer:
 
 
 def kind(body: bytes) -> str:
-    """What a frame of the service is, in a word."""
+    """Name the kind of a frame of the service."""
     _magic, id = struct.unpack_from("=Ii", body)
     if id == 0:
         (_serial, number) = struct.unpack_from("=IB", body, 8)

@@ -1,4 +1,5 @@
-"""The commands of `python -m demos.config`, as processes: what they print and how they end."""
+"""Owns the tests of the commands of `python -m demos.config`, as processes: their output and exit codes.
+Must not know the code of the demo."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run a command against the service, which runs at the place that the next fixture gives it."""
+    """Return a function that runs a command against the service of the next fixture."""
 
     def run(command: str, *arguments: str) -> Outcome:
         return outcome(start(command, "--socket", str(tmp_path / "config"), *arguments))
@@ -56,8 +57,9 @@ def service(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     service.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("service")
-def test_set_get_list_remove(run: Run) -> None:
+def test_a_setting_is_set_read_listed_and_removed(run: Run) -> None:
     assert run("set", "Editor", "Window", "Title", "notes\nof today") == (0, "", "")
     assert run("set", "Editor", "Window", "X", "-5", "--type", "i32") == (0, "", "")
     assert run("get", "Editor", "Window", "Title") == (0, "notes\nof today\n", "")
@@ -75,17 +77,18 @@ def test_set_get_list_remove(run: Run) -> None:
     assert run("list", "Editor") == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("type_", "value"),
     [("i32", "2147483648"), ("u32", "-1"), ("i32", "many"), ("bool", "perhaps")],
 )
 def test_a_value_of_another_type_is_not_sent(run: Run, type_: str, value: str) -> None:
     code, output, errors = run("set", "Editor", "Window", "X", value, "--type", type_)
-    assert (code, output, errors) == (2, "", f"config: {value!r} is no value of type {type_}\n")
+    assert (code, output, errors) == (2, "", f"config: {value!r} is not a value of type {type_}\n")
 
 
 @pytest.mark.usefixtures("service")
-def test_what_the_service_refuses_is_told_in_its_words(run: Run) -> None:
+def test_the_service_s_reason_for_a_refusal_is_printed(run: Run) -> None:
     code, output, errors = run("set", "../escape", "Window", "X", "1")
     assert (code, output) == (1, "")
     assert errors.startswith("config: domain '../escape': a name is printable text")
@@ -93,7 +96,7 @@ def test_what_the_service_refuses_is_told_in_its_words(run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", [("get", "a", "b", "c"), ("list",), ("watch", "a")])
-def test_without_a_service_the_remedy_is_told(run: Run, command: tuple[str, ...]) -> None:
+def test_a_command_without_a_service_prints_the_remedy(run: Run, command: tuple[str, ...]) -> None:
     code, output, errors = run(*command)
     assert (code, output) == (1, "")
     assert errors.startswith("config: no settings service is running")
@@ -101,6 +104,7 @@ def test_without_a_service_the_remedy_is_told(run: Run, command: tuple[str, ...]
     assert errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_watch_prints_changes_until_the_service_ends(
     run: Run, service: subprocess.Popen[str], tmp_path: Path
 ) -> None:
@@ -123,8 +127,9 @@ def test_watch_prints_changes_until_the_service_ends(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("service")
-def test_watch_ends_when_nobody_reads_it(run: Run, tmp_path: Path) -> None:
+def test_watch_ends_when_its_output_is_closed(run: Run, tmp_path: Path) -> None:
     watcher = start("watch", "--socket", str(tmp_path / "config"), "Editor")
     assert first_line(watcher) == "watching Editor\n"
     assert watcher.stdout is not None
@@ -145,6 +150,7 @@ def test_ctrl_c_ends_watching_and_serving(service: subprocess.Popen[str], tmp_pa
     assert outcome(service) == (0, "stopped\n", "")
 
 
+@pytest.mark.slow
 def test_a_second_service_leaves_the_first_alone(
     run: Run, service: subprocess.Popen[str], tmp_path: Path
 ) -> None:
@@ -158,15 +164,17 @@ def test_a_second_service_leaves_the_first_alone(
     assert run("list") == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [(), ("fly",), ("get", "a"), ("set", "a", "b", "c", "1", "--type", "i8")]
 )
-def test_a_wrong_command_line(arguments: tuple[str, ...]) -> None:
+def test_a_wrong_command_line_shows_the_usage(arguments: tuple[str, ...]) -> None:
     code, _, errors = outcome(start(*arguments))
     assert code == 2
     assert "usage: python -m demos.config" in errors
 
 
+@pytest.mark.slow
 def test_the_tour_shows_what_each_process_sees() -> None:
     tour = start("tour")
     output, errors = tour.communicate(timeout=10)

@@ -1,4 +1,5 @@
-"""demos.config.ini: what text means, and what of it a change leaves alone."""
+"""Owns the tests of INI text: its meaning, and what a change leaves as it was.
+Must not know files."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ groups = texts.filter(is_group_name)
 keys = texts.filter(is_key_name)
 
 
-def test_reads_groups_keys_and_values() -> None:
+def test_a_document_has_groups_keys_and_values() -> None:
     document = Document(WRITTEN_BY_HAND)
     assert document.groups() == ["Window", "Colours"]
     assert document.keys("Window") == ["width", "height"]
@@ -91,7 +92,7 @@ def test_removing_a_group_leaves_what_leads_the_next() -> None:
     assert document.text == "# how I like it\n\n# the rest\n[Colours]\ntext=black\n"
 
 
-def test_of_a_repeated_key_the_last_counts() -> None:
+def test_the_last_of_a_repeated_key_counts() -> None:
     document = Document("[G]\na=1\n[H]\n[G]\na=2\na=3\n")
     assert document.groups() == ["G", "H"]
     assert document.keys("G") == ["a"]
@@ -123,13 +124,13 @@ def test_a_line_that_cannot_be_read_is_kept_and_told_of(line: str) -> None:
     assert document.text == f"{line}\n"
 
 
-def test_settings_above_the_first_header_are_told_of() -> None:
+def test_settings_above_the_first_header_are_flaws() -> None:
     document = Document("width=640\n")
     assert document.groups() == []
-    assert document.flaws == [(1, "the setting stands below no group; it is ignored")]
+    assert document.flaws == [(1, "the setting is not below a group; it is ignored")]
 
 
-def test_reads_what_windows_editors_write() -> None:
+def test_a_file_of_a_windows_editor_is_read() -> None:
     document = Document("\ufeff[Window]\r\nwidth=640\r\n")
     assert document.get("Window", "width") == "640"
     assert document.flaws == []
@@ -142,7 +143,7 @@ def test_a_last_line_without_end_is_a_line() -> None:
 
 
 @pytest.mark.parametrize("name", ["", " a", "a ", "a\nb", "\ud800", "a\x00"])
-def test_refuses_group_names_that_would_not_read_back(name: str) -> None:
+def test_group_names_that_would_not_read_back_are_refused(name: str) -> None:
     document = Document()
     with pytest.raises(InvalidSetting, match="group"):
         document.add_group(name)
@@ -152,14 +153,14 @@ def test_refuses_group_names_that_would_not_read_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " a", "a ", "a\nb", "a=b", "#a", ";a", "[a", "\ud800"])
-def test_refuses_key_names_that_would_not_read_back(name: str) -> None:
+def test_key_names_that_would_not_read_back_are_refused(name: str) -> None:
     document = Document()
     with pytest.raises(InvalidSetting, match="key"):
         document.set("group", name, "value")
     assert document.text == ""
 
 
-def test_refuses_values_that_are_not_utf_8() -> None:
+def test_values_that_are_not_utf_8_are_refused() -> None:
     with pytest.raises(InvalidSetting, match="UTF-8"):
         Document().set("group", "key", "\ud800")
 
@@ -188,7 +189,7 @@ def test_a_backslash_that_begins_no_escape_stands_for_itself(text: str) -> None:
 
 
 @given(st.dictionaries(groups, st.dictionaries(keys, texts, min_size=1)))
-def test_what_was_set_reads_back(settings: dict[str, dict[str, str]]) -> None:
+def test_settings_read_back(settings: dict[str, dict[str, str]]) -> None:
     document = Document()
     for group, entries in settings.items():
         for key, value in entries.items():

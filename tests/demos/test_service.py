@@ -1,4 +1,5 @@
-"""demos.config.service, with its clients: the service is a real process, the clients are this one's."""
+"""Owns the tests of the settings service, a real process, with clients in this one.
+Must not know how settings are stored, except where a test reads the file."""
 
 from __future__ import annotations
 
@@ -19,28 +20,28 @@ from ipclib import PeerDisconnected, RemoteError
 
 CHECKOUT = Path(__file__).parents[2]
 
-Heard = tuple[object, ...]
+Notification = tuple[object, ...]
 Connect = Callable[..., "Listener"]
 
 
 class Listener(Config):
-    """A client that remembers what it was told."""
+    """A client that records its notifications."""
 
     def __init__(self, *arguments: object, **keywords: object) -> None:
         super().__init__(*arguments, **keywords)  # type: ignore[arg-type]
-        self.heard: list[Heard] = []
+        self.notifications: list[Notification] = []
 
     def value_did_change(self, domain: str, group: str, key: str, value: str | int | bool) -> None:
-        self.heard.append((domain, group, key, value))
+        self.notifications.append((domain, group, key, value))
 
     def key_was_removed(self, domain: str, group: str, key: str) -> None:
-        self.heard.append(("removed", domain, group, key))
+        self.notifications.append(("removed", domain, group, key))
 
     def group_was_removed(self, domain: str, group: str) -> None:
-        self.heard.append(("removed", domain, group))
+        self.notifications.append(("removed", domain, group))
 
     def group_was_added(self, domain: str, group: str) -> None:
-        self.heard.append(("added", domain, group))
+        self.notifications.append(("added", domain, group))
 
 
 class Service:
@@ -126,7 +127,7 @@ def test_each_type_reads_back(connect: Connect) -> None:
     assert app.list_config_keys("App", "G") == ["text", "signed", "unsigned", "truth"]
 
 
-def test_what_is_not_there_or_of_another_type_is_the_fallback(connect: Connect) -> None:
+def test_a_setting_that_is_missing_or_of_another_type_reads_as_the_fallback(connect: Connect) -> None:
     app = connect("App")
     app.write_string("App", "G", "text", "hello")
     app.write_i32("App", "G", "negative", -1)
@@ -137,7 +138,8 @@ def test_what_is_not_there_or_of_another_type_is_the_fallback(connect: Connect) 
     assert app.read_string_value("App", "G", "nothing") is None
 
 
-def test_removing(connect: Connect) -> None:
+@pytest.mark.slow
+def test_a_removed_key_or_group_is_gone(connect: Connect) -> None:
     app = connect("App")
     app.write_i32("App", "G", "a", 1)
     app.write_i32("App", "G", "b", 2)
@@ -185,6 +187,7 @@ def test_without_a_pledge_everything_is_refused(service: Service, loop: EventLoo
     app.shutdown()
 
 
+@pytest.mark.slow
 def test_domains_are_pledged_once(connect: Connect) -> None:
     app = connect("App")
     with refused("pledged once"):
@@ -193,7 +196,8 @@ def test_domains_are_pledged_once(connect: Connect) -> None:
         app.read_string("Secret", "G", "k")
 
 
-def test_names_that_cannot_be_stored_are_refused_in_words(connect: Connect) -> None:
+@pytest.mark.slow
+def test_names_that_cannot_be_stored_are_refused_with_a_reason(connect: Connect) -> None:
     app = connect("App")
     with refused("key 'a=b'"):
         app.write_string("App", "G", "a=b", "v")
@@ -204,6 +208,7 @@ def test_names_that_cannot_be_stored_are_refused_in_words(connect: Connect) -> N
     assert app.list_config_groups("App") == []
 
 
+@pytest.mark.slow
 def test_two_watchers_see_every_change_once_and_in_order(connect: Connect, loop: EventLoop) -> None:
     watchers = [connect("App", monitors=True), connect("App", "Other", monitors=True)]
     bystander = connect("App")
@@ -219,19 +224,20 @@ def test_two_watchers_see_every_change_once_and_in_order(connect: Connect, loop:
     writer.remove_group("App", "H")
     writer.write_i32("Other", "G", "k", 1)
 
-    changes: list[Heard] = [("App", "G", f"key{number % 7}", number) for number in range(100)]
+    changes: list[Notification] = [("App", "G", f"key{number % 7}", number) for number in range(100)]
     changes += [("App", "G", "s", "text"), ("App", "G", "u", 2**32 - 1), ("App", "G", "b", False)]
     changes += [("removed", "App", "G", "s"), ("added", "App", "H"), ("removed", "App", "H")]
-    # An answer comes after all that was posted before it, so this has brought each client what it will hear.
+    # An answer comes after all earlier posts, so each client has all its notifications now.
     for client in (*watchers, bystander, writer):
         client.list_domains()
-    assert watchers[0].heard == changes
-    assert watchers[1].heard == [*changes, ("Other", "G", "k", 1)]
-    assert bystander.heard == []
-    assert writer.heard == []
+    assert watchers[0].notifications == changes
+    assert watchers[1].notifications == [*changes, ("Other", "G", "k", 1)]
+    assert bystander.notifications == []
+    assert writer.notifications == []
 
 
-def test_what_changes_nothing_is_not_told(connect: Connect) -> None:
+@pytest.mark.slow
+def test_a_write_that_changes_nothing_notifies_nobody(connect: Connect) -> None:
     watcher, writer = connect("App", monitors=True), connect("App")
     for _ in range(2):
         writer.write_i32("App", "G", "k", 1)
@@ -239,17 +245,19 @@ def test_what_changes_nothing_is_not_told(connect: Connect) -> None:
     writer.remove_group("App", "nothing")
     writer.add_group("App", "G")
     watcher.list_domains()
-    assert watcher.heard == [("App", "G", "k", 1)]
+    assert watcher.notifications == [("App", "G", "k", 1)]
 
 
-def test_a_watcher_that_left_troubles_nobody(connect: Connect) -> None:
+@pytest.mark.slow
+def test_a_watcher_that_left_does_not_disturb_others(connect: Connect) -> None:
     leaving, staying, writer = connect("App", monitors=True), connect("App", monitors=True), connect("App")
     leaving.shutdown()
     writer.write_i32("App", "G", "k", 1)
     staying.list_domains()
-    assert staying.heard == [("App", "G", "k", 1)]
+    assert staying.notifications == [("App", "G", "k", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_killed_service_loses_no_acknowledged_write(service: Service, loop: EventLoop) -> None:
     """1,000 writes in ten rounds; in each the service is killed while it works at a burst of them."""
@@ -290,6 +298,7 @@ def test_a_killed_service_loses_no_acknowledged_write(service: Service, loop: Ev
     assert len(acknowledged) >= 500
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_service_tidily(service: Service, connect: Connect) -> None:
     app = connect("App")
     app.write_i32("App", "G", "k", 1)
@@ -301,6 +310,7 @@ def test_sigterm_ends_the_service_tidily(service: Service, connect: Connect) -> 
         app.list_domains()
 
 
+@pytest.mark.slow
 def test_many_clients_write_the_same_domain(connect: Connect, service: Service) -> None:
     apps = [connect("App") for _ in range(10)]
     for number, app in itertools.product(range(10), apps):

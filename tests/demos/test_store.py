@@ -1,4 +1,5 @@
-"""demos.config.store: settings on disk, whoever writes them and whatever fails."""
+"""Owns the tests of settings on disk: changes by hand, by a killed service, and failures.
+Must not know clients."""
 
 from __future__ import annotations
 
@@ -36,20 +37,20 @@ def test_a_domain_is_a_file(store: Store, directory: Path) -> None:
     assert os.listdir(directory) == ["Editor.ini"]
 
 
-def test_reading_makes_no_file(store: Store, directory: Path) -> None:
+def test_a_read_makes_no_file(store: Store, directory: Path) -> None:
     assert store.domain("Editor").get("Window", "width") is None
     assert not store.domain("Editor").remove_group("Window")
     assert os.listdir(directory) == []
 
 
-def test_what_was_written_is_there_for_the_next_store(directory: Path) -> None:
+def test_the_next_store_reads_what_the_last_one_wrote(directory: Path) -> None:
     with closing(Store(directory)) as first:
         first.domain("Editor").set("Window", "width", "640")
     with closing(Store(directory)) as second:
         assert second.domain("Editor").get("Window", "width") == "640"
 
 
-def test_sees_what_was_changed_by_hand(store: Store, directory: Path) -> None:
+def test_a_change_by_hand_is_seen(store: Store, directory: Path) -> None:
     editor = store.domain("Editor")
     editor.set("Window", "width", "640")
     (directory / "Editor.ini").write_text("# mine\n[Window]\nwidth=1000\n")
@@ -60,7 +61,7 @@ def test_sees_what_was_changed_by_hand(store: Store, directory: Path) -> None:
     assert editor.groups() == []
 
 
-def test_tells_of_unreadable_lines_once_and_keeps_them(
+def test_unreadable_lines_are_logged_once_and_kept(
     store: Store, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (directory / "Editor.ini").write_bytes(b"[Window]\nwidth\ncaf\xe9=1\n")
@@ -75,7 +76,7 @@ def test_tells_of_unreadable_lines_once_and_keeps_them(
     assert (directory / "Editor.ini").read_bytes() == b"[Window]\nheight=480\nwidth\ncaf\xe9=1\n"
 
 
-def test_a_link_to_a_file_kept_elsewhere_stays_one(store: Store, directory: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_file_elsewhere_stays_a_link(store: Store, directory: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept.ini"
     kept.write_text("[Window]\nwidth=640\n")
     (directory / "Editor.ini").symlink_to(kept)
@@ -121,14 +122,14 @@ def test_the_file_is_on_disk_before_its_name_and_the_name_before_the_return(
     assert calls == ["fsync .Editor.ini.new", "replace Editor.ini", "fsync settings"]
 
 
-def test_what_a_killed_service_left_is_written_over(store: Store, directory: Path) -> None:
+def test_the_unfinished_file_of_a_killed_service_is_overwritten(store: Store, directory: Path) -> None:
     (directory / ".Editor.ini.new").write_text("half a fi")
     assert store.domains() == []
     store.domain("Editor").set("Window", "width", "640")
     assert os.listdir(directory) == ["Editor.ini"]
 
 
-def test_a_folder_in_the_way_is_a_clear_error(store: Store, directory: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_a_clear_error(store: Store, directory: Path) -> None:
     (directory / "Editor.ini").mkdir()
     with pytest.raises(StorageFailure, match=r"cannot read .*Editor.ini: Is a directory"):
         store.domain("Editor").get("Window", "width")
@@ -148,7 +149,7 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["", ".", "..", ".hidden", "a/b", "/etc/passwd", "a\0b", "a\nb", "\ud800", "x" * 241]
 )
-def test_refuses_domains_that_are_no_file_names(store: Store, name: str) -> None:
+def test_domains_that_cannot_be_file_names_are_refused(store: Store, name: str) -> None:
     with pytest.raises(InvalidSetting, match="domain"):
         store.domain(name)
 
@@ -157,7 +158,7 @@ def test_the_longest_domain_fits(store: Store) -> None:
     assert store.domain("é" * 120).set("Group", "key", "value")
 
 
-def test_the_users_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_follows_the_xdg_specification(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", "/somewhere")
     assert default_directory() == Path("/somewhere/corelib-config")
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")

@@ -1,4 +1,5 @@
-"""demos.config.values: which text is a number or a truth."""
+"""Owns the tests of values as text: which texts are numbers or booleans.
+Must not know settings."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ from demos.config.values import I32, U32, format_bool, parse_bool, parse_integer
         ("true", None, None),
     ],
 )
-def test_integers(text: str, as_i32: int | None, as_u32: int | None) -> None:
+def test_a_text_is_an_integer_only_within_its_range(
+    text: str, as_i32: int | None, as_u32: int | None
+) -> None:
     assert parse_integer(text, I32) == as_i32
     assert parse_integer(text, U32) == as_u32
 
@@ -39,10 +42,10 @@ def test_integers(text: str, as_i32: int | None, as_u32: int | None) -> None:
     ("text", "value"),
     [("true", True), ("TRUE", True), ("1", True), ("false", False), ("0", False), ("yes", None), ("", None)],
 )
-def test_truths(text: str, value: bool | None) -> None:
+def test_a_text_is_a_boolean_only_if_it_spells_one(text: str, value: bool | None) -> None:
     assert parse_bool(text) is value
 
 
 @pytest.mark.parametrize("value", [True, False])
-def test_truths_read_back(value: bool) -> None:
+def test_booleans_read_back(value: bool) -> None:
     assert parse_bool(format_bool(value)) is value

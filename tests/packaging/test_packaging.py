@@ -1,7 +1,6 @@
-"""Packages with an interface file build with setuptools and with hatchling, and import once installed.
-
-The packages are what docs/packaging.md shows.
-"""
+"""Owns the tests that packages with an interface file build with setuptools and hatchling, and can be
+imported.
+Must not know the compiler: the packages are those that docs/packaging.md shows."""
 
 from __future__ import annotations
 
@@ -12,10 +11,15 @@ import sys
 import venv
 import zipfile
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import attrs
 import pytest
+
+import corelib
+import ipcc
+import ipclib
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -51,7 +55,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Environment:
-    """An environment that has what builds need; `wheels` gets this distribution and what it depends on."""
+    """An environment with the build tools; `wheels` receives this distribution and its dependencies."""
     environment = made(tmp_path_factory.mktemp("builder"))
     tools = ("setuptools>=77", "hatchling", "editables")
     done = environment.run("-m", "pip", "--disable-pip-version-check", "install", "--quiet", *tools)
@@ -69,6 +73,15 @@ def _not_of_the_distribution(folder: str, names: Sequence[str]) -> list[str]:
     return [name for name in names if name == "__pycache__" or (Path(folder) == ROOT and name not in kept)]
 
 
+def test_the_packages_have_the_version_of_the_distribution() -> None:
+    assert {package.__version__ for package in (corelib, ipclib, ipcc)} == {version("corelib-ipc")}
+
+
+def test_the_version_is_written_in_one_file() -> None:
+    assert (ROOT / "ipcc" / "_version.py").resolve() == ROOT / "corelib" / "_version.py"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_builds_from_its_source_archive_and_imports(
     package: str, builder: Environment, wheels: Path, tmp_path: Path
@@ -84,10 +97,12 @@ def test_a_package_builds_from_its_source_archive_and_imports(
 
     clean = made(tmp_path / "clean")
     clean.pip("install", "--quiet", "--no-index", "--find-links", wheels, wheel)
-    done = clean.run("-c", "import clock; print(clock.ConnectionToServer.add.__doc__)", cwd=tmp_path)
-    assert (done.stdout, done.stderr) == ("Adds two numbers.\n", "")
+    program = "import clock, ipcc; print(clock.ConnectionToServer.add.__doc__, ipcc.__version__)"
+    done = clean.run("-c", program, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == (f"Adds two numbers. {ipcc.__version__}\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_installs_in_place(package: str, builder: Environment, tmp_path: Path) -> None:
     source = tmp_path / package
@@ -98,7 +113,7 @@ def test_a_package_installs_in_place(package: str, builder: Environment, tmp_pat
     builder.pip("uninstall", "--quiet", "--yes", "clock")
 
 
-def test_the_documents_show_these_very_files() -> None:
+def test_the_document_shows_these_files() -> None:
     shown = dict(re.findall(r"^```\w+ file=(\S+)\n(.*?)^```$", _document(), re.MULTILINE | re.DOTALL))
     files = {
         "setup.py": HERE / "with_setuptools" / "setup.py",
@@ -111,7 +126,7 @@ def test_the_documents_show_these_very_files() -> None:
         assert settings in _document()
 
 
-def test_the_documented_check_of_a_committed_module(tmp_path: Path) -> None:
+def test_the_documented_check_finds_a_module_that_is_not_current(tmp_path: Path) -> None:
     shutil.copytree(HERE / "with_setuptools" / "src", tmp_path / "src")
     compile, check = re.findall(r"^ipcc (.*)$", _document(), re.MULTILINE)
     for command, code in ((check, 1), (compile, 0), (check, 0)):

@@ -1,4 +1,5 @@
-"""The types that Gold.ipc names and C++ declared: enums of three widths."""
+"""Owns the types that Gold.ipc names and C++ declared: enums of three widths.
+Must not know the messages that use them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Random interfaces, compiled: what one end sends the other receives, and what does not fit is named.
-
-The compiler, the code that it writes and the runtime's codecs all have their say here.
-"""
+"""Owns the tests of random interfaces through compiler, generated code and codecs: sent values arrive.
+Must not know sockets."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from ipclib import URL, Alternative, Duration, EncodeError, Limits, Origin, Prox
 from ipclib.protocol.protocol import Call, Protocol, incoming_table
 
 _Value: TypeAlias = Callable[[ModuleType], Any]
-"""A value, once the classes of its compilation are there."""
+"""A function that makes a value with the classes of its compiled module."""
 
 _PREAMBLE = """
 struct Geo::Point { i32 x; u16 y; }
@@ -121,7 +119,7 @@ def _types(draw: st.DrawFn, depth: int = 4) -> tuple[str, st.SearchStrategy[_Val
         return f"Array<{inner}, {size}>", _each(st.lists(values, min_size=size, max_size=size), tuple)
     if shape == "Optional":
         if inner.startswith(("Optional", "JsonValue", "Variant<Empty")):
-            return inner, values  # Their own None and the Optional's are the same None in Python.
+            return inner, values  # Python has one None for theirs and the Optional's.
         return f"Optional<{inner}>", _fixed(st.none()) | values
     if shape == "Vector":
         return ("Vector<u8>", _SCALARS["Vector<u8>"]) if inner == "u8" else _vector(inner, values)
@@ -145,6 +143,7 @@ def _compiled(types: list[str], folder: Any) -> ModuleType:
 
 
 def _ends(module: Any) -> tuple[Protocol, Protocol]:
+    # The empty endpoint of the client has no public name.
     server, client = module.RandomServer, module.ConnectionToServer._ends.serves
     return (
         Protocol(server, client, incoming_table(server, client), Limits()),
@@ -161,12 +160,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tmp_path_factory.mktemp("random")
 
 
-_SETTINGS = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+_SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @_SETTINGS
 @given(st.data())
-def test_what_is_sent_arrives(folder: Any, data: st.DataObject) -> None:
+def test_sent_values_arrive(folder: Any, data: st.DataObject) -> None:
     types = data.draw(st.lists(_types(), min_size=1, max_size=4))
     recipes = [data.draw(values) for _type, values in types]
     module: Any = _compiled([type_ for type_, _values in types], folder)
@@ -183,6 +182,7 @@ def test_what_is_sent_arrives(folder: Any, data: st.DataObject) -> None:
     client.receive(_wire(answer))
     ((_kind, response, settled, received, _files),) = client.inbox
     assert (settled, received) == (call, values)
+    # A response has only private names besides its parameters.
     assert response._result(received) == result
 
 
@@ -192,7 +192,7 @@ class _Misfit:
 
 @_SETTINGS
 @given(st.data())
-def test_what_does_not_fit_is_named_and_not_sent(folder: Any, data: st.DataObject) -> None:
+def test_a_value_that_does_not_fit_is_named_and_not_sent(folder: Any, data: st.DataObject) -> None:
     types = data.draw(st.lists(_types(depth=2), min_size=1, max_size=4))
     recipes = [data.draw(values) for _type, values in types]
     module: Any = _compiled([type_ for type_, _values in types], folder)

@@ -1,6 +1,5 @@
-"""Every message of Gold.ipc from one process of ours to another: the handler gets the values that were sent,
-and the caller those that the handler returned.
-"""
+"""Owns the tests that each message of Gold.ipc arrives in another process, and its result at the caller.
+Must not know the bytes between them."""
 
 from __future__ import annotations
 
@@ -28,13 +27,11 @@ from ipclib import (
     UnixDateTime,
     gfx,
 )
+from tests.wire import gold_service
+from tests.wire.gold_service import make, shown, shown_message
+from tests.wire.golden_values import VECTORS, arguments, files_of, load
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-import gold_service  # noqa: E402
-import test_golden as golden  # noqa: E402
-from gold_service import make, shown, shown_message  # noqa: E402
 
 _LARGEST = {f"i{bits}": (1 << bits - 1) - 1 for bits in (8, 16, 32, 64)}
 _LARGEST |= {f"u{bits}": (1 << bits) - 1 for bits in (8, 16, 32, 64)}
@@ -79,7 +76,7 @@ def _integers(type_: str) -> list[tuple[int]]:
 
 
 def _edges(gold: Any) -> dict[str, list[tuple[Any, ...]]]:
-    """By message: arguments at the ends of what their types can hold. Handlers echo them."""
+    """Return, for each message that is echoed, arguments at the limits of their types."""
     shade, plain, wide = gold.Shade, gold.Plain, gold.Wide
     return {
         "echo_string": _one(_TEXTS),
@@ -154,11 +151,11 @@ def _buffer(content: bytes) -> AnonymousBuffer:
 
 @pytest.fixture(scope="module")
 def gold() -> Any:
-    return gold_service.load()
+    return load()
 
 
 class Ends:
-    """A client, and the process that serves it and tells what its handlers got."""
+    """A client, and the process that serves it and prints the messages that its handlers get."""
 
     def __init__(self, gold: Any, path: str, *, trailers: bool) -> None:
         self.process = subprocess.Popen(
@@ -168,7 +165,7 @@ class Ends:
             encoding="utf-8",
             env={**os.environ, "PYTHONPATH": str(HERE.parent.parent), "PYTHONIOENCODING": "utf-8"},
         )
-        assert self.heard() == "ready"
+        assert self.next_message() == "ready"
         self.got: list[str] = []
         self.client = self._class(gold).connect(path, trailers=trailers)
 
@@ -188,16 +185,16 @@ class Ends:
 
         return Client
 
-    def heard(self) -> str:
-        """The next message that a handler of the service got."""
+    def next_message(self) -> str:
+        """Return the next message that a handler of the service got."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().removesuffix("\n")
 
     def call(self, name: str, values: tuple[Any, ...]) -> Any:
-        """Call by the generated proxy; the handler must have got the very values."""
+        """Call by the generated proxy, and check that the handler got these values."""
         sent = shown_message(name, values)
         result = getattr(self.client, name)(*values)
-        assert self.heard() == sent
+        assert self.next_message() == sent
         return result
 
     def end(self) -> None:
@@ -222,13 +219,13 @@ def ends(gold: Any, tmp_path: Path, trailers: bool) -> Iterator[Ends]:
 
 
 def _results(gold: Any, response: type[Any], values: tuple[Any, ...]) -> Any:
-    """What a call returns for a response's values."""
+    """Return the result of a call whose response has these values."""
     return values[0] if len(values) == 1 else response(*values) if values else None
 
 
 _ECHOES = [
     vector
-    for vector in golden.VECTORS
+    for vector in VECTORS
     if vector["endpoint"] == "GoldServer"
     and vector["kind"] == "request"
     and (vector["idl_name"].startswith("echo_") or vector["idl_name"] == "two_results")
@@ -237,23 +234,26 @@ _ECHOES = [
 
 def test_golden_values_are_echoed(gold: Any, ends: Ends) -> None:
     for vector in _ECHOES:
-        values = golden._arguments(vector, golden._files(vector), gold)
+        values = arguments(vector, files_of(vector), gold)
         expected = _results(gold, getattr(gold.GoldServer, vector["message"] + "Response"), values)
         assert shown(ends.call(vector["idl_name"], values)) == shown(expected)
 
 
+@pytest.mark.slow
 def test_values_at_the_ends_of_their_types_are_echoed(gold: Any, ends: Ends) -> None:
     for name, calls in _edges(gold).items():
-        response = next(m for m in gold.GoldServer._messages if m._name == f"GoldServer.{name}")._response
+        message = next(vector["message"] for vector in _ECHOES if vector["idl_name"] == name)
+        response = getattr(gold.GoldServer, f"{message}Response")
         for values in calls:
             assert shown(ends.call(name, values)) == shown(_results(gold, response, values))
 
 
-def test_every_echo_has_values_at_its_ends(gold: Any) -> None:
+def test_every_echo_has_values_at_the_ends_of_its_types(gold: Any) -> None:
     assert set(_edges(gold)) == {vector["idl_name"] for vector in _ECHOES}
 
 
-def test_memory_and_files(ends: Ends) -> None:
+@pytest.mark.slow
+def test_memory_and_files_arrive_with_their_content(ends: Ends) -> None:
     assert ends.call("read_buffer", (AnonymousBuffer(),)) == b""
     assert ends.call("read_buffer", (_buffer(b"hello buffer"),)) == b"hello buffer"
     with ends.call("make_buffer", (b"ab",)) as buffer:
@@ -269,6 +269,7 @@ def test_memory_and_files(ends: Ends) -> None:
     assert ends.call("concat_files", (make(b"A"), b"--", make(b"B"))) == b"A--B"
 
 
+@pytest.mark.slow
 def test_a_buffer_stays_shared(ends: Ends) -> None:
     with AnonymousBuffer.create(3) as mine, ends.call("echo_buffer", (mine,)) as echoed:
         echoed.data[:] = b"two"
@@ -276,7 +277,8 @@ def test_a_buffer_stays_shared(ends: Ends) -> None:
         assert os.fstat(echoed.fd).st_ino == os.fstat(mine.fd).st_ino
 
 
-def test_other_shapes(ends: Ends) -> None:
+@pytest.mark.slow
+def test_messages_without_arguments_or_results_are_answered(ends: Ends) -> None:
     assert ends.call("add", (2, 40)) == 42
     assert ends.call("no_arguments", ()) == 42
     assert ends.call("nothing", ()) is None
@@ -284,7 +286,7 @@ def test_other_shapes(ends: Ends) -> None:
 
 def test_a_handler_calls_its_caller(ends: Ends) -> None:
     assert ends.client.no_result(6) is None
-    assert ends.heard() == "no_result(6)"
+    assert ends.next_message() == "no_result(6)"
     assert ends.got == ["ask_client(6)", "notify(6, '42')"]
 
 
@@ -294,7 +296,7 @@ def test_one_way_messages_arrive_in_order_both_ways(ends: Ends) -> None:
         ends.client.async_log(number, f"line {number}")
     ends.client.async_start_notifications(3)
     assert ends.client.get_log_count() == 100
-    assert ends.heard() == "poke()"
-    assert [ends.heard() for _ in range(100)] == [f"log({n}, 'line {n}')" for n in range(100)]
-    assert ends.heard() == "start_notifications(3)"
+    assert ends.next_message() == "poke()"
+    assert [ends.next_message() for _ in range(100)] == [f"log({n}, 'line {n}')" for n in range(100)]
+    assert ends.next_message() == "start_notifications(3)"
     assert ends.got == [*(f"notify({n}, 'ding {n}')" for n in range(3)), "finished()"]

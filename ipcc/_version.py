@@ -1,0 +1,1 @@
+../corelib/_version.py
