@@ -26,7 +26,7 @@ from corelib import EventLoop
 from ipclib import MultiServer
 
 ROOT = Path(__file__).parent.parent
-INTERFACE = ROOT / "tests" / "ipcc" / "Clock.ipc"
+INTERFACE = ROOT / "tests" / "ipcc" / "GoldenClock.ipc"
 
 _WARM_UP = 300
 _TRACED = 200

@@ -250,16 +250,17 @@ class Promise(Generic[T]):
             del self
 
     def listen(self, on_value: ValueCallback[T], on_error: ErrorCallback) -> Withdraw:
-        """Add both callbacks; return a function that withdraws them.
+        """Add both callbacks; return withdraw() for them."""
+        self._add_reaction((on_value, on_error))
+        return partial(self.withdraw, on_value, on_error)
 
-        That returns True if they are never called after it (they were withdrawn, or called before), and False
-        if they were the last listener: then the promise is cancelled, and `on_error` is called when it
+    def withdraw(self, on_value: ValueCallback[T], on_error: ErrorCallback) -> bool:
+        """Take back the callbacks of listen().
+
+        Returns True if they are never called after it (they were withdrawn, or called before), and False if
+        they were the last listener: then the promise is cancelled, and `on_error` is called when it
         settles."""
         reaction: Reaction = (on_value, on_error)
-        self._add_reaction(reaction)
-        return partial(self._withdraw, reaction)
-
-    def _withdraw(self, reaction: Reaction) -> bool:
         reactions = self._reactions
         if not reactions or reaction not in reactions:
             return True

@@ -17,7 +17,7 @@ _LONGEST = 60
 """A longer name would be harder to read than a short one with a number."""
 _TAKEN = frozenset(
     {"_Struct", "_at", "_attrs", "_builtins", "_codecs", "_data", "_datetime", "_decode"}
-    | {"_encode", "_enum", "_files", "_frame", "_ipc", "_n"}
+    | {"_encode", "_enum", "_files", "_decoding", "_ipc", "_n"}
 )
 """The private names that generated code uses for itself."""
 

@@ -300,7 +300,7 @@ class _Payloads:
         types = [self._spelling.annotation(parameter.type.annotation) for parameter in payload.parameters]
         values = f"{self._spelling.builtin('tuple')}[{', '.join(types) or '()'}]"
         result = f"{self._spelling.builtin('tuple')}[{values}, {self._spelling.builtin('int')}]"
-        head = f"def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> {result}:"
+        head = f"def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> {result}:"
         with self._printer.function_body(head, decorator=f"@{self._spelling.builtin('staticmethod')}"):
             if payload.is_plain_numbers:
                 (run,) = payload.runs
@@ -330,11 +330,11 @@ class _Payloads:
         name = parameter.python
         if parameter.type.packing is Packing.CODED:
             codec = self._spelling.codec(parameter.type)
-            self._printer.write(f"{name}, _at = {codec}.decode(_data, _at, _frame)")
+            self._printer.write(f"{name}, _at = {codec}.decode(_data, _at, _decoding)")
             return ""
-        self._printer.write("if _n > _frame.end - _at:")
+        self._printer.write("if _n > _decoding.end - _at:")
         with self._printer.indented():
-            self._printer.write("raise _frame.cut_off(_n, _at)")
+            self._printer.write("raise _decoding.cut_off(_n, _at)")
         if parameter.type.packing is Packing.TEXT:
             self._printer.write(f'{name} = {self._spelling.builtin("str")}(_data[_at : _at + _n], "utf-8")')
         else:
@@ -375,18 +375,18 @@ class _Sides:
         number = self._spelling.builtin("float")
         waiting = f"*, timeout: {number} | None = None, wait: _ipc.Wait | None = None"
         parameters = f"{self._spelling.parameters(message.inputs, 'self', accepted=True)}, {waiting}"
-        body = f"return self._link.call({_arguments(endpoint, message)}, timeout, wait)"
+        body = f"return self._caller.call({_arguments(endpoint, message)}, timeout, wait)"
         self._write_method(message.python, parameters, self._spelling.result(message), message, body)
 
     def _write_async_call(self, endpoint: Endpoint, message: Message) -> None:
         parameters = self._spelling.parameters(message.inputs, "self", accepted=True)
         result = f"_ipc.Promise[{self._spelling.result(message)}]"
-        body = f"return self._link.call_async({_arguments(endpoint, message)})"
+        body = f"return self._caller.call_async({_arguments(endpoint, message)})"
         self._write_method(message.async_python, parameters, result, message, body)
 
     def _write_post(self, endpoint: Endpoint, message: Message) -> None:
         parameters = self._spelling.parameters(message.inputs, "self", accepted=True)
-        body = f"self._link.post({_arguments(endpoint, message)})"
+        body = f"self._caller.post({_arguments(endpoint, message)})"
         self._write_method(message.async_python, parameters, "None", message, body)
 
     def _write_method(self, name: str, parameters: str, result: str, message: Message, body: str) -> None:

@@ -1,22 +1,21 @@
-"""Typed inter-process communication over Unix sockets: the runtime of generated interfaces.
-
-Reading order: file, codecs, message, framing and protocol (no input or output); structures and variant, on
-which the types of times, urls, core_values, json_value, gfx and shared_memory stand; annotations, coder and
-registered, for types of a program's own; outbox, connection and its two ends, multi_server.
+"""Owns the public names of ipclib: typed inter-process communication over Unix sockets.
+Must not know anything but where they are defined. docs/architecture.md says in which order to read the files.
 """
 
-from corelib import AnonymousBuffer, PeerCredentials, Promise
+from corelib import AnonymousBuffer, PeerCredentials, Promise, __version__
 from corelib.turn import interrupts
 from ipclib import gfx
-from ipclib.connection import Connection, Counters
-from ipclib.connection_from_client import ConnectionFromClient
-from ipclib.connection_to_server import ConnectionToServer
+from ipclib.connection.calls import Wait
+from ipclib.connection.connection import Connection, Counters
+from ipclib.connection.connection_from_client import ConnectionFromClient
+from ipclib.connection.connection_to_server import ConnectionToServer
 from ipclib.errors import (
     BadDeclaration,
     CallTimeout,
     EncodeError,
     ErrorKind,
     HandlerError,
+    IncompatibleModule,
     IPCError,
     MessageTooLarge,
     NothingToTakeOver,
@@ -29,12 +28,11 @@ from ipclib.errors import (
     UnknownMessage,
     WrongThread,
 )
-from ipclib.file import File
 from ipclib.limits import Limits
-from ipclib.link import Wait
-from ipclib.multi_server import MultiServer
 from ipclib.rate import Rate
-from ipclib.single_server import take_over_accepted_client
+from ipclib.service import activation as activation
+from ipclib.service.multi_server import MultiServer
+from ipclib.service.single_server import take_over_accepted_client
 from ipclib.values.annotations import (
     double,
     float_,
@@ -51,8 +49,9 @@ from ipclib.values.annotations import (
 )
 from ipclib.values.coder import Decoder, Encoder
 from ipclib.values.core_values import OpenMode, ProxyData, ProxyType
+from ipclib.values.file import File
+from ipclib.values.ipc_type import codec_of, ipc_type
 from ipclib.values.json_value import Json
-from ipclib.values.registered import codec_of, ipc_type
 from ipclib.values.times import Duration, UnixDateTime
 from ipclib.values.urls import URL, BlobEntry, Origin
 from ipclib.values.variant import Alternative
@@ -78,6 +77,7 @@ __all__ = [
     "File",
     "HandlerError",
     "IPCError",
+    "IncompatibleModule",
     "Json",
     "Limits",
     "MessageTooLarge",
@@ -100,6 +100,7 @@ __all__ = [
     "UnknownMessage",
     "Wait",
     "WrongThread",
+    "__version__",
     "codec_of",
     "double",
     "float_",

@@ -1,26 +1,21 @@
-"""The names that generated modules stand on. Programs import from `ipclib` itself.
-
-Owns nothing: it is the one list of what generated code may use.
+"""Owns the list of names that generated modules use, and the version of that contract.
+Must not know any generated module. Programs import from `ipclib` itself.
 """
 
 from corelib import AnonymousBuffer, Promise
 from ipclib import gfx
-from ipclib.connection import Proxy, Stub
-from ipclib.connection_from_client import ConnectionFromClient
-from ipclib.connection_to_server import ConnectionToServer
-from ipclib.file import File
-from ipclib.link import Wait
+from ipclib.connection.calls import Wait
+from ipclib.connection.connection import Proxy, Stub
+from ipclib.connection.connection_from_client import ConnectionFromClient
+from ipclib.connection.connection_to_server import ConnectionToServer
+from ipclib.connection.serving import Answer, Unhandled
 from ipclib.protocol.message import Endpoint, OneWay, Request, Response
-from ipclib.serving import Answer, Unhandled
+from ipclib.runtime import require
 from ipclib.values.codecs import (
     BOOLEANS,
-    Buffer,
     Codec,
-    Files,
-    Frame,
     Octets,
     Payload,
-    array,
     boolean,
     byte_string,
     double,
@@ -28,26 +23,35 @@ from ipclib.values.codecs import (
     file,
     flag,
     float_,
-    hash_map,
     i8,
     i16,
     i32,
     i64,
     octets,
     optional,
-    ordered_hash_map,
     string,
     u8,
     u16,
     u32,
     u64,
-    vector,
 )
+from ipclib.values.containers import array, hash_map, ordered_hash_map, vector
 from ipclib.values.core_values import OpenMode, ProxyData, open_mode, proxy_data
-from ipclib.values.gfx_codecs import color, float_point, float_rect, float_size, int_point, int_rect, int_size
+from ipclib.values.decoding import Buffer, Decoding, Files
+from ipclib.values.file import File
+from ipclib.values.gfx_codecs import (
+    color,
+    float_point,
+    float_rect,
+    float_size,
+    int_point,
+    int_rect,
+    int_size,
+    shareable_bitmap,
+)
+from ipclib.values.ipc_type import registered
 from ipclib.values.json_value import Json, json_value
-from ipclib.values.registered import registered
-from ipclib.values.shared_memory import anonymous_buffer, shareable_bitmap
+from ipclib.values.shared_memory import anonymous_buffer
 from ipclib.values.structures import enumeration, recursive, structure
 from ipclib.values.times import Duration, UnixDateTime, date_time, duration, unix_date_time
 from ipclib.values.urls import URL, Origin, origin, url
@@ -63,11 +67,11 @@ __all__ = [
     "Codec",
     "ConnectionFromClient",
     "ConnectionToServer",
+    "Decoding",
     "Duration",
     "Endpoint",
     "File",
     "Files",
-    "Frame",
     "Json",
     "Octets",
     "OneWay",
@@ -130,19 +134,3 @@ __all__ = [
     "variant",
     "vector",
 ]
-
-_VERSION = 1
-
-
-def require(module: str, version: int) -> None:
-    """Check that a generated module was written for this version of the runtime.
-
-    Raises:
-        ImportError: the module was written for another version.
-    """
-    if version != _VERSION:
-        raise ImportError(
-            f"{module} was generated for version {version} of ipclib.generated, and the installed ipclib has"
-            f" version {_VERSION}: run ipcc again, or install the ipclib that fits the module",
-            name=module,
-        )

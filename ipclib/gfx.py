@@ -1,6 +1,5 @@
-"""LibGfx's values in messages: points, sizes, rectangles, colours, and bitmaps in shared memory.
-
-Knows no codec. What numpy and Pillow bring is imported when it is first asked for.
+"""Owns LibGfx's values in messages: points, sizes, rectangles, colours, and bitmaps in shared memory.
+Must not know codecs. numpy and Pillow are imported when a method first needs them.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from corelib import AnonymousBuffer
 
 BYTES_PER_PIXEL = 4
 LARGEST_BITMAP = 0x7FFFFFFF
-"""Bytes: what LibGfx itself can count."""
+"""Bytes of the largest bitmap, the most that LibGfx can count."""
 
 ImageFile: TypeAlias = str | os.PathLike[str] | IO[bytes]
-"""Where an image is kept: a path, or a file opened in binary."""
+"""An image's file: a path, or a file opened in binary mode."""
 
 
 @attrs.frozen
 class IntPoint:
-    """A place, in whole pixels."""
+    """A position in whole pixels."""
 
     x: int = 0
     y: int = 0
@@ -33,7 +32,7 @@ class IntPoint:
 
 @attrs.frozen
 class IntSize:
-    """A width and a height, in whole pixels."""
+    """A width and a height in whole pixels."""
 
     width: int = 0
     height: int = 0
@@ -41,7 +40,7 @@ class IntSize:
 
 @attrs.frozen
 class IntRect:
-    """A rectangle by its left upper corner, in whole pixels."""
+    """A rectangle in whole pixels: its upper left corner and its size."""
 
     x: int = 0
     y: int = 0
@@ -51,7 +50,7 @@ class IntRect:
 
 @attrs.frozen
 class FloatPoint:
-    """A place between pixels, in 32 bits for each number."""
+    """A position between pixels. Each number has 32 bits on the wire."""
 
     x: float = 0.0
     y: float = 0.0
@@ -59,7 +58,7 @@ class FloatPoint:
 
 @attrs.frozen
 class FloatSize:
-    """A width and a height, in 32 bits for each number."""
+    """A width and a height. Each number has 32 bits on the wire."""
 
     width: float = 0.0
     height: float = 0.0
@@ -67,7 +66,7 @@ class FloatSize:
 
 @attrs.frozen
 class FloatRect:
-    """A rectangle by its left upper corner, in 32 bits for each number."""
+    """A rectangle: its upper left corner and its size. Each number has 32 bits on the wire."""
 
     x: float = 0.0
     y: float = 0.0
@@ -82,7 +81,11 @@ def _check_channel(_color: Color, field: attrs.Attribute[int], value: int) -> No
 
 @attrs.frozen
 class Color:
-    """Red, green, blue and alpha, each 0 to 255; ValueError when one is not."""
+    """A colour of red, green, blue and alpha, each from 0 to 255.
+
+    Raises:
+        ValueError: one of them is not an int from 0 to 255.
+    """
 
     r: int = attrs.field(validator=_check_channel)
     g: int = attrs.field(validator=_check_channel)
@@ -91,17 +94,20 @@ class Color:
 
     @classmethod
     def from_argb(cls, argb: int) -> Color:
+        """The colour of a number 0xAARRGGBB."""
         return cls(argb >> 16 & 0xFF, argb >> 8 & 0xFF, argb & 0xFF, argb >> 24)
 
     @property
     def argb(self) -> int:
-        """As one number, 0xAARRGGBB."""
+        """The colour as one number, 0xAARRGGBB."""
         return self.a << 24 | self.r << 16 | self.g << 8 | self.b
 
 
 class BitmapFormat(enum.IntEnum):
-    """The order of a pixel's four bytes in memory. Colours are not multiplied by their alpha, as in LibGfx;
-    x is a byte that means nothing."""
+    """The order of a pixel's four bytes in memory; x is an unused byte.
+
+    As in LibGfx, colours are not multiplied by their alpha.
+    """
 
     BGRx8888 = 1
     BGRA8888 = 2
@@ -113,18 +119,21 @@ _PILLOW_MODES = {
     BitmapFormat.BGRA8888: ("RGBA", "BGRA"),
     BitmapFormat.RGBA8888: ("RGBA", "RGBA"),
 }
-"""An image's mode in Pillow, and the name of its layout in memory."""
+"""The mode of an image in Pillow, and Pillow's name of its layout in memory."""
 
 
 class ShareableBitmap:
-    """Pixels in shared memory. `ShareableBitmap()` is an invalid one, which stands for none.
+    """Pixels in shared memory. `ShareableBitmap()` is invalid and stands for no bitmap.
 
-    Width and height are logical: a bitmap of scale 2 has twice as many pixels each way. `buffer` may be
-    longer than the pixels need. ValueError when it is shorter, or when there can be no such bitmap.
+    Width and height are logical: a bitmap of scale 2 has twice as many pixels in each direction. `buffer` may
+    be longer than the pixels need.
 
-    Nothing copies the pixels between two processes: what one writes to `pixels` or `to_numpy()`, the
-    other sees. Both may write, unless the buffer's memory was sealed against it; then the receiver's
-    views are read-only. Views stay usable after close(), and give the memory back when the last one goes.
+    The pixels are not copied between two processes: when one of them writes to `pixels` or `to_numpy()`, the
+    other sees it. Both may write, unless the memory is sealed against writing; then the receiver's views are
+    read-only. Views stay usable after close(); the memory is freed when the last view is.
+
+    Raises:
+        ValueError: the buffer is shorter than the pixels, or there can be no bitmap of that size.
     """
 
     __slots__ = ("buffer", "format", "height", "scale", "width")
@@ -149,12 +158,20 @@ class ShareableBitmap:
     def create(
         cls, width: int, height: int, scale: int = 1, format: BitmapFormat = BitmapFormat.BGRA8888
     ) -> Self:
-        """A bitmap of zeros. ValueError when there can be no such bitmap."""
+        """A bitmap whose bytes are all zero.
+
+        Raises:
+            ValueError: there can be no bitmap of that size.
+        """
         return cls(AnonymousBuffer.create(bitmap_size(width, height, scale)), width, height, scale, format)
 
     @classmethod
     def from_image(cls, image: Any, format: BitmapFormat = BitmapFormat.BGRA8888) -> Self:
-        """The pixels of a Pillow image of any mode, copied. ValueError when it is larger than a bitmap."""
+        """A copy of the pixels of a Pillow image of any mode.
+
+        Raises:
+            ValueError: the image is larger than a bitmap can be.
+        """
         width, height = image.size
         bitmap = cls.create(width, height, format=format)
         mode, layout = _PILLOW_MODES[bitmap.format]
@@ -163,58 +180,82 @@ class ShareableBitmap:
 
     @classmethod
     def load_png(cls, file: ImageFile, format: BitmapFormat = BitmapFormat.BGRA8888) -> Self:
-        """The pixels of a PNG file. OSError when it is none or cannot be read, ValueError when it is larger
-        than a bitmap, ModuleNotFoundError without Pillow."""
+        """The pixels of a PNG file.
+
+        Raises:
+            OSError: the file cannot be read, or is not a PNG file.
+            ValueError: the image is larger than a bitmap can be.
+            ModuleNotFoundError: Pillow is not installed.
+        """
         with _optional("PIL.Image", "pillow").open(file, formats=["PNG"]) as image:
             return cls.from_image(image, format)
 
     @property
     def is_valid(self) -> bool:
-        """False for a bitmap that stands for none, and for a closed one."""
+        """False for a bitmap that was made without a buffer, or is closed."""
         return self.buffer.is_valid
 
     @property
     def physical_width(self) -> int:
-        """Pixels in a row, scale included."""
+        """Pixels in a row, with the scale."""
         return self.width * self.scale
 
     @property
     def physical_height(self) -> int:
-        """Rows of pixels, scale included."""
+        """Rows of pixels, with the scale."""
         return self.height * self.scale
 
     @property
     def pitch(self) -> int:
-        """Bytes from one row of pixels to the next."""
+        """Bytes from the start of one row to the start of the next."""
         return self.physical_width * BYTES_PER_PIXEL
 
     @property
     def pixels(self) -> memoryview:
-        """The pixels, row by row, as shared memory. corelib.UsageError when the bitmap is invalid."""
+        """The shared memory of the pixels, row by row.
+
+        Raises:
+            corelib.UsageError: the bitmap is invalid.
+        """
         return self.buffer.data[: self.pitch * self.physical_height]
 
     def to_numpy(self) -> Any:
-        """The pixels as a numpy array that shares their memory: rows, columns, and four uint8 in the order
-        of `format`. `.view("<u4")[..., 0]` of it has one number a pixel. corelib.UsageError when the bitmap
-        is invalid, ModuleNotFoundError without numpy."""
+        """The pixels as a numpy array that shares their memory.
+
+        Its shape is (rows, columns, 4), its type uint8, and its last axis has the order of `format`. As one
+        number for each pixel it is `.view("<u4")[..., 0]`.
+
+        Raises:
+            corelib.UsageError: the bitmap is invalid.
+            ModuleNotFoundError: numpy is not installed.
+        """
         numpy = _optional("numpy", "numpy")
         shape = (self.physical_height, self.physical_width, BYTES_PER_PIXEL)
         return numpy.ndarray(shape, numpy.uint8, self.pixels)
 
     def to_image(self) -> Any:
-        """A copy of the pixels as a Pillow image: RGB for BGRx8888, else RGBA. corelib.UsageError when the
-        bitmap is invalid, ModuleNotFoundError without Pillow."""
+        """A copy of the pixels as a Pillow image, of mode RGB for BGRx8888 and else RGBA.
+
+        Raises:
+            corelib.UsageError: the bitmap is invalid.
+            ModuleNotFoundError: Pillow is not installed.
+        """
         pillow = _optional("PIL.Image", "pillow")
         mode, layout = _PILLOW_MODES[self.format]
         size = (self.physical_width, self.physical_height)
         return pillow.frombytes(mode, size, self.pixels, "raw", layout)
 
     def save_png(self, file: ImageFile) -> None:
-        """Write the pixels to a PNG file. Raises what to_image() does, and OSError."""
+        """Write the pixels to a PNG file.
+
+        Raises:
+            OSError: the file cannot be written.
+            corelib.UsageError, ModuleNotFoundError: as for to_image().
+        """
         self.to_image().save(file, "PNG")
 
     def close(self) -> None:
-        """Give the memory up, as AnonymousBuffer.close() does."""
+        """Close the buffer, as AnonymousBuffer.close() does."""
         self.buffer.close()
 
     def __enter__(self) -> Self:
@@ -232,7 +273,7 @@ class ShareableBitmap:
 
 
 def _optional(module: str, extra: str) -> ModuleType:
-    """A module that ipclib does without until somebody asks for what only it can do."""
+    """Import a module that the distribution has as an extra."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
@@ -242,7 +283,11 @@ def _optional(module: str, extra: str) -> ModuleType:
 
 
 def bitmap_size(width: int, height: int, scale: int) -> int:
-    """The bytes of a bitmap's pixels. ValueError when there can be no such bitmap."""
+    """How many bytes the pixels of a bitmap take.
+
+    Raises:
+        ValueError: there can be no bitmap of that size.
+    """
     if width < 0 or height < 0 or scale < 1:
         raise ValueError(f"no bitmap is {width}x{height} at scale {scale}")
     size = width * scale * BYTES_PER_PIXEL * height * scale

@@ -1,6 +1,5 @@
-"""How much a peer may cost.
-
-Owns the figures only; each is enforced where the thing that it bounds is held.
+"""Owns the figures that limit what a peer may cost.
+Must not know where they are enforced: each is, where the thing that it limits is kept.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import resource
 import attrs
 
 from ipclib.rate import Rate
-from ipclib.values.codecs import MAX_NUMBERS
+from ipclib.values.decoding import MAX_NUMBERS
 
 _MIB = 1024 * 1024
 
@@ -22,25 +21,27 @@ def _default_max_connections() -> int:
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """Bounds of one connection, and of one server's number of them. Sizes are in bytes."""
+    """The limits of one connection, and of the number of connections that a server has."""
 
     max_message_size: int = 64 * _MIB
-    """Of a frame, without its size field; both ways."""
+    """Bytes of a frame without its size field, sent or received."""
     max_fds_per_message: int = 64
+    """Descriptors in one message, sent or received."""
     max_elements: int = 262_144
-    """Of all containers of one message; those of fixed-width numbers do not count."""
+    """Elements in all containers of one message, except fixed-width numbers, which max_numbers limits."""
     max_numbers: int = MAX_NUMBERS
-    """Fixed-width numbers in all containers of one message. Each takes up to 36 bytes in Python."""
+    """Fixed-width numbers in all containers of one message. Each takes up to 36 bytes in memory."""
     max_connections: int = attrs.field(factory=_default_max_connections)
+    """Clients of one server. By default 1,024, but 64 fewer than the process may have descriptors."""
     max_send_queue: int = 16 * _MIB
-    """What may wait for a peer that does not read; one message always fits an empty queue."""
+    """Bytes that may wait for a peer that does not read."""
     frame_timeout: float = attrs.field(default=30.0)
-    """Seconds: from a frame's first byte to its last, and for a service how long a client may read nothing
-    of what waits for it."""
+    """Seconds within which the rest of a frame must follow its first byte. A service also drops a client that
+    reads nothing for as long while something waits for it."""
     max_nesting: int = 64
-    """Blocking calls on one thread's stack."""
+    """Blocking calls that may wait on one thread's stack at a time."""
     rate: Rate | tuple[Rate, ...] | None = None
-    """How often the peer may send; without one, as often as it likes."""
+    """How often the peer may send messages; None if there is no limit."""
 
     @frame_timeout.validator
     def _check_frame_timeout(self, _attribute: attrs.Attribute[float], value: float) -> None:

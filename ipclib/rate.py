@@ -1,4 +1,6 @@
-"""How often a peer may send: a bucket of tokens that fills with time. Pure: time is passed in."""
+"""Owns how often a peer may send: a bucket of tokens that refills with time.
+Must not know clocks: the time is passed in.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +14,25 @@ def _positive(rate: Rate, attribute: attrs.Attribute[float], value: float) -> No
 
 @attrs.frozen
 class Rate:
-    """A bound on messages a second: on all of a peer's, or on those named `message` in the interface.
+    """A limit on the messages that a peer sends per second.
 
-    What comes too fast is refused: a request is answered with a RemoteError of kind REFUSED, a
-    one-way message is dropped and counted. With `disconnect` the peer is cut off instead.
+    A request over the limit is answered with a RemoteError of kind REFUSED, a one-way message is dropped and
+    counted. With `disconnect` the peer is disconnected instead.
+
+    Raises:
+        ValueError: a number is not over 0.
     """
 
     per_second: float = attrs.field(validator=_positive)
     burst: float = attrs.field(validator=_positive)
-    """How many may come at once after a pause."""
+    """How many messages may come at once after a pause."""
     message: str | None = None
+    """The name of the message in its endpoint; None if the limit is on all messages together."""
     disconnect: bool = False
 
 
 class TokenBucket:
-    """What one peer has left of a rate."""
+    """The messages that one peer may still send under a rate."""
 
     __slots__ = ("_at", "_tokens", "rate")
 
@@ -36,7 +42,7 @@ class TokenBucket:
         self._at = now_ns
 
     def take(self, now_ns: int) -> bool:
-        """Take a token; False when there is none."""
+        """Take a token for a message that came at `now_ns`, in nanoseconds; False if there is none left."""
         gained = (now_ns - self._at) / 1e9 * self.rate.per_second
         self._tokens = min(self.rate.burst, self._tokens + gained)
         self._at = now_ns

@@ -29,7 +29,13 @@ TINY = (
 )
 
 
-@pytest.mark.parametrize(("name", "works"), [("floor", TINY), ("ours", (*TINY, ("hand_overs", 2, 1 << 26)))])
+@pytest.mark.parametrize(
+    ("name", "works"),
+    [
+        pytest.param("floor", TINY, marks=pytest.mark.slow),
+        ("ours", (*TINY, ("hand_overs", 2, 1 << 26))),
+    ],
+)
 def test_a_contestant_does_each_work(name: str, works: tuple[tuple[str, int]]) -> None:
     with pair.Pair(named(name)) as both:
         assert both.works == {work for work, *_arguments in works}

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,7 +97,16 @@ def _programs() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("essay", "name"), _programs())
+def _in_tiers(programs: list[tuple[str, str]]) -> list[Any]:
+    """The programs as parameters: the first one of each document in the quick tier."""
+    first = dict(reversed(programs))
+    return [
+        program if first[program[0]] == program[1] else pytest.param(*program, marks=pytest.mark.slow)
+        for program in programs
+    ]
+
+
+@pytest.mark.parametrize(("essay", "name"), _in_tiers(_programs()))
 def test_a_document_s_programs_print_what_it_says(essay: str, name: str) -> None:
     blocks = {name: text for _language, name, text in _blocks(ROOT / "docs" / essay)}
     done = subprocess.run(

@@ -1,4 +1,5 @@
-"""The arrows of docs/architecture.md, read off every import; and the names that ipcc knows as text."""
+"""Owns the tests of the arrows in docs/architecture.md, and of the names that ipcc knows only as text.
+Must not know anything else about the files."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import ast
 import graphlib
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,8 +27,8 @@ MAY_IMPORT = {
     "demos": {"attrs", "corelib", "ipclib", "demos"},
 }
 # The lower storey of ipclib. Shared memory alone is made of a corelib class.
-SANS_IO = ("errors.py", "file.py", "gfx.py", "limits.py", "protocol", "rate.py", "values")
-OF_SHARED_MEMORY = {"corelib.AnonymousBuffer", "corelib.BufferRefused"}
+SANS_IO = ("errors.py", "gfx.py", "limits.py", "protocol", "rate.py", "values")
+OF_CORELIB = {"corelib.AnonymousBuffer", "corelib.BufferRefused", "corelib.TimedOut", "corelib.WrongThread"}
 # Of corelib's ThreadLoop, for ipclib; ThreadLoop's docstring lists the same.
 PUBLIC_IN_A_THREAD_LOOP = {
     "closed",
@@ -39,6 +41,7 @@ PUBLIC_IN_A_THREAD_LOOP = {
 }
 
 
+@cache
 def _imports(file: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
@@ -69,7 +72,7 @@ def test_no_file_depends_on_itself(package: str) -> None:
     graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_what_makes_turns_knows_nothing_of_what_hangs_on_the_loop() -> None:
+def test_the_turn_imports_nothing_that_hangs_on_the_loop() -> None:
     for file in _files("corelib/turn"):
         ours = {name for name in _imports(file) if name.startswith("corelib")}
         assert all(name.startswith(("corelib.turn.", "corelib.errors")) for name in ours), file
@@ -80,7 +83,7 @@ def test_the_lower_storey_of_ipclib_has_no_input_or_output(part: str) -> None:
     upper = {"corelib", "socket", "select", "selectors", "asyncio"}
     storey = tuple(f"ipclib.{name.removesuffix('.py')}" for name in SANS_IO)
     for file in _files(f"ipclib/{part}") or [ROOT / "ipclib" / part]:
-        for name in _imports(file) - OF_SHARED_MEMORY:
+        for name in _imports(file) - OF_CORELIB:
             assert name.partition(".")[0] not in upper, (file, name)
             assert not name.startswith("ipclib") or name.startswith(storey), (file, name)
 
@@ -138,49 +141,108 @@ class A:
 
 
 def _read_of_thread_loops(tree: ast.Module) -> set[str]:
-    """What a module reads of ThreadLoops: an attribute, with one of its own for the queues.
-
-    A ThreadLoop is what current_thread_loop() returns, what is annotated as one, and every name or field of
-    this module to which one of these is assigned."""
-    names: set[str] = set()
-
-    def is_one(node: ast.expr | None) -> bool:
-        if isinstance(node, ast.Call):
-            return isinstance(node.func, ast.Name) and node.func.id == "current_thread_loop"
-        if isinstance(node, ast.Attribute):
-            return node.attr in names
-        return isinstance(node, ast.Name) and node.id in names
-
-    def add(target: ast.expr) -> None:
-        if isinstance(target, ast.Attribute):
-            names.add(target.attr)
-        elif isinstance(target, ast.Name):
-            names.add(target.id)
-
-    def says_so(annotation: ast.expr | None) -> bool:
-        return annotation is not None and "ThreadLoop" in ast.unparse(annotation)
-
-    before = -1
-    while len(names) > before:
-        before = len(names)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Assign) and is_one(node.value):
-                for target in node.targets:
-                    add(target)
-            elif isinstance(node, ast.AnnAssign) and says_so(node.annotation):
-                add(node.target)
-            elif isinstance(node, ast.arg) and says_so(node.annotation):
-                names.add(node.arg)
-    read: set[str] = set()
+    """What a module reads of ThreadLoops: an attribute, with one of its own for the queues."""
+    names = _names_of_thread_loops(tree)
     parents = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
+    read: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and is_one(node.value):
+        if isinstance(node, ast.Attribute) and _is_thread_loop(node.value, names):
             outer = parents[node]
             read.add(f"{node.attr}.{outer.attr}" if isinstance(outer, ast.Attribute) else node.attr)
     return read
 
 
-def test_generated_modules_use_the_public_face_alone() -> None:
+def _names_of_thread_loops(tree: ast.Module) -> set[str]:
+    """The names and fields of a module that are annotated as a ThreadLoop, or to which one is assigned."""
+    nodes = list(ast.walk(tree))
+    names: set[str] = set()
+    for node in nodes:
+        annotation = node.annotation if isinstance(node, ast.AnnAssign | ast.arg) else None
+        if annotation is not None and "ThreadLoop" in ast.unparse(annotation):
+            names |= _name_of(node.target if isinstance(node, ast.AnnAssign) else node)
+    assignments = [node for node in nodes if isinstance(node, ast.Assign)]
+    before = -1
+    while len(names) > before:
+        before = len(names)
+        for node in assignments:
+            if _is_thread_loop(node.value, names):
+                names.update(*map(_name_of, node.targets))
+    return names
+
+
+def _is_thread_loop(node: ast.expr, names: set[str]) -> bool:
+    """Whether an expression is what current_thread_loop() returns, or one of the names of ThreadLoops."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "current_thread_loop"
+    return not names.isdisjoint(_name_of(node))
+
+
+def _name_of(node: ast.expr | ast.arg) -> set[str]:
+    """The name of a variable, field or parameter; nothing of another expression."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+            return {name}
+    return set()
+
+
+FOLDERS_OF_IPCLIB = ("values", "protocol", "connection", "service")
+
+
+@pytest.mark.parametrize("folder", FOLDERS_OF_IPCLIB)
+def test_a_folder_of_ipclib_knows_only_the_folders_below_it(folder: str) -> None:
+    above = FOLDERS_OF_IPCLIB[FOLDERS_OF_IPCLIB.index(folder) + 1 :]
+    for file in _files(f"ipclib/{folder}"):
+        for name in _imports(file):
+            assert not name.startswith(tuple(f"ipclib.{upper}" for upper in above)), (file, name)
+
+
+def test_the_layout_of_frames_has_one_home() -> None:
+    """Sizes, offsets and struct formats of a frame stand in wire.py; its neighbours use them by name."""
+    for file in _files("ipclib/protocol") + _files("ipclib/connection"):
+        if file.name == "wire.py":
+            continue
+        tree = ast.parse(file.read_text())
+        numbers = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        assert not numbers & {8, 12, 20, 24, -4, 0x4950432B}, file
+        assert "struct" not in _imports(file), file
+
+
+@pytest.mark.parametrize("package", ["corelib", "ipclib", "ipcc", "demos"])
+def test_no_file_reads_a_private_name_of_another(package: str) -> None:
+    of_others = {("asyncio_bridge.py", "_get_running_loop")}  # asyncio has no public function for it.
+    for file in _files(package):
+        if file.name.endswith("_ipc.py"):
+            continue
+        tree = ast.parse(file.read_text())
+        own = _names_defined(tree)
+        read = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls")
+        }
+        imported = {
+            alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+        }
+        private = {name for name in read | imported if name.startswith("_") and not name.startswith("__")}
+        assert not {name for name in private - own if (file.name, name) not in of_others}, file
+
+
+def _names_defined(tree: ast.Module) -> set[str]:
+    """Functions, classes, and what is assigned to, slots by their texts."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)
+    return names
+
+
+def test_generated_modules_import_only_public_names() -> None:
     for file in (ROOT / "demos").rglob("*_ipc.py"):
         assert {name.partition(".")[0] for name in _imports(file)} <= {
             "__future__",
@@ -212,11 +274,11 @@ def test_one_file_registers_what_a_forked_child_forgets() -> None:
     assert users == {Path("corelib/turn/forked.py")}
 
 
-def test_polling_has_one_home() -> None:
+def test_one_file_polls() -> None:
     users = {
         file.name for file in _files("corelib") + _files("ipclib") if _imports(file) & {"select", "selectors"}
     }
-    # asyncio waits on a selector; the bridge gives it one.
+    # The bridge is the second, because asyncio waits on a selector.
     assert users == {"poller.py", "asyncio_bridge.py"}
 
 

@@ -64,7 +64,7 @@ endpoint BenchServer
             return _ii.pack(a, b)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int, int], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int, int], int]:
             return _ii.unpack_from(_data, _at), _at + 8
 
     class AddResponse(_ipc.Response, request=Add):
@@ -81,7 +81,7 @@ endpoint BenchServer
             return _i.pack(sum)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _i.unpack_from(_data, _at), _at + 4
 
     class Echo(_ipc.Request[str], magic=MAGIC, id=3, name="BenchServer.echo", signature=0x4DC55FB3):
@@ -99,11 +99,11 @@ endpoint BenchServer
             return _I.pack(len(_raw_text)) + _raw_text
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (text,), _at + _n
 
@@ -122,11 +122,11 @@ endpoint BenchServer
             return _I.pack(len(_raw_text)) + _raw_text
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (text,), _at + _n
 
@@ -147,11 +147,11 @@ endpoint BenchServer
             return _I.pack(len(_raw_data)), _raw_data
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[bytes], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[bytes], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 
@@ -170,11 +170,11 @@ endpoint BenchServer
             return _I.pack(len(_raw_data)), _raw_data
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[bytes], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[bytes], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 
@@ -194,11 +194,11 @@ endpoint BenchServer
             return _iI.pack(number, len(_raw_text)) + _raw_text
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int, str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int, str], int]:
             number, _n = _iI.unpack_from(_data, _at)
             _at += 8
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (number, text), _at + _n
 
@@ -216,7 +216,7 @@ endpoint BenchServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class LoggedResponse(_ipc.Response, request=Logged):
@@ -233,7 +233,7 @@ endpoint BenchServer
             return _I.pack(count)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _I.unpack_from(_data, _at), _at + 4
 
     class HandOver(
@@ -261,9 +261,9 @@ endpoint BenchServer
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[_ipc.AnonymousBuffer], int]:
-            buffer, _at = _ipc.anonymous_buffer.decode(_data, _at, _frame)
+            buffer, _at = _ipc.anonymous_buffer.decode(_data, _at, _decoding)
             return (buffer,), _at
 
     class HandOverResponse(_ipc.Response, request=HandOver):
@@ -280,7 +280,7 @@ endpoint BenchServer
             return _Q.pack(sum)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _Q.unpack_from(_data, _at), _at + 8
 
 
@@ -300,51 +300,51 @@ class BenchServerProxy(_ipc.Proxy):
 
     def add(self, a: int, b: int, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> int:
         """add(i32 a, i32 b) => (i32 sum)"""
-        return self._link.call(BenchServer.Add, (a, b), timeout, wait)
+        return self._caller.call(BenchServer.Add, (a, b), timeout, wait)
 
     def async_add(self, a: int, b: int) -> _ipc.Promise[int]:
         """add(i32 a, i32 b) => (i32 sum)"""
-        return self._link.call_async(BenchServer.Add, (a, b))
+        return self._caller.call_async(BenchServer.Add, (a, b))
 
     def echo(self, text: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> str:
         """echo(String text) => (String text)"""
-        return self._link.call(BenchServer.Echo, (text,), timeout, wait)
+        return self._caller.call(BenchServer.Echo, (text,), timeout, wait)
 
     def async_echo(self, text: str) -> _ipc.Promise[str]:
         """echo(String text) => (String text)"""
-        return self._link.call_async(BenchServer.Echo, (text,))
+        return self._caller.call_async(BenchServer.Echo, (text,))
 
     def echo_bytes(
         self, data: _ipc.Octets, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> bytes:
         """echo_bytes(ByteBuffer data) => (ByteBuffer data)"""
-        return self._link.call(BenchServer.EchoBytes, (data,), timeout, wait)
+        return self._caller.call(BenchServer.EchoBytes, (data,), timeout, wait)
 
     def async_echo_bytes(self, data: _ipc.Octets) -> _ipc.Promise[bytes]:
         """echo_bytes(ByteBuffer data) => (ByteBuffer data)"""
-        return self._link.call_async(BenchServer.EchoBytes, (data,))
+        return self._caller.call_async(BenchServer.EchoBytes, (data,))
 
     def async_log(self, number: int, text: str) -> None:
         """log(i32 number, String text) =|"""
-        self._link.post(BenchServer.Log, (number, text))
+        self._caller.post(BenchServer.Log, (number, text))
 
     def logged(self, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> int:
         """Returns how many logs came, numbered from 0 and in order, since the last call."""
-        return self._link.call(BenchServer.Logged, (), timeout, wait)
+        return self._caller.call(BenchServer.Logged, (), timeout, wait)
 
     def async_logged(self) -> _ipc.Promise[int]:
         """Returns how many logs came, numbered from 0 and in order, since the last call."""
-        return self._link.call_async(BenchServer.Logged, ())
+        return self._caller.call_async(BenchServer.Logged, ())
 
     def hand_over(
         self, buffer: _ipc.AnonymousBuffer, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> int:
         """Returns the sum of the buffer's size, its first byte and its last."""
-        return self._link.call(BenchServer.HandOver, (buffer,), timeout, wait)
+        return self._caller.call(BenchServer.HandOver, (buffer,), timeout, wait)
 
     def async_hand_over(self, buffer: _ipc.AnonymousBuffer) -> _ipc.Promise[int]:
         """Returns the sum of the buffer's size, its first byte and its last."""
-        return self._link.call_async(BenchServer.HandOver, (buffer,))
+        return self._caller.call_async(BenchServer.HandOver, (buffer,))
 
 
 class BenchClientProxy(_ipc.Proxy):

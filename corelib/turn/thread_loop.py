@@ -128,12 +128,12 @@ class ThreadLoop:
         self.busy_polling = BusyPolling(bound_us)
         self.busy_polling.allow(_may_poll_busily(self.clock))
 
-    def turn(self, mode: WaitMode, until_ns: int | None = None) -> int:
+    def turn(self, mode: WaitMode, until_ns: int | None = None) -> int:  # noqa: C901
         """Make one turn; return the number of callbacks made.
 
         Sleeps until there is something to do if `mode` allows it, at most until `until_ns` of the clock; then
-        does what there is to do now, but nothing that these callbacks add. Its many branches skip, each by
-        one comparison, what is not there to do.
+        does what there is to do now, but nothing that these callbacks add. It has many branches because each
+        skips, by one comparison, what is not there to do.
 
         Raises:
             EventLoopClosed: the thread's last loop was closed.

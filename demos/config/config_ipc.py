@@ -90,8 +90,8 @@ endpoint ConfigServer
             return _Vector_String.encode(domains, _files)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[list[str]], int]:
-            domains, _at = _Vector_String.decode(_data, _at, _frame)
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[list[str]], int]:
+            domains, _at = _Vector_String.decode(_data, _at, _decoding)
             return (domains,), _at
 
     class PledgeDomainsResponse(_ipc.Response, request=PledgeDomains):
@@ -105,7 +105,7 @@ endpoint ConfigServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class MonitorDomain(
@@ -128,11 +128,11 @@ endpoint ConfigServer
             return _I.pack(len(_raw_domain)) + _raw_domain
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             return (domain,), _at + _n
 
@@ -147,7 +147,7 @@ endpoint ConfigServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class ListDomains(
@@ -166,7 +166,7 @@ endpoint ConfigServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class ListDomainsResponse(_ipc.Response, request=ListDomains):
@@ -183,8 +183,8 @@ endpoint ConfigServer
             return _Vector_String.encode(domains, _files)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[list[str]], int]:
-            domains, _at = _Vector_String.decode(_data, _at, _frame)
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[list[str]], int]:
+            domains, _at = _Vector_String.decode(_data, _at, _decoding)
             return (domains,), _at
 
     class ListConfigGroups(
@@ -211,11 +211,11 @@ endpoint ConfigServer
             return _I.pack(len(_raw_domain)) + _raw_domain
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             return (domain,), _at + _n
 
@@ -233,8 +233,8 @@ endpoint ConfigServer
             return _Vector_String.encode(groups, _files)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[list[str]], int]:
-            groups, _at = _Vector_String.decode(_data, _at, _frame)
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[list[str]], int]:
+            groups, _at = _Vector_String.decode(_data, _at, _decoding)
             return (groups,), _at
 
     class ListConfigKeys(
@@ -259,17 +259,17 @@ endpoint ConfigServer
             return b"".join((_I.pack(len(_raw_domain)), _raw_domain, _I.pack(len(_raw_group)), _raw_group))
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
@@ -287,8 +287,8 @@ endpoint ConfigServer
             return _Vector_String.encode(keys, _files)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[list[str]], int]:
-            keys, _at = _Vector_String.decode(_data, _at, _frame)
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[list[str]], int]:
+            keys, _at = _Vector_String.decode(_data, _at, _decoding)
             return (keys,), _at
 
     class ReadStringValue(
@@ -328,23 +328,25 @@ endpoint ConfigServer
             )
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
+        def _decode(
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
+        ) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -362,8 +364,8 @@ endpoint ConfigServer
             return _Optional_String.encode(value, _files)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str | None], int]:
-            value, _at = _Optional_String.decode(_data, _at, _frame)
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str | None], int]:
+            value, _at = _Optional_String.decode(_data, _at, _decoding)
             return (value,), _at
 
     class ReadI32Value(
@@ -399,23 +401,25 @@ endpoint ConfigServer
             )
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
+        def _decode(
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
+        ) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -433,8 +437,8 @@ endpoint ConfigServer
             return _Optional_i32.encode(value, _files)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int | None], int]:
-            value, _at = _Optional_i32.decode(_data, _at, _frame)
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int | None], int]:
+            value, _at = _Optional_i32.decode(_data, _at, _decoding)
             return (value,), _at
 
     class ReadU32Value(
@@ -470,23 +474,25 @@ endpoint ConfigServer
             )
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
+        def _decode(
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
+        ) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -504,8 +510,8 @@ endpoint ConfigServer
             return _Optional_u32.encode(value, _files)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int | None], int]:
-            value, _at = _Optional_u32.decode(_data, _at, _frame)
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int | None], int]:
+            value, _at = _Optional_u32.decode(_data, _at, _decoding)
             return (value,), _at
 
     class ReadBoolValue(
@@ -545,23 +551,25 @@ endpoint ConfigServer
             )
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
+        def _decode(
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
+        ) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -579,8 +587,8 @@ endpoint ConfigServer
             return _Optional_bool.encode(value, _files)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[bool | None], int]:
-            value, _at = _Optional_bool.decode(_data, _at, _frame)
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[bool | None], int]:
+            value, _at = _Optional_bool.decode(_data, _at, _decoding)
             return (value,), _at
 
     class WriteStringValue(
@@ -618,30 +626,30 @@ endpoint ConfigServer
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[str, str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             value = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key, value), _at + _n
 
@@ -656,7 +664,7 @@ endpoint ConfigServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class WriteI32Value(
@@ -692,24 +700,24 @@ endpoint ConfigServer
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[str, str, str, int], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _i.unpack_from(_data, _at)
@@ -726,7 +734,7 @@ endpoint ConfigServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class WriteU32Value(
@@ -762,24 +770,24 @@ endpoint ConfigServer
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[str, str, str, int], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _I.unpack_from(_data, _at)
@@ -796,7 +804,7 @@ endpoint ConfigServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class WriteBoolValue(
@@ -832,24 +840,24 @@ endpoint ConfigServer
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[str, str, str, bool], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _B.unpack_from(_data, _at)
@@ -866,7 +874,7 @@ endpoint ConfigServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class RemoveKeyEntry(
@@ -899,23 +907,25 @@ endpoint ConfigServer
             )
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
+        def _decode(
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
+        ) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -930,7 +940,7 @@ endpoint ConfigServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class RemoveGroupEntry(
@@ -952,17 +962,17 @@ endpoint ConfigServer
             return b"".join((_I.pack(len(_raw_domain)), _raw_domain, _I.pack(len(_raw_group)), _raw_group))
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
@@ -977,7 +987,7 @@ endpoint ConfigServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class AddGroupEntry(
@@ -999,17 +1009,17 @@ endpoint ConfigServer
             return b"".join((_I.pack(len(_raw_domain)), _raw_domain, _I.pack(len(_raw_group)), _raw_group))
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
@@ -1024,7 +1034,7 @@ endpoint ConfigServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
 
@@ -1081,30 +1091,30 @@ endpoint ConfigClient
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[str, str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             value = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key, value), _at + _n
 
@@ -1141,24 +1151,24 @@ endpoint ConfigClient
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[str, str, str, int], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _i.unpack_from(_data, _at)
@@ -1197,24 +1207,24 @@ endpoint ConfigClient
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[str, str, str, int], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _I.unpack_from(_data, _at)
@@ -1253,24 +1263,24 @@ endpoint ConfigClient
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[str, str, str, bool], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (value,) = _B.unpack_from(_data, _at)
@@ -1306,23 +1316,25 @@ endpoint ConfigClient
             )
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str, str], int]:
+        def _decode(
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
+        ) -> tuple[tuple[str, str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
@@ -1345,17 +1357,17 @@ endpoint ConfigClient
             return b"".join((_I.pack(len(_raw_domain)), _raw_domain, _I.pack(len(_raw_group)), _raw_group))
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
@@ -1378,17 +1390,17 @@ endpoint ConfigClient
             return b"".join((_I.pack(len(_raw_domain)), _raw_domain, _I.pack(len(_raw_group)), _raw_group))
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str, str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str, str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             _at += _n
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
@@ -1400,49 +1412,49 @@ class ConfigServerProxy(_ipc.Proxy):
         self, domains: list[str], *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> None:
         """Name the domains that this client may touch, once and before any other call."""
-        return self._link.call(ConfigServer.PledgeDomains, (domains,), timeout, wait)
+        return self._caller.call(ConfigServer.PledgeDomains, (domains,), timeout, wait)
 
     def async_pledge_domains(self, domains: list[str]) -> _ipc.Promise[None]:
         """Name the domains that this client may touch, once and before any other call."""
-        return self._link.call_async(ConfigServer.PledgeDomains, (domains,))
+        return self._caller.call_async(ConfigServer.PledgeDomains, (domains,))
 
     def monitor_domain(
         self, domain: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> None:
         """Ask to be notified of other clients' changes in a domain."""
-        return self._link.call(ConfigServer.MonitorDomain, (domain,), timeout, wait)
+        return self._caller.call(ConfigServer.MonitorDomain, (domain,), timeout, wait)
 
     def async_monitor_domain(self, domain: str) -> _ipc.Promise[None]:
         """Ask to be notified of other clients' changes in a domain."""
-        return self._link.call_async(ConfigServer.MonitorDomain, (domain,))
+        return self._caller.call_async(ConfigServer.MonitorDomain, (domain,))
 
     def list_domains(self, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> list[str]:
         """Name the domains that have settings. Needs no pledge, because it reveals no setting."""
-        return self._link.call(ConfigServer.ListDomains, (), timeout, wait)
+        return self._caller.call(ConfigServer.ListDomains, (), timeout, wait)
 
     def async_list_domains(self) -> _ipc.Promise[list[str]]:
         """Name the domains that have settings. Needs no pledge, because it reveals no setting."""
-        return self._link.call_async(ConfigServer.ListDomains, ())
+        return self._caller.call_async(ConfigServer.ListDomains, ())
 
     def list_config_groups(
         self, domain: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> list[str]:
         """Name the groups of a domain, in the order of its file."""
-        return self._link.call(ConfigServer.ListConfigGroups, (domain,), timeout, wait)
+        return self._caller.call(ConfigServer.ListConfigGroups, (domain,), timeout, wait)
 
     def async_list_config_groups(self, domain: str) -> _ipc.Promise[list[str]]:
         """Name the groups of a domain, in the order of its file."""
-        return self._link.call_async(ConfigServer.ListConfigGroups, (domain,))
+        return self._caller.call_async(ConfigServer.ListConfigGroups, (domain,))
 
     def list_config_keys(
         self, domain: str, group: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> list[str]:
         """Name the keys of a group, in the order of its file."""
-        return self._link.call(ConfigServer.ListConfigKeys, (domain, group), timeout, wait)
+        return self._caller.call(ConfigServer.ListConfigKeys, (domain, group), timeout, wait)
 
     def async_list_config_keys(self, domain: str, group: str) -> _ipc.Promise[list[str]]:
         """Name the keys of a group, in the order of its file."""
-        return self._link.call_async(ConfigServer.ListConfigKeys, (domain, group))
+        return self._caller.call_async(ConfigServer.ListConfigKeys, (domain, group))
 
     def read_string_value(
         self,
@@ -1454,11 +1466,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> str | None:
         """Returns nothing if there is no such setting."""
-        return self._link.call(ConfigServer.ReadStringValue, (domain, group, key), timeout, wait)
+        return self._caller.call(ConfigServer.ReadStringValue, (domain, group, key), timeout, wait)
 
     def async_read_string_value(self, domain: str, group: str, key: str) -> _ipc.Promise[str | None]:
         """Returns nothing if there is no such setting."""
-        return self._link.call_async(ConfigServer.ReadStringValue, (domain, group, key))
+        return self._caller.call_async(ConfigServer.ReadStringValue, (domain, group, key))
 
     def read_i32_value(
         self,
@@ -1470,11 +1482,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> int | None:
         """Returns nothing if there is no such setting, or it is not an i32."""
-        return self._link.call(ConfigServer.ReadI32Value, (domain, group, key), timeout, wait)
+        return self._caller.call(ConfigServer.ReadI32Value, (domain, group, key), timeout, wait)
 
     def async_read_i32_value(self, domain: str, group: str, key: str) -> _ipc.Promise[int | None]:
         """Returns nothing if there is no such setting, or it is not an i32."""
-        return self._link.call_async(ConfigServer.ReadI32Value, (domain, group, key))
+        return self._caller.call_async(ConfigServer.ReadI32Value, (domain, group, key))
 
     def read_u32_value(
         self,
@@ -1486,11 +1498,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> int | None:
         """Returns nothing if there is no such setting, or it is not a u32."""
-        return self._link.call(ConfigServer.ReadU32Value, (domain, group, key), timeout, wait)
+        return self._caller.call(ConfigServer.ReadU32Value, (domain, group, key), timeout, wait)
 
     def async_read_u32_value(self, domain: str, group: str, key: str) -> _ipc.Promise[int | None]:
         """Returns nothing if there is no such setting, or it is not a u32."""
-        return self._link.call_async(ConfigServer.ReadU32Value, (domain, group, key))
+        return self._caller.call_async(ConfigServer.ReadU32Value, (domain, group, key))
 
     def read_bool_value(
         self,
@@ -1502,11 +1514,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> bool | None:
         """Returns nothing if there is no such setting, or it is neither true nor false."""
-        return self._link.call(ConfigServer.ReadBoolValue, (domain, group, key), timeout, wait)
+        return self._caller.call(ConfigServer.ReadBoolValue, (domain, group, key), timeout, wait)
 
     def async_read_bool_value(self, domain: str, group: str, key: str) -> _ipc.Promise[bool | None]:
         """Returns nothing if there is no such setting, or it is neither true nor false."""
-        return self._link.call_async(ConfigServer.ReadBoolValue, (domain, group, key))
+        return self._caller.call_async(ConfigServer.ReadBoolValue, (domain, group, key))
 
     def write_string_value(
         self,
@@ -1519,11 +1531,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> None:
         """write_string_value(String domain, String group, String key, String value) => ()"""
-        return self._link.call(ConfigServer.WriteStringValue, (domain, group, key, value), timeout, wait)
+        return self._caller.call(ConfigServer.WriteStringValue, (domain, group, key, value), timeout, wait)
 
     def async_write_string_value(self, domain: str, group: str, key: str, value: str) -> _ipc.Promise[None]:
         """write_string_value(String domain, String group, String key, String value) => ()"""
-        return self._link.call_async(ConfigServer.WriteStringValue, (domain, group, key, value))
+        return self._caller.call_async(ConfigServer.WriteStringValue, (domain, group, key, value))
 
     def write_i32_value(
         self,
@@ -1536,11 +1548,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> None:
         """write_i32_value(String domain, String group, String key, i32 value) => ()"""
-        return self._link.call(ConfigServer.WriteI32Value, (domain, group, key, value), timeout, wait)
+        return self._caller.call(ConfigServer.WriteI32Value, (domain, group, key, value), timeout, wait)
 
     def async_write_i32_value(self, domain: str, group: str, key: str, value: int) -> _ipc.Promise[None]:
         """write_i32_value(String domain, String group, String key, i32 value) => ()"""
-        return self._link.call_async(ConfigServer.WriteI32Value, (domain, group, key, value))
+        return self._caller.call_async(ConfigServer.WriteI32Value, (domain, group, key, value))
 
     def write_u32_value(
         self,
@@ -1553,11 +1565,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> None:
         """write_u32_value(String domain, String group, String key, u32 value) => ()"""
-        return self._link.call(ConfigServer.WriteU32Value, (domain, group, key, value), timeout, wait)
+        return self._caller.call(ConfigServer.WriteU32Value, (domain, group, key, value), timeout, wait)
 
     def async_write_u32_value(self, domain: str, group: str, key: str, value: int) -> _ipc.Promise[None]:
         """write_u32_value(String domain, String group, String key, u32 value) => ()"""
-        return self._link.call_async(ConfigServer.WriteU32Value, (domain, group, key, value))
+        return self._caller.call_async(ConfigServer.WriteU32Value, (domain, group, key, value))
 
     def write_bool_value(
         self,
@@ -1570,11 +1582,11 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> None:
         """write_bool_value(String domain, String group, String key, bool value) => ()"""
-        return self._link.call(ConfigServer.WriteBoolValue, (domain, group, key, value), timeout, wait)
+        return self._caller.call(ConfigServer.WriteBoolValue, (domain, group, key, value), timeout, wait)
 
     def async_write_bool_value(self, domain: str, group: str, key: str, value: bool) -> _ipc.Promise[None]:
         """write_bool_value(String domain, String group, String key, bool value) => ()"""
-        return self._link.call_async(ConfigServer.WriteBoolValue, (domain, group, key, value))
+        return self._caller.call_async(ConfigServer.WriteBoolValue, (domain, group, key, value))
 
     def remove_key_entry(
         self,
@@ -1586,31 +1598,31 @@ class ConfigServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> None:
         """remove_key_entry(String domain, String group, String key) => ()"""
-        return self._link.call(ConfigServer.RemoveKeyEntry, (domain, group, key), timeout, wait)
+        return self._caller.call(ConfigServer.RemoveKeyEntry, (domain, group, key), timeout, wait)
 
     def async_remove_key_entry(self, domain: str, group: str, key: str) -> _ipc.Promise[None]:
         """remove_key_entry(String domain, String group, String key) => ()"""
-        return self._link.call_async(ConfigServer.RemoveKeyEntry, (domain, group, key))
+        return self._caller.call_async(ConfigServer.RemoveKeyEntry, (domain, group, key))
 
     def remove_group_entry(
         self, domain: str, group: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> None:
         """remove_group_entry(String domain, String group) => ()"""
-        return self._link.call(ConfigServer.RemoveGroupEntry, (domain, group), timeout, wait)
+        return self._caller.call(ConfigServer.RemoveGroupEntry, (domain, group), timeout, wait)
 
     def async_remove_group_entry(self, domain: str, group: str) -> _ipc.Promise[None]:
         """remove_group_entry(String domain, String group) => ()"""
-        return self._link.call_async(ConfigServer.RemoveGroupEntry, (domain, group))
+        return self._caller.call_async(ConfigServer.RemoveGroupEntry, (domain, group))
 
     def add_group_entry(
         self, domain: str, group: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> None:
         """add_group_entry(String domain, String group) => ()"""
-        return self._link.call(ConfigServer.AddGroupEntry, (domain, group), timeout, wait)
+        return self._caller.call(ConfigServer.AddGroupEntry, (domain, group), timeout, wait)
 
     def async_add_group_entry(self, domain: str, group: str) -> _ipc.Promise[None]:
         """add_group_entry(String domain, String group) => ()"""
-        return self._link.call_async(ConfigServer.AddGroupEntry, (domain, group))
+        return self._caller.call_async(ConfigServer.AddGroupEntry, (domain, group))
 
 
 class ConfigClientProxy(_ipc.Proxy):
@@ -1618,31 +1630,31 @@ class ConfigClientProxy(_ipc.Proxy):
 
     def async_notify_changed_string_value(self, domain: str, group: str, key: str, value: str) -> None:
         """notify_changed_string_value(String domain, String group, String key, String value) =|"""
-        self._link.post(ConfigClient.NotifyChangedStringValue, (domain, group, key, value))
+        self._caller.post(ConfigClient.NotifyChangedStringValue, (domain, group, key, value))
 
     def async_notify_changed_i32_value(self, domain: str, group: str, key: str, value: int) -> None:
         """notify_changed_i32_value(String domain, String group, String key, i32 value) =|"""
-        self._link.post(ConfigClient.NotifyChangedI32Value, (domain, group, key, value))
+        self._caller.post(ConfigClient.NotifyChangedI32Value, (domain, group, key, value))
 
     def async_notify_changed_u32_value(self, domain: str, group: str, key: str, value: int) -> None:
         """notify_changed_u32_value(String domain, String group, String key, u32 value) =|"""
-        self._link.post(ConfigClient.NotifyChangedU32Value, (domain, group, key, value))
+        self._caller.post(ConfigClient.NotifyChangedU32Value, (domain, group, key, value))
 
     def async_notify_changed_bool_value(self, domain: str, group: str, key: str, value: bool) -> None:
         """notify_changed_bool_value(String domain, String group, String key, bool value) =|"""
-        self._link.post(ConfigClient.NotifyChangedBoolValue, (domain, group, key, value))
+        self._caller.post(ConfigClient.NotifyChangedBoolValue, (domain, group, key, value))
 
     def async_notify_removed_key(self, domain: str, group: str, key: str) -> None:
         """notify_removed_key(String domain, String group, String key) =|"""
-        self._link.post(ConfigClient.NotifyRemovedKey, (domain, group, key))
+        self._caller.post(ConfigClient.NotifyRemovedKey, (domain, group, key))
 
     def async_notify_removed_group(self, domain: str, group: str) -> None:
         """notify_removed_group(String domain, String group) =|"""
-        self._link.post(ConfigClient.NotifyRemovedGroup, (domain, group))
+        self._caller.post(ConfigClient.NotifyRemovedGroup, (domain, group))
 
     def async_notify_added_group(self, domain: str, group: str) -> None:
         """notify_added_group(String domain, String group) =|"""
-        self._link.post(ConfigClient.NotifyAddedGroup, (domain, group))
+        self._caller.post(ConfigClient.NotifyAddedGroup, (domain, group))
 
 
 class ConfigServerStub(_ipc.Stub):

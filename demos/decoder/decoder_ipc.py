@@ -60,9 +60,9 @@ endpoint DecoderServer
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[_ipc.AnonymousBuffer], int]:
-            file, _at = _ipc.anonymous_buffer.decode(_data, _at, _frame)
+            file, _at = _ipc.anonymous_buffer.decode(_data, _at, _decoding)
             return (file,), _at
 
     class DecodeResponse(_ipc.Response, request=Decode, holds_files=True):
@@ -80,9 +80,9 @@ endpoint DecoderServer
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[_ipc.gfx.ShareableBitmap | None], int]:
-            bitmap, _at = _Optional_Gfx_ShareableBitmap.decode(_data, _at, _frame)
+            bitmap, _at = _Optional_Gfx_ShareableBitmap.decode(_data, _at, _decoding)
             return (bitmap,), _at
 
 
@@ -93,11 +93,11 @@ class DecoderServerProxy(_ipc.Proxy):
         self, file: _ipc.AnonymousBuffer, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> _ipc.gfx.ShareableBitmap | None:
         """Returns nothing if the file is not a picture. A picture that takes too much memory is an error."""
-        return self._link.call(DecoderServer.Decode, (file,), timeout, wait)
+        return self._caller.call(DecoderServer.Decode, (file,), timeout, wait)
 
     def async_decode(self, file: _ipc.AnonymousBuffer) -> _ipc.Promise[_ipc.gfx.ShareableBitmap | None]:
         """Returns nothing if the file is not a picture. A picture that takes too much memory is an error."""
-        return self._link.call_async(DecoderServer.Decode, (file,))
+        return self._caller.call_async(DecoderServer.Decode, (file,))
 
 
 class DecoderServerStub(_ipc.Stub):

@@ -1,1 +1,2 @@
-"""Frames, messages, and the book-keeping of calls; bytes in, events out. Knows no socket and no loop."""
+"""Owns the wire: frames, messages, and the state of a conversation. Bytes go in, and events come out.
+Must not know sockets or loops."""

@@ -1,8 +1,5 @@
-"""What generated message classes and endpoints are made from, and what the runtime reads off them.
-
-A message class is both a value (its parameters, with equality and repr; for tools and tests) and
-the description of the message: key, signature, codecs. Calls use the description alone. Knows no
-socket, no loop, no call.
+"""Owns the bases of generated messages and endpoints, and MessageType, which describes a message class.
+Must not know the layout of frames, calls, sockets or loops.
 """
 
 from __future__ import annotations
@@ -10,195 +7,227 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from operator import attrgetter
-from struct import Struct
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import attrs
 
 from ipclib.errors import EncodeError
-from ipclib.values.codecs import Buffer, Codec, Files, Frame, Payload, explain
+from ipclib.protocol.wire import key_of, response_id
+from ipclib.values.codecs import Codec, Payload, explain
+from ipclib.values.decoding import Buffer, Decoding, Files
 
 R = TypeVar("R", covariant=True)
 
-_MAGIC_AND_ID = Struct("=Ii")
-_KEY = Struct("=Q")
+Encode: TypeAlias = Callable[..., Payload]
+"""`encode(files, *values)` gives the payload and appends the values' Files to `files`."""
+Decode: TypeAlias = Callable[[Buffer, int, Decoding], tuple[tuple[Any, ...], int]]
+"""`decode(data, at, decoding)` gives the values and the offset after them."""
 
 
 class Kind(enum.IntEnum):
-    """What arrives at a connection: three kinds of message, and six things that are none."""
+    """The three kinds of message."""
 
     ONE_WAY = 0
     REQUEST = 1
     RESPONSE = 2
-    FAILURE = 3
-    REFUSAL = 4
-    VIOLATION = 5
-    END = 6
-    CANCEL = 7
-    DESCRIBE = 8
 
 
-def key_of(magic: int, id: int) -> int:
-    """Magic and id as the one integer that their eight bytes in a frame's header are."""
-    (key,) = _KEY.unpack(_MAGIC_AND_ID.pack(magic, id))
-    return int(key)
+@attrs.define(eq=False)
+class MessageType:
+    """The description of a message class for the runtime and for tools: its `__ipc__`."""
 
+    kind: Kind
+    name: str
+    """Endpoint and message, as in the interface: `ClockServer.add`."""
+    handler: str
+    """The name of the method that handles it."""
+    magic: int
+    id: int
+    key: int
+    """Magic and id as one integer, by which a received frame finds its message."""
+    signature: int
+    """The number by which two peers see that they mean the same message, with the same types."""
+    holds_files: bool
+    """Whether its values may hold descriptors."""
+    parameters: tuple[str, ...]
+    arity: int
+    """The number of parameters."""
+    codecs: tuple[Codec[Any], ...]
+    """The codecs of the parameters, to find the parameter whose value was refused."""
+    encode: Encode
+    decode: Decode
+    python: type[Message]
+    """The message class."""
+    response: MessageType | None = None
+    """The description of the answer; None if the message is no request."""
+    _fields: Callable[[Any], tuple[object, ...]] | None = None
+    """Returns the values of a message object with several parameters."""
 
-def magic_and_id(key: int) -> tuple[int, int]:
-    """The inverse of key_of()."""
-    magic, id = _MAGIC_AND_ID.unpack(_KEY.pack(key))
-    return magic, id
+    def refused(self, values: tuple[object, ...], error: Exception) -> EncodeError:
+        """Make the error for values that encode() has refused. It names the parameter."""
+        if len(values) != self.arity:
+            return EncodeError(
+                self.name, f"({', '.join(self.parameters)})", values, f"{self.arity} values are needed"
+            )
+        culprit = explain(self.parameters, self.codecs, values)
+        if culprit is None:
+            return EncodeError(self.name, f"({', '.join(self.parameters)})", values, str(error))
+        return EncodeError(self.name, *culprit)
+
+    def to_values(self, result: object) -> tuple[object, ...]:
+        """Turn the result of a handler into the values of this response.
+
+        Raises:
+            EncodeError: the result does not fit the outputs of the message.
+        """
+        if self.arity == 1:
+            return (result,)
+        if self._fields is not None:
+            return self._fields(result) if type(result) is self.python else self._tuple(result)
+        if result is not None:
+            raise EncodeError(
+                self.name, "the answer", result, "the message has no output, so its handler returns None"
+            )
+        return ()
+
+    def to_result(self, values: tuple[Any, ...]) -> Any:
+        """Turn the values of this response into the result of a call."""
+        if self.arity == 1:
+            return values[0]
+        return self.python(*values) if values else None
+
+    def _tuple(self, result: object) -> tuple[object, ...]:
+        if isinstance(result, tuple):
+            return result
+        raise EncodeError(
+            self.name,
+            "the answer",
+            result,
+            f"a {self.python.__name__} or a tuple of {self.arity} is needed",
+        )
 
 
 class Message:
-    """The base of every generated message class."""
+    """The base of every generated message class.
+
+    A message object is a value for tools and tests: its parameters, with equality and repr. `__ipc__`
+    describes the class, as `__attrs_attrs__` describes an attrs class. Calls use this description and make
+    no message objects.
+    """
 
     __slots__ = ()
 
-    _kind: ClassVar[Kind]
-    _name: ClassVar[str]
-    _key: ClassVar[int]
-    _magic: ClassVar[int]
-    _id: ClassVar[int]
-    _signature: ClassVar[int]
-    _holds_files: ClassVar[bool]
+    __ipc__: ClassVar[MessageType]
     _codecs: ClassVar[tuple[Codec[Any], ...]] = ()
-    _parameters: ClassVar[tuple[str, ...]] = ()
-    _arity: ClassVar[int]
 
     @staticmethod
     def _encode(_files: Files, *args: Any, **kwargs: Any) -> Payload:
         raise NotImplementedError
 
     @staticmethod
-    def _decode(_data: Buffer, _at: int, _frame: Frame) -> tuple[tuple[Any, ...], int]:
+    def _decode(_data: Buffer, _at: int, _decoding: Decoding) -> tuple[tuple[Any, ...], int]:
         raise NotImplementedError
 
-    @classmethod
-    def _describe(cls, magic: int, id: int, name: str, signature: int, holds_files: bool) -> None:
-        cls._name = name
-        cls._magic = magic
-        cls._id = id
-        cls._key = key_of(magic, id)
-        cls._signature = signature
-        cls._holds_files = holds_files
-        cls._parameters = tuple(cls.__slots__)
-        cls._arity = len(cls._parameters)
-
-    @classmethod
-    def _refused(cls, values: tuple[object, ...], error: Exception) -> EncodeError:
-        """What to raise when _encode() does not take the values: it names the culprit."""
-        parameters = cls._parameters
-        if len(values) != len(parameters):
-            return EncodeError(
-                cls._name, f"({', '.join(parameters)})", values, f"{len(parameters)} values are needed"
-            )
-        culprit = explain(parameters, cls._codecs, values)
-        if culprit is None:
-            return EncodeError(cls._name, f"({', '.join(parameters)})", values, str(error))
-        return EncodeError(cls._name, *culprit)
-
-    def _values(self) -> tuple[Any, ...]:
-        return tuple([getattr(self, name) for name in self._parameters])
-
     def __eq__(self, other: object) -> bool:
-        return self._values() == other._values() if type(other) is type(self) else NotImplemented
+        return _values(self) == _values(other) if type(other) is type(self) else NotImplemented
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._parameters)
-        return f"{type(self).__qualname__}({fields})"
+        pairs = zip(self.__ipc__.parameters, _values(self), strict=True)
+        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in pairs)})"
 
 
 class OneWay(Message):
     """A message without an answer."""
 
     __slots__ = ()
-    _kind = Kind.ONE_WAY
-    _handler: ClassVar[str]
 
     def __init_subclass__(
         cls, *, magic: int, id: int, name: str, signature: int, holds_files: bool = False, handler: str = ""
     ) -> None:
         super().__init_subclass__()
-        cls._describe(magic, id, name, signature, holds_files)
-        cls._handler = handler or name.partition(".")[2]
+        _describe(cls, Kind.ONE_WAY, magic, id, name, signature, holds_files, handler)
 
 
 class Request(Message, Generic[R]):
-    """A message that is answered; `R` is what the call returns."""
+    """A message that is answered; `R` is the type of the call's result."""
 
     __slots__ = ()
-    _kind = Kind.REQUEST
-    _handler: ClassVar[str]
-    _response: ClassVar[type[Response]]
 
     def __init_subclass__(
         cls, *, magic: int, id: int, name: str, signature: int, holds_files: bool = False, handler: str = ""
     ) -> None:
         super().__init_subclass__()
-        cls._describe(magic, id, name, signature, holds_files)
-        cls._handler = handler or name.partition(".")[2]
+        _describe(cls, Kind.REQUEST, magic, id, name, signature, holds_files, handler)
 
 
 class Response(Message):
-    """The answer to a request, which lends it everything but its parameters."""
+    """The answer to a request. It has the name, magic and signature of the request."""
 
     __slots__ = ()
-    _kind = Kind.RESPONSE
-    _fields: ClassVar[Callable[[Any], tuple[Any, ...]]]
 
     def __init_subclass__(cls, *, request: type[Request[Any]], holds_files: bool = False) -> None:
         super().__init_subclass__()
-        cls._describe(request._magic, request._id + 1, request._name, request._signature, holds_files)
-        if cls._arity > 1:
-            cls._fields = attrgetter(*cls._parameters)
-        request._response = cls
-
-    @classmethod
-    def _outputs(cls, result: object) -> tuple[object, ...]:
-        """What a handler returned, as the response's values, unless there is just one."""
-        if cls._arity > 1:
-            return cls._fields(result) if type(result) is cls else _tuple(cls, result)
-        if result is not None:
-            raise EncodeError(
-                cls._name, "the answer", result, "the message has no output, so its handler returns None"
-            )
-        return ()
-
-    @classmethod
-    def _result(cls, values: tuple[Any, ...]) -> Any:
-        """What a call returns for the response's values."""
-        if cls._arity == 1:
-            return values[0]
-        return cls(*values) if values else None
+        asked = request.__ipc__
+        _describe(
+            cls,
+            Kind.RESPONSE,
+            asked.magic,
+            response_id(asked.id),
+            asked.name,
+            asked.signature,
+            holds_files,
+            asked.handler,
+        )
+        asked.response = cls.__ipc__
 
 
-def _tuple(response: type[Response], result: object) -> tuple[object, ...]:
-    if isinstance(result, tuple):
-        return result
-    raise EncodeError(
-        response._name,
-        "the answer",
-        result,
-        f"a {response.__name__} or a tuple of {response._arity} is needed",
+def _describe(
+    python: type[Message],
+    kind: Kind,
+    magic: int,
+    id: int,
+    name: str,
+    signature: int,
+    holds_files: bool,
+    handler: str,
+) -> None:
+    parameters: tuple[str, ...] = tuple(python.__slots__)
+    python.__ipc__ = described = MessageType(
+        kind=kind,
+        name=name,
+        handler=handler or name.partition(".")[2],
+        magic=magic,
+        id=id,
+        key=key_of(magic, id),
+        signature=signature,
+        holds_files=holds_files,
+        parameters=parameters,
+        arity=len(parameters),
+        codecs=python._codecs,
+        encode=python._encode,
+        decode=python._decode,
+        python=python,
+        fields=attrgetter(*parameters) if len(parameters) > 1 else None,
     )
+    for old in ("magic", "id", "signature", "handler"):
+        setattr(python, f"_{old}", getattr(described, old))  # Tools for 0.1 read them (docs/versions.md).
 
 
-class Describe(Request[str], magic=0, id=-2, name="describe", signature=0):
-    """The request for an endpoint's interface, which is a control frame, and its answer another."""
-
-    _response = Response
-
-    @classmethod
-    def _result(cls, values: tuple[Any, ...]) -> Any:
-        """The text."""
-        return values[0]
+def _values(message: Message) -> tuple[Any, ...]:
+    return tuple([getattr(message, name) for name in message.__ipc__.parameters])
 
 
 class Endpoint:
-    """The base of a generated endpoint; by itself, an endpoint with no messages."""
+    """The base of a generated endpoint; by itself, an endpoint without messages."""
 
     MAGIC: ClassVar[int] = 0
+    """The number of the endpoint on the wire; 0 if the interface has none."""
     SCHEMA: ClassVar[str] = ""
+    """The interface as canonical `.ipc` text."""
+    __ipc__: ClassVar[tuple[MessageType, ...]] = ()
+    """The descriptions of its messages, in the order of their ids."""
     _messages: ClassVar[tuple[type[Message], ...]] = ()
+    """The message classes; tools for 0.1 read them (docs/versions.md)."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -207,3 +236,4 @@ class Endpoint:
             for member in vars(cls).values()
             if isinstance(member, type) and issubclass(member, Message)
         )
+        cls.__ipc__ = tuple(message.__ipc__ for message in cls._messages)

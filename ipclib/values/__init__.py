@@ -1,1 +1,2 @@
-"""Values to bytes and descriptors, and back. Knows no frame, no socket and no loop."""
+"""Owns the encoding of values to bytes and descriptors, and the decoding of values from them.
+Must not know frames, sockets or loops."""

@@ -1,5 +1,5 @@
-"""The wire's types as annotations of Python fields: `x: i32` is an int to a type checker, and four bytes to
-ipclib. Owns the aliases; `registered` reads them.
+"""Owns the wire's types as annotations: `x: i32` is an int to a type checker, and four bytes to ipclib.
+Must not know who reads them (ipc_type.py).
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ u64: TypeAlias = Annotated[int, codecs.u64]
 unsigned: TypeAlias = Annotated[int, codecs.u32]
 size_t: TypeAlias = Annotated[int, codecs.u64]
 float_: TypeAlias = Annotated[float, codecs.float_]
-"""The language's `float`, of 32 bits; Python's own float is a `double`."""
+"""The `float` of the interface language, of 32 bits. Python's own float is a `double`."""
 double: TypeAlias = Annotated[float, codecs.double]

@@ -1,4 +1,6 @@
-"""Owns LibCore's own values in messages: proxies and the modes of open files. Knows codecs only."""
+"""Owns LibCore's own values in messages: proxies, and the modes of open files.
+Must not know messages, frames, sockets or loops.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from ipclib.values.structures import enumeration, structure
 
 
 class ProxyType(enum.IntEnum):
-    """How a proxy is spoken to."""
+    """The protocol of a proxy."""
 
     DIRECT = 0
     SOCKS5 = 1
@@ -19,7 +21,7 @@ class ProxyType(enum.IntEnum):
 
 @attrs.frozen
 class ProxyData:
-    """A proxy: how it is spoken to, its IPv4 address as one number (127.0.0.1 is 0x7F000001) and its port."""
+    """A proxy: its protocol, its IPv4 address as one number (127.0.0.1 is 0x7F000001), and its port."""
 
     type: ProxyType = attrs.field(converter=ProxyType, default=ProxyType.DIRECT)
     host_ipv4: int = 0
@@ -27,7 +29,7 @@ class ProxyData:
 
 
 class OpenMode(enum.IntFlag, boundary=enum.KEEP):
-    """Core::File::OpenMode; flags of later versions are kept."""
+    """Core::File::OpenMode. Flags that are not known here are kept."""
 
     NOT_OPEN = 0
     READ_ONLY = 1

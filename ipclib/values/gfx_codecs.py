@@ -1,10 +1,56 @@
-"""The codecs of LibGfx's plain values. Knows the values and codecs only."""
+"""Owns the codecs of LibGfx's values: points, sizes, rectangles, colours and bitmaps.
+Must not know messages, or how descriptors travel.
+"""
 
 from __future__ import annotations
 
-from ipclib.gfx import Color, FloatPoint, FloatRect, FloatSize, IntPoint, IntRect, IntSize
-from ipclib.values.codecs import Codec, float_, i32, u32
+from struct import Struct
+
+from ipclib.gfx import (
+    BitmapFormat,
+    Color,
+    FloatPoint,
+    FloatRect,
+    FloatSize,
+    IntPoint,
+    IntRect,
+    IntSize,
+    ShareableBitmap,
+    bitmap_size,
+)
+from ipclib.values.codecs import BOOLEANS, Codec, float_, i32, u32
+from ipclib.values.decoding import Buffer, Decoding, Files
+from ipclib.values.file import Duplicate
+from ipclib.values.shared_memory import received_memory
 from ipclib.values.structures import Converted, structure
+
+_GEOMETRY = Struct("=iiII")
+
+
+class ShareableBitmapCodec(Codec[ShareableBitmap]):
+    """The codec of Gfx::ShareableBitmap. Sending shares its memory."""
+
+    name = "Gfx::ShareableBitmap"
+    smallest = 1
+
+    def encode(self, value: ShareableBitmap, files: Files) -> bytes:
+        if not isinstance(value, ShareableBitmap):
+            raise TypeError("an ipclib.gfx.ShareableBitmap is needed; ShareableBitmap() stands for none")
+        if not value.is_valid:
+            return b"\0"
+        files.append(Duplicate(value.buffer.fd))
+        return b"\1" + _GEOMETRY.pack(value.width, value.height, value.scale, value.format)
+
+    def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[ShareableBitmap, int]:
+        if not BOOLEANS[data[at]]:
+            return ShareableBitmap(), at + 1
+        width, height, scale, number = _GEOMETRY.unpack_from(data, at + 1)
+        format = BitmapFormat(number)
+        buffer = received_memory(bitmap_size(width, height, scale), decoding)
+        return ShareableBitmap(buffer, width, height, scale, format), at + 17
+
+    def python_types(self) -> frozenset[type]:
+        return frozenset((ShareableBitmap,))
 
 
 def _color_to_wire(value: Color) -> int:
@@ -20,3 +66,4 @@ float_point: Codec[FloatPoint] = structure(FloatPoint, float_, float_)
 float_size: Codec[FloatSize] = structure(FloatSize, float_, float_)
 float_rect: Codec[FloatRect] = structure(FloatRect, float_, float_, float_, float_)
 color: Codec[Color] = Converted("Gfx::Color", u32, _color_to_wire, Color.from_argb, Color)
+shareable_bitmap: Codec[ShareableBitmap] = ShareableBitmapCodec()

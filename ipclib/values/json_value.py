@@ -1,5 +1,5 @@
-"""Owns JsonValue: JSON text on the wire, checked for size and depth before anything is built of it. Knows
-codecs only.
+"""Owns JsonValue: JSON text on the wire, whose size and depth are checked before anything is built of it.
+Must not know messages, frames, sockets or loops.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
 from ipclib.errors import ProtocolViolation
-from ipclib.values.codecs import Buffer, Codec, Files, Frame, byte_string
+from ipclib.values.codecs import Codec, byte_string
+from ipclib.values.decoding import Buffer, Decoding, Files
 
 MAX_DEPTH = 64
-"""Of arrays and objects inside each other, both ways."""
+"""How deep arrays and objects may be nested, sent or received."""
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -22,6 +23,8 @@ _OPENING = frozenset(b"[{")
 
 
 class JsonValue(Codec[Any]):
+    """The codec of JSON values: None, bool, int, float, str, list and dict."""
+
     name = "JsonValue"
     smallest = 5
 
@@ -29,15 +32,14 @@ class JsonValue(Codec[Any]):
         _check(value, 0)
         return byte_string.encode(_ENCODER.encode(value).encode(), files)
 
-    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[Any, int]:
-        raw, at = byte_string.decode(data, at, frame)
-        frame.spend(_nodes(raw, frame.elements))
+    def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[Any, int]:
+        raw, at = byte_string.decode(data, at, decoding)
+        decoding.spend(_nodes(raw, decoding.elements))
         try:
             value = _DECODER.decode(str(raw, "utf-8"))
             if b"\\u" in raw:
-                _ENCODER.encode(
-                    value
-                ).encode()  # Refuses halves of surrogate pairs, which no str should hold.
+                # Refuses half a surrogate pair, which no str should hold.
+                _ENCODER.encode(value).encode()
         except RecursionError:
             raise ProtocolViolation("JSON nested too deep for this stack") from None
         return value, at
@@ -47,7 +49,7 @@ class JsonValue(Codec[Any]):
 
 
 def _check(value: Any, depth: int) -> None:
-    """Raise TypeError or ValueError when a value is none that JSON gives back as it was."""
+    """Raise TypeError or ValueError unless JSON returns a value as it was."""
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"JSON has no {value}")
@@ -72,8 +74,13 @@ def _check_keys(value: dict[Any, Any]) -> None:
 
 
 def _nodes(raw: bytes, most: int) -> int:
-    """How many values a text has, or a few more. ProtocolViolation when they are more than `most` or nested
-    too deep: found in linear time, with nothing built but a copy of the text in which each string is a 0."""
+    """How many values a text has, or a few more.
+
+    Takes linear time, and builds only a copy of the text in which each string is a 0.
+
+    Raises:
+        ProtocolViolation: there are more than `most`, or they are nested too deep.
+    """
     if raw.count(b'"') > 4 * most and any(True for _ in islice(_STRING.finditer(raw), 2 * most, None)):
         raise ProtocolViolation("JSON with more strings than max_elements allows")
     skeleton = _STRING.sub(b"0", raw)
@@ -114,6 +121,6 @@ json_value: Codec[Any] = JsonValue()
 
 if TYPE_CHECKING:
     Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
-    """What JSON can say."""
+    """The values that JSON can express."""
 else:
     Json = Annotated[object, json_value]

@@ -1,6 +1,5 @@
-"""Codecs that give values a class of their own: structs, enums, a type that is another type on the wire, and
-structs that contain themselves. Knows codecs only; which classes there are is for generated code and its
-neighbours to say.
+"""Owns the codecs of structs, of enums, and of types that are another type on the wire.
+Must not know which classes there are, nor messages, frames, sockets or loops.
 """
 
 from __future__ import annotations
@@ -16,18 +15,19 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from ipclib.errors import ProtocolViolation
-from ipclib.values.codecs import ENCODE_ERRORS, Buffer, Codec, Files, Frame, Number
+from ipclib.values.codecs import ENCODE_ERRORS, Codec, Number
+from ipclib.values.decoding import Buffer, Decoding, Files
 
 T = TypeVar("T")
 W = TypeVar("W")
 E = TypeVar("E", bound=enum.Enum)
 
 MAX_DEPTH = 64
-"""Of structs inside structs of their own kind, and of whatever else nests as deep as its sender likes."""
+"""How deep structs that contain themselves may be nested, sent or received."""
 
 
 class Structure(Codec[T]):
-    """An attrs class: its fields in order."""
+    """The codec of a struct: the fields of an attrs class in order."""
 
     def __init__(self, python: type[T], codecs: tuple[Codec[Any], ...]) -> None:
         fields = _fields(python)
@@ -55,17 +55,17 @@ class Structure(Codec[T]):
             raise ValueError(f"{self.name}.{self._names[len(pieces)]}: {error}") from error
         return b"".join(pieces)
 
-    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[T, int]:
+    def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[T, int]:
         values = []
         for codec in self._codecs:
-            value, at = codec.decode(data, at, frame)
+            value, at = codec.decode(data, at, decoding)
             values.append(value)
         return self._made(values), at
 
     def _made(self, values: list[Any] | tuple[Any, ...]) -> T:
         try:
             return self._make(*values)
-        except Exception as error:  # A class's own validators may raise anything, for what a peer chose.
+        except Exception as error:  # The class's validators may raise anything for a peer's values.
             raise ProtocolViolation(f"{self.name}: {error}") from error
 
     def python_types(self) -> frozenset[type]:
@@ -73,7 +73,7 @@ class Structure(Codec[T]):
 
 
 class NumberStructure(Structure[T]):
-    """A struct of fixed-width numbers alone, packed in one go."""
+    """The codec of a struct that has only fixed-width numbers, which are packed in one step."""
 
     def __init__(self, python: type[T], codecs: tuple[Number[Any], ...]) -> None:
         super().__init__(python, codecs)
@@ -85,7 +85,7 @@ class NumberStructure(Structure[T]):
         except (struct.error, OverflowError):
             return super()._pack(values, files)
 
-    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[T, int]:
+    def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[T, int]:
         return self._made(self._struct.unpack_from(data, at)), at + self.smallest
 
 
@@ -94,14 +94,14 @@ def _fields(python: type[Any]) -> list[attrs.Attribute[Any]]:
 
 
 def _reader(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    """What reads these attributes off a value, as a tuple however many they are."""
+    """A function that returns these attributes of a value as a tuple, even if there is only one."""
     if len(names) > 1:
         return attrgetter(*names)
     return lambda value: tuple([getattr(value, name) for name in names])
 
 
 def _maker(python: type[T], fields: list[attrs.Attribute[Any]]) -> Callable[..., T]:
-    """What makes a value of its fields' values, in order."""
+    """A function that makes a value from the values of its fields, in order."""
     if not any(field.kw_only for field in fields):
         return python
     names = [field.alias or field.name for field in fields]
@@ -109,7 +109,7 @@ def _maker(python: type[T], fields: list[attrs.Attribute[Any]]) -> Callable[...,
 
 
 class Converted(Codec[T], Generic[T, W]):
-    """Values that are others on the wire, with a function for each way."""
+    """The codec of values that are of another type on the wire, with a function for each direction."""
 
     def __init__(
         self,
@@ -129,8 +129,8 @@ class Converted(Codec[T], Generic[T, W]):
     def encode(self, value: T, files: Files) -> bytes:
         return self._wire.encode(self._to_wire(value), files)
 
-    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[T, int]:
-        value, at = self._wire.decode(data, at, frame)
+    def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[T, int]:
+        value, at = self._wire.decode(data, at, decoding)
         return self._from_wire(value), at
 
     def python_types(self) -> frozenset[type]:
@@ -145,9 +145,9 @@ _depth = _Depth()
 
 
 class Recursive(Codec[T]):
-    """A struct that contains itself, made at its first use, when its parts exist.
+    """The codec of a struct that contains itself, made at its first use, when the codecs of its parts exist.
 
-    Between it and itself stands a Vector, an Optional or a map, so it takes at least one byte.
+    A struct contains itself through a Vector, an Optional or a map, so it takes at least one byte.
     """
 
     name = "a struct that contains itself"
@@ -173,32 +173,40 @@ class Recursive(Codec[T]):
         finally:
             _depth.encoding -= 1
 
-    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[T, int]:
-        if frame.depth == MAX_DEPTH:
+    def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[T, int]:
+        if decoding.depth == MAX_DEPTH:
             raise ProtocolViolation(f"nested deeper than {MAX_DEPTH}")
-        frame.depth += 1
+        decoding.depth += 1
         try:
-            return self._codec().decode(data, at, frame)
+            return self._codec().decode(data, at, decoding)
         except RecursionError:
             raise ProtocolViolation("nested too deep for this stack") from None
         finally:
-            frame.depth -= 1
+            decoding.depth -= 1
 
     def python_types(self) -> frozenset[type]:
         return self._codec().python_types()
 
     def check_key(self) -> None:
-        """Its class is not known yet; the compiler saw to it."""
+        """Check nothing: its class is not known yet, and the compiler has checked it."""
 
 
 def structure(python: type[T], *codecs: Codec[Any]) -> Codec[T]:
-    """The codec of a struct, from those of its fields. TypeError when their numbers differ."""
+    """The codec of a struct, from the codecs of its fields.
+
+    Raises:
+        TypeError: there are more or fewer codecs than fields.
+    """
     numbers = tuple(codec for codec in codecs if isinstance(codec, Number))
     return NumberStructure(python, numbers) if len(numbers) == len(codecs) else Structure(python, codecs)
 
 
 def enumeration(python: type[E], underlying: Codec[int]) -> Codec[E]:
-    """The codec of an enum: its number, which must be a member's. ValueError when a member's does not fit."""
+    """The codec of an enum: the number of a member, in the underlying type.
+
+    Raises:
+        ValueError: the number of a member does not fit the underlying type.
+    """
     name = python.__name__
     for member in python:
         try:
@@ -215,4 +223,5 @@ def enumeration(python: type[E], underlying: Codec[int]) -> Codec[E]:
 
 
 def recursive(make: Callable[[], Codec[T]]) -> Codec[T]:
+    """The codec of a struct that contains itself; `make` makes the codec of its fields at the first use."""
     return Recursive(make)

@@ -1,5 +1,5 @@
-"""Owns the language's three times: Duration, UnixDateTime and Core::DateTime, exact to the nanosecond or to
-the second that the wire has. Knows codecs only.
+"""Owns the three times of the interface language: Duration, UnixDateTime and Core::DateTime.
+Must not know messages, frames, sockets or loops.
 """
 
 from __future__ import annotations
@@ -28,52 +28,67 @@ def _check_range(_owner: object, _field: object, nanoseconds: int) -> None:
 
 @attrs.frozen(order=True)
 class Duration:
-    """A length of time in exact nanoseconds. ValueError when 64 bits cannot hold it, 292 years."""
+    """A length of time, in whole nanoseconds.
+
+    Raises:
+        ValueError: 64 bits cannot hold it; they reach 292 years either way.
+    """
 
     nanoseconds: int = attrs.field(validator=_check_range)
 
     @classmethod
     def from_timedelta(cls, value: timedelta) -> Duration:
+        """The exact length of a timedelta."""
         return cls(value // _MICROSECOND * 1000)
 
     @classmethod
     def from_seconds(cls, seconds: float) -> Duration:
-        """The nearest nanosecond to a number of seconds."""
+        """A number of seconds, rounded to the nearest nanosecond."""
         return cls(round(seconds * 1_000_000_000))
 
     @classmethod
     def from_milliseconds(cls, milliseconds: int) -> Duration:
+        """The exact length of a whole number of milliseconds."""
         return cls(milliseconds * 1_000_000)
 
     @property
     def timedelta(self) -> timedelta:
-        """Rounded down to the microsecond, which is as fine as a timedelta is."""
+        """The length as a timedelta, rounded down to its resolution of a microsecond."""
         return timedelta(microseconds=self.nanoseconds // 1000)
 
 
 @attrs.frozen(order=True)
 class UnixDateTime:
-    """A moment in exact nanoseconds since 1970 UTC. ValueError when 64 bits cannot hold it, 1677 to 2262."""
+    """A moment, in whole nanoseconds since the beginning of 1970 in UTC.
+
+    Raises:
+        ValueError: 64 bits cannot hold it; they reach from 1677 to 2262.
+    """
 
     nanoseconds: int = attrs.field(validator=_check_range)
 
     @classmethod
     def from_datetime(cls, value: datetime) -> UnixDateTime:
-        """ValueError when the datetime is naive."""
+        """The exact moment of an aware datetime.
+
+        Raises:
+            ValueError: the datetime has no time zone.
+        """
         return cls(_since_epoch(value) // _MICROSECOND * 1000)
 
     @classmethod
     def from_seconds(cls, seconds: float) -> UnixDateTime:
-        """The nearest nanosecond to a number of seconds since the epoch."""
+        """A number of seconds since the epoch, rounded to the nearest nanosecond."""
         return cls(round(seconds * 1_000_000_000))
 
     @classmethod
     def now(cls) -> UnixDateTime:
+        """The present moment, by the system's real-time clock."""
         return cls(time.time_ns())
 
     @property
     def datetime(self) -> datetime:
-        """In UTC, rounded down to the microsecond, which is as fine as a datetime is."""
+        """The moment as a datetime in UTC, rounded down to its resolution of a microsecond."""
         return _EPOCH + timedelta(microseconds=self.nanoseconds // 1000)
 
 
@@ -102,7 +117,7 @@ def _unix_date_time_to_wire(value: UnixDateTime | datetime) -> int:
 
 
 def _date_time_to_wire(value: datetime) -> int:
-    """Whole seconds, rounded down: Core::DateTime has no others."""
+    """Seconds since the epoch, rounded down: Core::DateTime has whole seconds."""
     if not isinstance(value, datetime):
         raise TypeError("an aware datetime is needed")
     return _since_epoch(value) // _SECOND

@@ -1,4 +1,6 @@
-"""Owns URL and Origin. Neither parses nor normalises: what a program says is what arrives."""
+"""Owns URL and Origin, which arrive as they were sent: neither is parsed or normalised.
+Must not know messages, frames, sockets or loops.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import TypeAlias
 
 import attrs
 
-from ipclib.values.codecs import Codec, array, byte_string, empty, optional, string, u16, u32
+from ipclib.values.codecs import Codec, byte_string, empty, optional, string, u16, u32
+from ipclib.values.containers import array
 from ipclib.values.structures import Converted, structure
 from ipclib.values.variant import variant
 
@@ -17,7 +20,7 @@ Host: TypeAlias = IPv4Address | IPv6Address | str | None
 
 @attrs.frozen
 class Origin:
-    """Where a document comes from: its URL's scheme, host and port, the port None for the scheme's own."""
+    """Where a document comes from: scheme, host and port. The port is None for the scheme's default."""
 
     scheme: str
     host: Host = None
@@ -26,7 +29,7 @@ class Origin:
 
 @attrs.frozen
 class BlobEntry:
-    """What a blob: URL stands for: the blob's MIME type and bytes, and the origin that made it."""
+    """The blob of a `blob:` URL: its MIME type, its bytes, and the origin that made it."""
 
     type: str
     data: bytes
@@ -35,7 +38,7 @@ class BlobEntry:
 
 @attrs.frozen
 class URL:
-    """A URL's text, and what it stands for when it is a blob's."""
+    """The text of a URL, and its blob if it is a `blob:` URL."""
 
     text: str
     blob_entry: BlobEntry | None = None

@@ -1,4 +1,6 @@
-"""Owns Variant: one value of several types, and how Python tells which. Knows codecs only."""
+"""Owns Variant: one value of several types, and how its Python class tells which type is meant.
+Must not know messages, frames, sockets or loops.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,17 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import attrs
 
 from ipclib.errors import ProtocolViolation
-from ipclib.values.codecs import Buffer, Codec, Files, Frame
+from ipclib.values.codecs import Codec
+from ipclib.values.decoding import Buffer, Decoding, Files
 
 T = TypeVar("T")
 
 
 @attrs.frozen
 class Alternative(Generic[T]):
-    """A value of a Variant together with its place among the types, counted from 0.
+    """A value of a Variant, with the place of its type among the alternatives, counted from 0.
 
-    Needed where the value's Python class does not say which type is meant: the i32 or the u32.
+    It is needed if the value's Python class does not tell which type is meant, such as i32 or u32.
     """
 
     index: int
@@ -27,8 +30,11 @@ _Indices: TypeAlias = dict[type, int]
 
 
 class Variant(Codec[Any]):
-    """An alternative is plain when the exact classes of its values are those of no other; else it comes, and
-    is to be passed, as an Alternative. One that holds Alternatives itself is never plain.
+    """The codec of Variant<...>.
+
+    An alternative is plain if its values have exact classes that no other alternative has. The values of
+    others are passed and received as Alternatives. A variant inside a variant is plain only if all of its own
+    alternatives are.
     """
 
     smallest = 1
@@ -48,12 +54,12 @@ class Variant(Codec[Any]):
             index = self._index_of(value)
         return bytes((index,)) + self._alternatives[index].encode(value, files)
 
-    def decode(self, data: Buffer, at: int, frame: Frame) -> tuple[Any, int]:
+    def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[Any, int]:
         index = data[at]
         if index >= len(self._alternatives):
             raise ProtocolViolation(f"alternative {index} of a Variant that has {len(self._alternatives)}")
         self._plain_indices()
-        value, at = self._alternatives[index].decode(data, at + 1, frame)
+        value, at = self._alternatives[index].decode(data, at + 1, decoding)
         return value if index in self._plain_places else Alternative(index, value), at
 
     def python_types(self) -> frozenset[type]:
@@ -79,14 +85,14 @@ class Variant(Codec[Any]):
         return f"no alternative of {self.name} takes {class_.__name__}"
 
     def _plain_indices(self) -> _Indices:
-        """Which alternative a class belongs to, where it belongs to one alone; found when all types exist."""
+        """The place of the only alternative of each class; found at the first use, when all classes exist."""
         if self._plain is None:
-            self._plain = _told_apart([codec.python_types() for codec in self._alternatives])
+            self._plain = _plain_indices_of([codec.python_types() for codec in self._alternatives])
             self._plain_places = frozenset(self._plain.values())
         return self._plain
 
 
-def _told_apart(types: list[frozenset[type]]) -> _Indices:
+def _plain_indices_of(types: list[frozenset[type]]) -> _Indices:
     plain: _Indices = {}
     for index, own in enumerate(types):
         others = frozenset[type]((Alternative,)).union(*types[:index], *types[index + 1 :])
@@ -96,4 +102,5 @@ def _told_apart(types: list[frozenset[type]]) -> _Indices:
 
 
 def variant(*alternatives: Codec[Any]) -> Codec[Any]:
+    """The codec of Variant<alternatives>."""
     return Variant(alternatives)

@@ -243,18 +243,22 @@ class Director:
         report_at = began + 60
         while (now := time.monotonic()) < began + seconds:
             self._fill()
-            cost = self._stage.measure()
-            self.tally.samples.append((now - began, cost.resident, cost.fds))
+            self._sample(now - began)
             if now >= report_at:
                 report_at += 60
                 print(f"{now - began:6.0f} s  {_figures(self.tally)}", flush=True)
             time.sleep(SAMPLE_SECONDS)
             self._reap()
+        self._sample(time.monotonic() - began)
         while self._bad:
             end(self._bad.pop())
         while self._workers:
             time.sleep(0.1)
             self._reap()
+
+    def _sample(self, at: float) -> None:
+        cost = self._stage.measure()
+        self.tally.samples.append((at, cost.resident, cost.fds))
 
     def _fill(self) -> None:
         while len(self._workers) < WORKERS:

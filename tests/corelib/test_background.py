@@ -258,6 +258,7 @@ def test_closing_the_loop_ends_the_wait_of_callers() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.slow
 def test_closing_at_any_moment_leaves_no_caller_behind() -> None:
     closed = answered = 0
     for round in range(200):

@@ -182,6 +182,7 @@ class Crowd:
             self.clock.now += self.rng.randrange(200_000)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_timers_are_armed_and_cancelled_at_random(
     loop: EventLoop, clock: FakeClock, failures: list[Exception]
 ) -> None:
@@ -304,6 +305,7 @@ def test_spin_until_works_inside_exec_inside_spin_until(loop: EventLoop) -> None
     assert not loop.was_exit_requested()
 
 
+@pytest.mark.slow
 def test_eight_threads_post_a_hundred_thousand_each(loop: EventLoop) -> None:
     posters, calls = 8, 100_000
     arrived = [0] * posters
@@ -346,7 +348,13 @@ WAKERS: dict[str, Callable[[EventLoop], object]] = {
 }
 
 
-@pytest.mark.parametrize("waker", WAKERS)
+@pytest.mark.parametrize(
+    "waker",
+    [
+        waker if waker in ("wake", "signal") else pytest.param(waker, marks=pytest.mark.slow)
+        for waker in WAKERS
+    ],
+)
 def test_a_thousand_wakes_that_race_with_sleep_are_never_lost(loop: EventLoop, waker: str) -> None:
     rounds = 1000
     loop.register_signal(signal.SIGUSR1, lambda signo: None)
@@ -375,6 +383,7 @@ def test_a_thousand_wakes_that_race_with_sleep_are_never_lost(loop: EventLoop, w
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("from_another_thread", [False, True])
 def test_twenty_thousand_signals_and_wakes_during_one_callback_are_drained(
     loop: EventLoop, from_another_thread: bool

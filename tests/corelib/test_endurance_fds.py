@@ -122,6 +122,7 @@ def test_a_closed_file_is_found_at_once_when_its_fd_is_watched_again(
     assert failures == []
 
 
+@pytest.mark.slow
 def test_an_fd_may_be_used_again_ten_thousand_times(
     loop: EventLoop, failures: list[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -255,6 +256,7 @@ def test_a_disabled_notifier_can_watch_the_next_file_with_its_fd(
     notifier.close()
 
 
+@pytest.mark.slow
 def test_notifiers_are_enabled_and_disabled_at_random_inside_callbacks(
     loop: EventLoop, sockets: Sockets, failures: list[Exception]
 ) -> None:

@@ -62,6 +62,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60 + ENDS * 5)
 def test_a_service_is_ended_at_random_moments_and_the_next_start_is_clean(tmp_path: Path) -> None:
     path = str(tmp_path / "service")
@@ -163,12 +164,14 @@ print("fine")
 """
 
 
+@pytest.mark.slow
 def test_a_storm_of_signals_changes_nothing() -> None:
     """An interval timer interrupts system calls, while timers, notifiers and all kinds of waits run."""
     done = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("fine\n", "")
 
 
+@pytest.mark.slow
 def test_fork_in_callbacks_disturbs_neither_side(loop: EventLoop, forked: Forked) -> None:
     """Thirty children are forked, each in a turn while the loop is full of the parent's work."""
     ticks = notified = 0
@@ -250,7 +253,7 @@ server.close()
 """
 
 
-@pytest.mark.parametrize("way", ["fork and exec", "spawn"])
+@pytest.mark.parametrize("way", ["fork and exec", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_an_executed_child_has_only_its_three_standard_fds(tmp_path: Path, way: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", EXECUTE, str(tmp_path / "service"), way],

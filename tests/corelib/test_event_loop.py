@@ -202,6 +202,7 @@ def test_posts_and_quits_of_other_threads_end_the_sleep(loop: EventLoop) -> None
     assert ran_in == [threading.get_ident()]
 
 
+@pytest.mark.slow
 def test_ten_thousand_posts_of_a_thread_each_wake_a_sleeping_loop(loop: EventLoop) -> None:
     """Each is posted after the loop has run the last, so the loop may be at any point of going to sleep."""
     rounds = 10_000

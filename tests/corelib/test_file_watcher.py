@@ -272,6 +272,7 @@ def test_changes_without_a_callback_are_dropped(loop: EventLoop, watcher: FileWa
     assert seen.now() == []
 
 
+@pytest.mark.slow
 def test_lost_events_are_reported_by_on_overflow(
     loop: EventLoop, watcher: FileWatcher, seen: Seen, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -304,6 +305,7 @@ def test_lost_events_are_reported_by_on_overflow(
     assert [type(failure) for failure in failures] == [ZeroDivisionError]
 
 
+@pytest.mark.slow
 def test_a_flood_of_changes_does_not_starve_the_rest_of_a_turn(
     loop: EventLoop, watcher: FileWatcher, seen: Seen, folder: Path
 ) -> None:

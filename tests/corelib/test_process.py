@@ -320,6 +320,7 @@ def test_a_flood_of_output_starves_no_timer(loop: EventLoop) -> None:
     assert max(gaps) <= 1 << 20, "a timer that is due waits for a piece or so"
 
 
+@pytest.mark.slow
 def test_two_hundred_processes_may_run_at_once(loop: EventLoop) -> None:
     before = open_fds()
     codes: list[int] = []

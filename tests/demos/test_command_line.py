@@ -95,7 +95,14 @@ def test_the_service_s_reason_for_a_refusal_is_printed(run: Run) -> None:
     assert errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [("get", "a", "b", "c"), ("list",), ("watch", "a")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("get", "a", "b", "c"),
+        pytest.param(("list",), marks=pytest.mark.slow),
+        pytest.param(("watch", "a"), marks=pytest.mark.slow),
+    ],
+)
 def test_a_command_without_a_service_prints_the_remedy(run: Run, command: tuple[str, ...]) -> None:
     code, output, errors = run(*command)
     assert (code, output) == (1, "")

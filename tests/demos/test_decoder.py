@@ -56,6 +56,7 @@ def test_pixels_come_back_in_shared_memory(monkeypatch: pytest.MonkeyPatch) -> N
         assert loop.spin_until(lambda: process.exit_code == 0, timeout=30)
 
 
+@pytest.mark.slow
 def test_a_worker_cannot_raise_its_limits_again() -> None:
     source = (
         "import resource; from demos.decoder.worker import drop_rights; drop_rights()\n"

@@ -127,6 +127,7 @@ def test_each_type_reads_back(connect: Connect) -> None:
     assert app.list_config_keys("App", "G") == ["text", "signed", "unsigned", "truth"]
 
 
+@pytest.mark.slow
 def test_a_setting_that_is_missing_or_of_another_type_reads_as_the_fallback(connect: Connect) -> None:
     app = connect("App")
     app.write_string("App", "G", "text", "hello")
@@ -178,6 +179,7 @@ def test_a_domain_that_was_not_pledged_is_refused(connect: Connect, service: Ser
     app.write_i32("App", "G", "k", 1)
 
 
+@pytest.mark.slow
 def test_without_a_pledge_everything_is_refused(service: Service, loop: EventLoop) -> None:
     app = Config.connect(service.socket)
     for touch in TOUCHES.values():

@@ -17,7 +17,7 @@ from ipcc.model import Compilation
 from ipcc.parser import parse
 from ipcc.source import Source
 from ipcc.tokens import tokenize
-from ipclib.values.codecs import Frame
+from ipclib.values.decoding import Decoding
 
 
 def write(path: str | Path, text: str) -> str:
@@ -57,15 +57,15 @@ def signed_text(path: str, **options: Any) -> str:
 
 def encode(message: Any, *values: object) -> bytes:
     """The bytes that a generated message class makes of values."""
-    payload = message._encode([], *values)
+    payload = message.__ipc__.encode([], *values)
     return payload if isinstance(payload, bytes) else b"".join(payload)
 
 
 def decode(message: Any, data: bytes) -> object:
     """The values that a generated message class makes of exactly these bytes."""
-    frame = Frame()
-    frame.end, frame.elements = len(data), 1000
-    decoded, end = message._decode(memoryview(data), 0, frame)
+    decoding = Decoding()
+    decoding.end, decoding.elements = len(data), 1000
+    decoded, end = message.__ipc__.decode(memoryview(data), 0, decoding)
     assert end == len(data)
     return decoded
 

@@ -76,7 +76,7 @@ endpoint ClockServer
             return _ii.pack(a, b)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int, int], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int, int], int]:
             return _ii.unpack_from(_data, _at), _at + 8
 
     class AddResponse(_ipc.Response, request=Add):
@@ -93,7 +93,7 @@ endpoint ClockServer
             return _i.pack(sum)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _i.unpack_from(_data, _at), _at + 4
 
     class EchoString(
@@ -113,11 +113,11 @@ endpoint ClockServer
             return _I.pack(len(_raw_text)) + _raw_text
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (text,), _at + _n
 
@@ -136,11 +136,11 @@ endpoint ClockServer
             return _I.pack(len(_raw_text)) + _raw_text
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[str], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (text,), _at + _n
 
@@ -161,11 +161,11 @@ endpoint ClockServer
             return _I.pack(len(_raw_data)), _raw_data
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[bytes], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[bytes], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 
@@ -184,11 +184,11 @@ endpoint ClockServer
             return _I.pack(len(_raw_data)), _raw_data
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[bytes], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[bytes], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 
@@ -208,11 +208,11 @@ endpoint ClockServer
             return _iI.pack(id, len(_raw_text)) + _raw_text
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int, str], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int, str], int]:
             id, _n = _iI.unpack_from(_data, _at)
             _at += 8
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (id, text), _at + _n
 
@@ -231,7 +231,7 @@ endpoint ClockServer
             return _IB.pack(every_ms, _ipc.flag(at_once))
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int, bool], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int, bool], int]:
             every_ms, at_once = _IB.unpack_from(_data, _at)
             return (every_ms, _ipc.BOOLEANS[at_once]), _at + 5
 
@@ -257,10 +257,10 @@ endpoint ClockServer
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[_builtins.list[str], int | None], int]:
-            names, _at = _Vector_String.decode(_data, _at, _frame)
-            limit, _at = _Optional_i32.decode(_data, _at, _frame)
+            names, _at = _Vector_String.decode(_data, _at, _decoding)
+            limit, _at = _Optional_i32.decode(_data, _at, _decoding)
             return (names, limit), _at
 
     class ListResponse(_ipc.Response, request=List):
@@ -279,9 +279,9 @@ endpoint ClockServer
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[dict[str, int], bool], int]:
-            found, _at = _HashMap_String_i32.decode(_data, _at, _frame)
+            found, _at = _HashMap_String_i32.decode(_data, _at, _decoding)
             (more,) = _B.unpack_from(_data, _at)
             return (found, _ipc.BOOLEANS[more]), _at + 1
 
@@ -317,16 +317,16 @@ endpoint ClockServer
 
         @staticmethod
         def _decode(
-            _data: _ipc.Buffer, _at: int, _frame: _ipc.Frame
+            _data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding
         ) -> tuple[tuple[_ipc.File, bytes, _ipc.File], int]:
-            first, _at = _ipc.file.decode(_data, _at, _frame)
+            first, _at = _ipc.file.decode(_data, _at, _decoding)
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             separator = bytes(_data[_at : _at + _n])
             _at += _n
-            second, _at = _ipc.file.decode(_data, _at, _frame)
+            second, _at = _ipc.file.decode(_data, _at, _decoding)
             return (first, separator, second), _at
 
     class ConcatResponse(_ipc.Response, request=Concat):
@@ -344,11 +344,11 @@ endpoint ClockServer
             return _I.pack(len(_raw_data)), _raw_data
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[bytes], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[bytes], int]:
             (_n,) = _I.unpack_from(_data, _at)
             _at += 4
-            if _n > _frame.end - _at:
-                raise _frame.cut_off(_n, _at)
+            if _n > _decoding.end - _at:
+                raise _decoding.cut_off(_n, _at)
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 
@@ -363,7 +363,7 @@ endpoint ClockServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
     class PingResponse(_ipc.Response, request=Ping):
@@ -377,7 +377,7 @@ endpoint ClockServer
             return b""
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[()], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
 
@@ -407,7 +407,7 @@ endpoint ClockClient
             return _d.pack(now)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[float], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[float], int]:
             return _d.unpack_from(_data, _at), _at + 8
 
     class Ask(_ipc.Request[int], magic=MAGIC, id=2, name="ClockClient.ask", signature=0xC156B652):
@@ -424,7 +424,7 @@ endpoint ClockClient
             return _i.pack(question)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _i.unpack_from(_data, _at), _at + 4
 
     class AskResponse(_ipc.Response, request=Ask):
@@ -441,7 +441,7 @@ endpoint ClockClient
             return _i.pack(answer)
 
         @staticmethod
-        def _decode(_data: _ipc.Buffer, _at: int, _frame: _ipc.Frame) -> tuple[tuple[int], int]:
+        def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _i.unpack_from(_data, _at), _at + 4
 
 
@@ -450,37 +450,37 @@ class ClockServerProxy(_ipc.Proxy):
 
     def add(self, a: int, b: int, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> int:
         """Add two numbers."""
-        return self._link.call(ClockServer.Add, (a, b), timeout, wait)
+        return self._caller.call(ClockServer.Add, (a, b), timeout, wait)
 
     def async_add(self, a: int, b: int) -> _ipc.Promise[int]:
         """Add two numbers."""
-        return self._link.call_async(ClockServer.Add, (a, b))
+        return self._caller.call_async(ClockServer.Add, (a, b))
 
     def echo_string(self, text: str, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> str:
         """echo_string(String text) => (String text)"""
-        return self._link.call(ClockServer.EchoString, (text,), timeout, wait)
+        return self._caller.call(ClockServer.EchoString, (text,), timeout, wait)
 
     def async_echo_string(self, text: str) -> _ipc.Promise[str]:
         """echo_string(String text) => (String text)"""
-        return self._link.call_async(ClockServer.EchoString, (text,))
+        return self._caller.call_async(ClockServer.EchoString, (text,))
 
     def echo_bytes(
         self, data: _ipc.Octets, *, timeout: float | None = None, wait: _ipc.Wait | None = None
     ) -> bytes:
         """echo_bytes(ByteBuffer data) => (ByteBuffer data)"""
-        return self._link.call(ClockServer.EchoBytes, (data,), timeout, wait)
+        return self._caller.call(ClockServer.EchoBytes, (data,), timeout, wait)
 
     def async_echo_bytes(self, data: _ipc.Octets) -> _ipc.Promise[bytes]:
         """echo_bytes(ByteBuffer data) => (ByteBuffer data)"""
-        return self._link.call_async(ClockServer.EchoBytes, (data,))
+        return self._caller.call_async(ClockServer.EchoBytes, (data,))
 
     def async_log(self, id: int, text: str) -> None:
         """log(i32 id, String text) =|"""
-        self._link.post(ClockServer.Log, (id, text))
+        self._caller.post(ClockServer.Log, (id, text))
 
     def async_watch(self, every_ms: int, at_once: bool) -> None:
         """watch(u32 every_ms, bool at_once) =|"""
-        self._link.post(ClockServer.Watch, (every_ms, at_once))
+        self._caller.post(ClockServer.Watch, (every_ms, at_once))
 
     def list(
         self,
@@ -491,13 +491,13 @@ class ClockServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> ClockServer.ListResponse:
         """list(Vector<String> names, Optional<i32> limit) => (HashMap<String, i32> found, bool more)"""
-        return self._link.call(ClockServer.List, (names, limit), timeout, wait)
+        return self._caller.call(ClockServer.List, (names, limit), timeout, wait)
 
     def async_list(
         self, names: _builtins.list[str], limit: int | None
     ) -> _ipc.Promise[ClockServer.ListResponse]:
         """list(Vector<String> names, Optional<i32> limit) => (HashMap<String, i32> found, bool more)"""
-        return self._link.call_async(ClockServer.List, (names, limit))
+        return self._caller.call_async(ClockServer.List, (names, limit))
 
     def concat(
         self,
@@ -509,21 +509,21 @@ class ClockServerProxy(_ipc.Proxy):
         wait: _ipc.Wait | None = None,
     ) -> bytes:
         """concat([File] first, ByteString separator, IPC::File second) => (ByteBuffer data)"""
-        return self._link.call(ClockServer.Concat, (first, separator, second), timeout, wait)
+        return self._caller.call(ClockServer.Concat, (first, separator, second), timeout, wait)
 
     def async_concat(
         self, first: _ipc.File, separator: _ipc.Octets, second: _ipc.File
     ) -> _ipc.Promise[bytes]:
         """concat([File] first, ByteString separator, IPC::File second) => (ByteBuffer data)"""
-        return self._link.call_async(ClockServer.Concat, (first, separator, second))
+        return self._caller.call_async(ClockServer.Concat, (first, separator, second))
 
     def ping(self, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> None:
         """ping() => ()"""
-        return self._link.call(ClockServer.Ping, (), timeout, wait)
+        return self._caller.call(ClockServer.Ping, (), timeout, wait)
 
     def async_ping(self) -> _ipc.Promise[None]:
         """ping() => ()"""
-        return self._link.call_async(ClockServer.Ping, ())
+        return self._caller.call_async(ClockServer.Ping, ())
 
 
 class ClockClientProxy(_ipc.Proxy):
@@ -531,15 +531,15 @@ class ClockClientProxy(_ipc.Proxy):
 
     def async_tick(self, now: float) -> None:
         """tick(double now) =|"""
-        self._link.post(ClockClient.Tick, (now,))
+        self._caller.post(ClockClient.Tick, (now,))
 
     def ask(self, question: int, *, timeout: float | None = None, wait: _ipc.Wait | None = None) -> int:
         """ask(i32 question) => (i32 answer)"""
-        return self._link.call(ClockClient.Ask, (question,), timeout, wait)
+        return self._caller.call(ClockClient.Ask, (question,), timeout, wait)
 
     def async_ask(self, question: int) -> _ipc.Promise[int]:
         """ask(i32 question) => (i32 answer)"""
-        return self._link.call_async(ClockClient.Ask, (question,))
+        return self._caller.call_async(ClockClient.Ask, (question,))
 
 
 class ClockServerStub(_ipc.Stub):

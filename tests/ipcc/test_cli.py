@@ -90,20 +90,16 @@ def test_check_shows_mistakes_alone(bad: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
-        ["check"],
-        ["--nonsense", "x.ipc"],
-        [str(CLOCK), "-o"],
-        [str(CLOCK), "-o", str(CLOCK)],
-        [str(CLOCK), "-o", "/nonexistent/out.py"],
-        [str(CLOCK), "-o", "/"],
-        ["format"],
-        ["describe"],
-        ["diff", str(CLOCK)],
-    ],
-    ids=[
-        *("nothing", "check nothing", "option", "no output", "own source", "no such folder", "folder"),
-        *("format nothing", "describe nothing", "diff with nothing"),
+        pytest.param([], id="nothing"),
+        pytest.param([str(CLOCK), "-o", str(CLOCK)], id="own source"),
+        pytest.param(["check"], id="check nothing", marks=pytest.mark.slow),
+        pytest.param(["--nonsense", "x.ipc"], id="option", marks=pytest.mark.slow),
+        pytest.param([str(CLOCK), "-o"], id="no output", marks=pytest.mark.slow),
+        pytest.param([str(CLOCK), "-o", "/nonexistent/out.py"], id="no such folder", marks=pytest.mark.slow),
+        pytest.param([str(CLOCK), "-o", "/"], id="folder", marks=pytest.mark.slow),
+        pytest.param(["format"], id="format nothing", marks=pytest.mark.slow),
+        pytest.param(["describe"], id="describe nothing", marks=pytest.mark.slow),
+        pytest.param(["diff", str(CLOCK)], id="diff with nothing", marks=pytest.mark.slow),
     ],
 )
 def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
@@ -232,6 +228,7 @@ def test_a_terminal_shows_colours(bad: Path) -> None:
     assert "\x1b[1;31m^^^^^\x1b[0m" in shown
 
 
+@pytest.mark.slow
 def test_a_pipe_and_an_environment_that_refuses_colours_get_none(bad: Path) -> None:
     plain = run("check", bad).stderr.decode()
     assert "\x1b" not in plain

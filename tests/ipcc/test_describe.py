@@ -85,7 +85,7 @@ def test_describe_prints_json_that_agrees_with_the_module(
         "MapServer.find(String,Geo::Kind)=>(Optional<Geo::Point>);Geo::Kind:u8{0,1};Geo::Point{i32,i32}"
     )
     # A generated class shows its signature nowhere else; the runtime puts this one into frames.
-    assert find["signature"] == zlib.crc32(find["signed"].encode()) == module.MapServer.Find._signature
+    assert find["signature"] == zlib.crc32(find["signed"].encode()) == module.MapServer.Find.__ipc__.signature
     assert find["inputs"][0] == {"name": "class", "python": "class_", "type": "String"}
     assert find["outputs"] == [{"name": "point", "python": "point", "type": "Optional<Geo::Point>"}]
     assert move["outputs"] is None

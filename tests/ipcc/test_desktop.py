@@ -24,7 +24,7 @@ ROOT = HERE.parent.parent
 DESKTOP = HERE / "desktop"
 INTERFACES = sorted(DESKTOP.glob("*.ipc"))
 REPOSITORY = sorted(path for name in ("tests", "demos") for path in (ROOT / name).rglob("*.ipc"))
-TYPES = {"Gold.ipc": ["gold_types.py"]}
+TYPES = {"Gold.ipc": ["gold_types.py"], "Entering.ipc": ["entering_types.py"]}
 """Interfaces whose types are given with `--types`, and the files next to them that hold the types."""
 
 needs_mypy = pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
@@ -73,11 +73,16 @@ def test_the_interfaces_are_as_large_as_those_of_a_desktop() -> None:
 # --- compiling ---
 
 
-@pytest.mark.parametrize("path", INTERFACES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [*INTERFACES[:3], *(pytest.param(path, marks=pytest.mark.slow) for path in INTERFACES[3:])],
+    ids=lambda path: path.stem,
+)
 def test_output_is_deterministic(path: Path) -> None:
     assert compiled(path) == compiled(path)
 
 
+@pytest.mark.slow
 def test_output_does_not_depend_on_hashes(modules: Path) -> None:
     script = f"""
 import sys
@@ -92,12 +97,14 @@ for path in sys.argv[1:]:
         assert run("-c", script, *map(str, INTERFACES), folder=modules, PYTHONHASHSEED=seed) == ""
 
 
+@pytest.mark.slow
 def test_all_modules_can_be_imported_together(modules: Path) -> None:
     names = sorted(path.stem for path in modules.glob("*_ipc.py"))
     assert len(names) == len(INTERFACES)
     assert run("-c", f"import {', '.join(names)}", folder=modules, PYTHONPATH=str(ROOT)) == ""
 
 
+@pytest.mark.slow
 @needs_mypy
 def test_mypy_accepts_all_modules_in_strict_mode(modules: Path, tmp_path: Path) -> None:
     command = ["--strict", "--follow-imports=silent", "--python-version=3.11", "--config-file="]
@@ -108,6 +115,7 @@ def test_mypy_accepts_all_modules_in_strict_mode(modules: Path, tmp_path: Path) 
     )
 
 
+@pytest.mark.slow
 @needs_pyright
 def test_pyright_accepts_all_modules(modules: Path) -> None:
     (modules / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{ROOT}"], "pythonVersion": "3.11"}}')
@@ -126,7 +134,11 @@ def words(comments: list[str]) -> Counter[str]:
     return Counter(" ".join(comments).split())
 
 
-@pytest.mark.parametrize("path", REPOSITORY, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize(
+    "path",
+    [path if path.parent == HERE else pytest.param(path, marks=pytest.mark.slow) for path in REPOSITORY],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
 def test_a_second_format_changes_nothing(path: Path, tmp_path: Path) -> None:
     for beside in (*path.parent.glob("*.ipc"), *path.parent.glob("*.py")):
         shutil.copy(beside, tmp_path)
@@ -141,6 +153,7 @@ def test_a_second_format_changes_nothing(path: Path, tmp_path: Path) -> None:
     assert copy.read_bytes() == once
 
 
+@pytest.mark.slow
 def test_interfaces_formatted_together_compile_to_the_same(tmp_path: Path) -> None:
     """Interfaces and what they include, formatted together, still compile to the same."""
     before = {path.name: compiled(path) for path in INTERFACES}

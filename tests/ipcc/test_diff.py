@@ -39,6 +39,7 @@ def random_interface(dice: random.Random) -> str:
     return f"struct Size {{ {size} }} enum Kind {{ {kind} }} {endpoint(*messages)}"
 
 
+@pytest.mark.slow
 def test_diff_notices_every_message_that_peers_would_refuse(tmp_path: Path) -> None:
     dice = random.Random(33)
     old, new = tmp_path / "old.ipc", tmp_path / "new.ipc"

@@ -64,6 +64,7 @@ def test_a_module_imports_only_what_it_uses() -> None:
     assert module("endpoint A { f(Duration d) =| }").count("_datetime") == 3
 
 
+@pytest.mark.slow
 @needs_ruff
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(interfaces())
@@ -71,6 +72,7 @@ def test_any_interface_is_formatted(text: str) -> None:
     assert ruff("format", "--diff", "--line-length", "110", text=module(text)) == ""
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(interfaces())
 def test_any_interface_compiles(text: str) -> None:
@@ -79,6 +81,7 @@ def test_any_interface_compiles(text: str) -> None:
     assert generated == module(text)
 
 
+@pytest.mark.slow
 @needs_mypy
 def test_mypy_finds_the_wrong_uses_of_a_module_alone(tmp_path: Path) -> None:
     for path in INTERFACES:
@@ -98,6 +101,7 @@ def test_mypy_finds_the_wrong_uses_of_a_module_alone(tmp_path: Path) -> None:
     assert [line.partition(": error")[0] for line in errors] == [f"{uses}:{number}" for number in wrong]
 
 
+@pytest.mark.slow
 @needs_pyright
 def test_pyright_finds_the_wrong_uses_of_a_module_alone(tmp_path: Path) -> None:
     for path in INTERFACES:

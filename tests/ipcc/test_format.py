@@ -145,11 +145,16 @@ def test_text_is_put_into_canonical_style(name: str) -> None:
     assert check(text) == expected
 
 
-@pytest.mark.parametrize("path", INTERFACES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize(
+    "path",
+    [path if path.parent == HERE else pytest.param(path, marks=pytest.mark.slow) for path in INTERFACES],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
 def test_every_interface_of_the_repository_can_be_formatted(path: Path) -> None:
     check(read_source(str(path)).text)
 
 
+@pytest.mark.slow
 @settings(UNHURRIED, max_examples=25)
 @given(interfaces())
 def test_formatting_does_not_change_the_compiled_module(text: str) -> None:
@@ -208,6 +213,7 @@ GAPS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(UNHURRIED, max_examples=60)
 @given(text=interfaces(), gaps=st.lists(GAPS, max_size=300))
 def test_comments_anywhere_in_any_interface_keep_their_place(text: str, gaps: list[str]) -> None:

@@ -79,6 +79,7 @@ def test_two_files_cannot_declare_one_name(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_includes_compiles(folder: Path) -> None:
     for number in range(1500):
         write(f"f{number}.ipc", f'#include "f{number + 1}.ipc"')
@@ -87,12 +88,14 @@ def test_a_long_chain_of_includes_compiles(folder: Path) -> None:
     assert signed_text("A.ipc") == "A.f(P)=|;P{i32}"
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_structs_is_refused(folder: Path) -> None:
     chain = "".join(f"struct S{n} {{ Optional<S{n + 1}> x; }}\n" for n in range(3000))
     write("A.ipc", chain + "struct S3000 {}\nendpoint A { f(S2999 p) =| }")
     assert "types nest deeper than 64" in errors("A.ipc")
 
 
+@pytest.mark.slow
 def test_a_large_cycle_of_structs_is_refused(folder: Path) -> None:
     circle = "".join(f"struct S{n} {{ Optional<S{(n + 1) % 3000}> x; }}\n" for n in range(3000))
     write("A.ipc", circle + "endpoint A { f(S0 p) =| }")

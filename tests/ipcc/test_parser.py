@@ -6,6 +6,7 @@ Must not know the wording of diagnostics.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -99,19 +100,27 @@ def test_a_file_may_have_no_endpoints() -> None:
     assert parsed("// nothing\n").endpoints == ()
 
 
-@pytest.mark.parametrize("count", range(len(TOKENS)))
+def _in_tiers(places: int) -> list[Any]:
+    """The places of tokens as parameters: one of four in the quick tier."""
+    return [
+        place if place % 4 == 0 else pytest.param(place, marks=pytest.mark.slow) for place in range(places)
+    ]
+
+
+@pytest.mark.parametrize("count", _in_tiers(len(TOKENS)))
 def test_a_truncated_interface_is_one_mistake_at_most(count: int) -> None:
     """The rest is either complete, or one mistake."""
     text = CLOCK[: TOKENS[count].start]
     assert len(refused(text)) <= 1
 
 
-@pytest.mark.parametrize("index", range(len(TOKENS) - 1))
+@pytest.mark.parametrize("index", _in_tiers(len(TOKENS) - 1))
 def test_a_missing_token_is_few_mistakes_at_most(index: int) -> None:
     span = TOKENS[index]
     assert len(refused(CLOCK[: span.start] + CLOCK[span.end :])) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", range(len(TYPE_TOKENS)))
 def test_truncated_types_are_one_mistake_at_most(count: int) -> None:
     """Unknown types do not count: they are found only if the rest fits the grammar."""
@@ -119,6 +128,7 @@ def test_truncated_types_are_one_mistake_at_most(count: int) -> None:
     assert len([message for message in messages if not message.startswith("unknown type")]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(len(TYPE_TOKENS) - 1))
 def test_a_missing_token_in_types_is_few_mistakes_at_most(index: int) -> None:
     span = TYPE_TOKENS[index]
@@ -157,6 +167,7 @@ def test_numbers_are_bounded() -> None:
         assert len(refused(f"endpoint A {{ f(Array<u8, {number}> a) =| }}")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["endpoint A { a(" + "Vector<" * 100_000, "{" * 100_000, "[" * 100_000])
 def test_depth_is_bounded(text: str) -> None:
     assert refused(text)

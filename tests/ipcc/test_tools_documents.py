@@ -11,6 +11,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from ipcc.compiler import compile_files
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,6 +23,7 @@ FILES = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```sh\n([^`]*)^```\n\n((?:(?:    [^\n]*)?\n)*)", re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_tools_print_what_is_shown(tmp_path: Path) -> None:
     for name, text in FILES.findall(TOOLS):
         (tmp_path / name).write_text(text)

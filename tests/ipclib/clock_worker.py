@@ -1,18 +1,18 @@
-"""A worker that serves Clock.ipc to the one client it was started for: `python clock_worker.py INTERFACE`."""
+"""Owns a worker that serves Clock.ipc to its one client: `python -m tests.ipclib.clock_worker INTERFACE`.
+Must not know what is tested.
+"""
 
 from __future__ import annotations
 
 import faulthandler
 import os
-import select
 import signal
 import sys
-
-import clock_service
 
 import ipcc
 from corelib import EventLoop
 from ipclib import HandlerError, take_over_accepted_client
+from tests.ipclib import clock_service
 
 
 def main() -> int:
@@ -27,11 +27,11 @@ def main() -> int:
                 os._exit(3)
             if text == "hang":
                 signal.pause()
-            if text == "leave a child":
+            if text.startswith("leave a child"):
                 if os.fork():
                     os._exit(0)
-                select.select([self._link._socket], [], [])  # Until the client has closed its end.
-                os._exit(0)
+                with open(text.removeprefix("leave a child until ")):  # Blocks until the test opens it too.
+                    os._exit(0)
             if text == "environment":
                 raise HandlerError(str([name for name in os.environ if "SOCKET" in name or "LISTEN" in name]))
             faulthandler._sigsegv()  # type: ignore[attr-defined]

@@ -1,4 +1,6 @@
-"""The test interface, an event loop, and services in processes of their own."""
+"""Owns what the tests of ipclib share: their interface, an event loop, and services in other processes.
+Must not know what is tested.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,10 @@ import pytest
 
 import ipcc
 from corelib import EventLoop
+from tests.ipclib.fake_clock import FakeClock
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
 INTERFACE = HERE / "Clock.ipc"
-SERVICE = HERE / "clock_service.py"
 REPOSITORY = HERE.parent.parent
 
 
@@ -28,9 +29,39 @@ def clock() -> Any:
 
 
 @pytest.fixture
-def loop() -> Iterator[EventLoop]:
-    with EventLoop() as loop:
+def fake_clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def loop(request: pytest.FixtureRequest) -> Iterator[EventLoop]:
+    """A loop of the test's thread; on the fake clock if the test takes that too."""
+    fake = request.getfixturevalue("fake_clock") if "fake_clock" in request.fixturenames else None
+    with EventLoop(clock=fake) as loop:
         yield loop
+
+
+@pytest.fixture(scope="session")
+def app(clock: Any) -> Any:
+    """A client class that notes its ticks and goes on climbing."""
+
+    class App(clock.ConnectionToServer):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.ticks: list[int] = []
+            self.died = 0
+
+        def tick(self, number: int) -> None:
+            self.ticks.append(number)
+
+        def ascend(self, depth: int) -> int:
+            levels: int = 1 + self.descend(depth - 1) if depth > 0 else 0
+            return levels
+
+        def die(self) -> None:
+            self.died += 1
+
+    return App
 
 
 class Processes:
@@ -44,7 +75,7 @@ class Processes:
         """Start clock_service.py and wait until it listens: its socket's path, and the process."""
         path = str(self.folder / f"clock{len(self._running)}")
         service = subprocess.Popen(
-            [sys.executable, SERVICE, path, interface],
+            [sys.executable, "-m", "tests.ipclib.clock_service", path, interface],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from frames import round_trip
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from corelib import UsageError
 from ipclib import AnonymousBuffer, gfx
 from ipclib import generated as g
 from ipclib.gfx import BitmapFormat, ShareableBitmap
+from tests.ipclib.values.round_trips import round_trip
 
 _RED = (200, 1, 2, 100)
 _IN_MEMORY = {
@@ -93,6 +93,7 @@ def test_a_numpy_array_of_sealed_pixels_is_read_only(numpy: Any) -> None:
         array[0, 0] = 0
 
 
+@pytest.mark.slow
 def test_views_outlive_their_bitmap_and_then_give_the_memory_back(numpy: Any) -> None:
     before = _open_fds()
     bitmap = ShareableBitmap.create(2, 2)
@@ -109,7 +110,7 @@ def test_views_outlive_their_bitmap_and_then_give_the_memory_back(numpy: Any) ->
 
 
 @pytest.mark.parametrize("format", BitmapFormat)
-def test_images_in_and_out(pillow: Any, format: BitmapFormat) -> None:
+def test_images_survive_the_way_in_and_out(pillow: Any, format: BitmapFormat) -> None:
     image = pillow.new("RGBA", (3, 2), (9, 8, 7, 0))
     image.putpixel((2, 1), _RED)
     bitmap = ShareableBitmap.from_image(image, format)
@@ -122,13 +123,13 @@ def test_images_in_and_out(pillow: Any, format: BitmapFormat) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "LA", "I"])
-def test_an_image_of_any_mode(pillow: Any, mode: str) -> None:
+def test_an_image_of_any_mode_is_taken(pillow: Any, mode: str) -> None:
     image = pillow.new("RGB", (2, 2), (255, 255, 255)).convert(mode)
     assert ShareableBitmap.from_image(image).to_image().getpixel((1, 1)) == (255, 255, 255, 255)
 
 
 @pytest.mark.parametrize("format", BitmapFormat)
-def test_png_files(pillow: Any, format: BitmapFormat, tmp_path: Path) -> None:
+def test_png_files_are_saved_and_loaded(pillow: Any, format: BitmapFormat, tmp_path: Path) -> None:
     bitmap = ShareableBitmap.create(4, 3, format=format)
     bitmap.pixels[:] = bytes(range(48))
     bitmap.save_png(tmp_path / "picture.png")
@@ -140,7 +141,7 @@ def test_png_files(pillow: Any, format: BitmapFormat, tmp_path: Path) -> None:
     assert ShareableBitmap.load_png(io.BytesIO(memory.getvalue())).width == 4
 
 
-def test_what_is_no_png_is_refused(pillow: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_no_png_is_refused(pillow: Any, tmp_path: Path) -> None:
     pillow.new("RGB", (1, 1)).save(tmp_path / "picture.bmp")
     with pytest.raises(OSError, match="cannot identify"):
         ShareableBitmap.load_png(tmp_path / "picture.bmp")
@@ -162,8 +163,9 @@ def test_every_shape_has_its_views(width: int, height: int, scale: int, format: 
             assert numpy.array_equal(again.to_numpy(), array)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["to_numpy()", "to_image()", "save_png('x')", "load_png('x')"])
-def test_without_numpy_and_pillow_the_error_says_what_to_install(call: str) -> None:
+def test_the_error_without_numpy_and_pillow_says_what_to_install(call: str) -> None:
     extra = "numpy" if "numpy" in call else "pillow"
     code = f"""
 import sys
@@ -179,6 +181,7 @@ else:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("geometry", "reason"),
     [

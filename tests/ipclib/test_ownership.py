@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import descriptors
 import pytest
-from descriptors import content_of, make
 
 import ipcc
 from corelib import EventLoop, LocalSocket
@@ -32,6 +30,8 @@ from ipclib import (
     UnknownMessage,
     Wait,
 )
+from tests.ipclib import owned_files
+from tests.ipclib.owned_files import content_of, make
 
 HERE = Path(__file__).parent
 INTERFACE = HERE / "Files.ipc"
@@ -64,10 +64,10 @@ class Ends:
         self.module, self.newer, self.path = files_ipc, newer_ipc, path
         self._own_faults = faults
         self.process = subprocess.Popen(
-            [sys.executable, HERE / "files_service.py", path],
+            [sys.executable, "-m", "tests.ipclib.files_service", path],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": f"{HERE.parent.parent}:{HERE}"},
+            env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)},
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
@@ -83,7 +83,7 @@ class Ends:
 
     def open_fds(self) -> tuple[int, int]:
         """Of this process, and of the service; nothing else is done meanwhile."""
-        return descriptors.count_open(), self.watcher.open_fds(wait=Wait.BLOCK)
+        return owned_files.count_open(), self.watcher.open_fds(wait=Wait.BLOCK)
 
     def faults(self) -> list[str]:
         return self._own_faults + self.watcher.faults()
@@ -100,7 +100,7 @@ class Ends:
 @pytest.fixture(scope="module")
 def ends(files_ipc: Any, newer_ipc: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ends]:
     with pytest.MonkeyPatch.context() as patches, EventLoop():
-        faults = descriptors.watch(patches)
+        faults = owned_files.watch(patches)
         ends = Ends(files_ipc, newer_ipc, str(tmp_path_factory.mktemp("ownership") / "files"), faults)
         yield ends
         ends.end()
@@ -346,9 +346,20 @@ _SCENARIOS: list[Callable[[Ends], None]] = [
     closed_while_it_still_works_on_the_answer,
     closed_while_bare_answers_wait_for_an_earlier_one,
 ]
+_QUICK = {files_everywhere, the_handler_raises, closed_while_our_posts_wait}
+"""The scenarios of the quick tier: files that are passed on, files of a failure, files that are closed with
+their connection."""
 
 
-@pytest.mark.parametrize("scenario", _SCENARIOS, ids=lambda scenario: scenario.__name__)
+def _in_tiers(scenarios: list[Callable[[Ends], None]]) -> list[Any]:
+    """The parameters of a test that runs the scenarios outside _QUICK in the slow tier."""
+    return [
+        pytest.param(scenario, id=scenario.__name__, marks=() if scenario in _QUICK else pytest.mark.slow)
+        for scenario in scenarios
+    ]
+
+
+@pytest.mark.parametrize("scenario", _in_tiers(_SCENARIOS))
 def test_every_descriptor_is_closed_once(ends: Ends, scenario: Callable[[Ends], None]) -> None:
     ends.client.open_fds()
     gc.collect()
@@ -396,6 +407,6 @@ _NOBODY_S_FAULT = [
 ]
 
 
-@pytest.mark.parametrize("scenario", _NOBODY_S_FAULT, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", _in_tiers(_NOBODY_S_FAULT))
 def test_nobody_is_blamed_for_what_the_runtime_closes(ends: Ends, scenario: Callable[[Ends], None]) -> None:
     assert _leaks(ends, scenario) == ([], [])

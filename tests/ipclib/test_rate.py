@@ -11,6 +11,8 @@ import pytest
 from corelib import EventLoop, LocalSocket
 from ipclib import ErrorKind, Limits, PeerDisconnected, Rate, RemoteError
 from ipclib.rate import TokenBucket
+from tests.ipclib import clock_service
+from tests.ipclib.fake_clock import FakeClock
 
 SECOND = 1_000_000_000
 Pairs = Callable[[Limits], tuple[Any, Any]]
@@ -26,15 +28,13 @@ def test_a_bucket_gives_its_burst_and_fills_with_time() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"per_second": 0, "burst": 1}, {"per_second": 1, "burst": -1}])
-def test_a_rate_that_never_gives(wrong: dict[str, float]) -> None:
+def test_a_rate_that_never_gives_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be over 0"):
         Rate(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def pairs(loop: EventLoop, clock: Any) -> Pairs:
-    import clock_service
-
     def make(limits: Limits) -> tuple[Any, Any]:
         here, there = LocalSocket.pair()
         return clock.ConnectionToServer(here), clock_service.handlers(clock)(there, 1, limits=limits)
@@ -65,6 +65,16 @@ def test_a_one_way_message_that_comes_too_often_is_dropped_and_counted(pairs: Pa
     assert service.counters.dropped_messages == 7
 
 
+def test_a_rate_gives_again_with_the_loop_s_time(pairs: Pairs, fake_clock: FakeClock) -> None:
+    client, service = pairs(Limits(rate=Rate(per_second=10, burst=1)))
+    client.nothing()
+    with pytest.raises(RemoteError, match="too often"):
+        client.nothing()
+    fake_clock.advance(0.1)
+    client.nothing()
+    assert service.counters.refused == 1
+
+
 def test_several_rates_all_count(pairs: Pairs) -> None:
     client, _service = pairs(
         Limits(rate=(Rate(per_second=SLOW, burst=5), Rate(per_second=SLOW, burst=1, message="add")))
@@ -87,7 +97,7 @@ def test_a_rate_may_cut_off(pairs: Pairs, caplog: pytest.LogCaptureFixture) -> N
     assert "comes too often" in caplog.text
 
 
-def test_files_of_what_is_refused_are_closed(pairs: Pairs) -> None:
+def test_files_of_refused_requests_are_closed(pairs: Pairs) -> None:
     import os
 
     from ipclib import File

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 import ipcc
 from ipclib import URL, Alternative, Duration, EncodeError, Limits, Origin, ProxyData, UnixDateTime, gfx
-from ipclib.protocol.protocol import Call, Protocol, incoming_table
+from ipclib.protocol.conversation import Call, Conversation, incoming_table
+from ipclib.protocol.message import MessageType
+from ipclib.protocol.receiver import Receiver
 
 _Value: TypeAlias = Callable[[ModuleType], Any]
 """A function that makes a value with the classes of its compiled module."""
@@ -142,13 +144,23 @@ def _compiled(types: list[str], folder: Any) -> ModuleType:
     return ipcc.load(path)
 
 
-def _ends(module: Any) -> tuple[Protocol, Protocol]:
+class _End:
+    """One end of a connection without a socket."""
+
+    def __init__(self, calls: Any, serves: Any) -> None:
+        self.conversation = Conversation(calls, serves, Limits())
+        self.receiver = Receiver(self.conversation, incoming_table(calls, serves))
+
+    def request(self, message: MessageType, values: tuple[Any, ...]) -> tuple[Call, bytes]:
+        call = Call(message)
+        frame, _files = self.conversation.request(call, values)
+        return call, _wire(frame)
+
+
+def _ends(module: Any) -> tuple[_End, _End]:
     # The empty endpoint of the client has no public name.
     server, client = module.RandomServer, module.ConnectionToServer._ends.serves
-    return (
-        Protocol(server, client, incoming_table(server, client), Limits()),
-        Protocol(client, server, incoming_table(client, server), Limits()),
-    )
+    return _End(server, client), _End(client, server)
 
 
 def _wire(frame: Any) -> bytes:
@@ -172,18 +184,18 @@ def test_sent_values_arrive(folder: Any, data: st.DataObject) -> None:
     values = tuple(recipe(module) for recipe in recipes)
     client, service = _ends(module)
 
-    call, request, _files = client.request(module.RandomServer.Echo, values, Call)
-    posted, _files = client.one_way(module.RandomServer.Post, values)
-    service.receive(_wire(request) + _wire(posted))
-    assert [event[3] for event in service.inbox] == [values, values]
+    echo = module.RandomServer.Echo.__ipc__
+    call, request = client.request(echo, values)
+    posted, _files = client.conversation.frame(module.RandomServer.Post.__ipc__, values)
+    service.receiver.receive(request + _wire(posted))
+    assert [event[3] for event in service.receiver.inbox] == [values, values]
 
     result = values[0] if len(values) == 1 else module.RandomServer.EchoResponse(*values)
-    ((answer, _files),) = service.answer(module.RandomServer.Echo, call.serial, result)
-    client.receive(_wire(answer))
-    ((_kind, response, settled, received, _files),) = client.inbox
+    ((answer, _files),) = service.conversation.answer(echo, call.serial, result)
+    client.receiver.receive(_wire(answer))
+    ((_kind, response, settled, received, _files),) = client.receiver.inbox
     assert (settled, received) == (call, values)
-    # A response has only private names besides its parameters.
-    assert response._result(received) == result
+    assert response.to_result(received) == result
 
 
 class _Misfit:
@@ -201,13 +213,13 @@ def test_a_value_that_does_not_fit_is_named_and_not_sent(folder: Any, data: st.D
     misfit = values[place] = _Misfit()
     client, _service = _ends(module)
     with pytest.raises(EncodeError) as caught:
-        client.request(module.RandomServer.Echo, tuple(values), Call)
+        client.request(module.RandomServer.Echo.__ipc__, tuple(values))
     assert (caught.value.message, caught.value.parameter, caught.value.value) == (
         "RandomServer.echo",
         f"p{place}",
         misfit,
     )
-    assert not client.open_calls
+    assert not client.conversation.open_calls
 
 
 @_SETTINGS
@@ -217,10 +229,11 @@ def test_any_payload_is_a_message_or_a_violation(folder: Any, data: st.DataObjec
     recipes = [data.draw(values) for _type, values in types]
     module: Any = _compiled([type_ for type_, _values in types], folder)
     client, service = _ends(module)
-    posted, _files = client.one_way(module.RandomServer.Post, tuple(recipe(module) for recipe in recipes))
+    post = module.RandomServer.Post.__ipc__
+    posted, _files = client.conversation.frame(post, tuple(recipe(module) for recipe in recipes))
     wire = bytearray(_wire(posted))
     for _ in range(data.draw(st.integers(1, 4))):
         if len(wire) > 24:
             wire[data.draw(st.integers(12, len(wire) - 13))] = data.draw(st.integers(0, 255))
-    service.receive(bytes(wire))
-    assert len(service.inbox) == 1
+    service.receiver.receive(bytes(wire))
+    assert len(service.receiver.inbox) == 1

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from ipclib import AnonymousBuffer, gfx
-from ipclib.file import File
 from ipclib.limits import Limits
-from ipclib.protocol.framing import bare_frame
-from ipclib.protocol.message import Endpoint, Kind, Message
-from ipclib.protocol.protocol import Protocol, incoming_table
-from ipclib.values.codecs import Frame
+from ipclib.protocol.conversation import Conversation, incoming_table
+from ipclib.protocol.message import Endpoint, Kind, MessageType
+from ipclib.protocol.receiver import Receiver
+from ipclib.protocol.wire import HEADER, bare_frame
+from ipclib.values.decoding import Decoding
+from ipclib.values.file import File
 from tests.wire.golden_values import GOLDEN, VECTORS, arguments, files_of, load
 
 # Generated messages have only private names, so that none collides with a parameter: `_encode`, `_decode`,
@@ -28,8 +29,8 @@ def gold() -> Any:
     return load()
 
 
-def _message(gold: Any, vector: dict[str, Any]) -> type[Message]:
-    message: type[Message] = getattr(getattr(gold, vector["endpoint"]), vector["message"])
+def _message(gold: Any, vector: dict[str, Any]) -> MessageType:
+    message: MessageType = getattr(getattr(gold, vector["endpoint"]), vector["message"]).__ipc__
     return message
 
 
@@ -54,8 +55,10 @@ def _name(vector: dict[str, Any]) -> str:
 
 
 def test_every_message_has_a_golden_vector(gold: Any) -> None:
-    messages = {message for name in ("GoldServer", "GoldClient") for message in getattr(gold, name)._messages}
-    assert {_message(gold, vector) for vector in VECTORS} == messages
+    messages = {
+        message.name for name in ("GoldServer", "GoldClient") for message in getattr(gold, name).__ipc__
+    }
+    assert {_message(gold, vector).name for vector in VECTORS} == messages
 
 
 def test_magics_are_those_of_libipc(gold: Any) -> None:
@@ -67,11 +70,11 @@ def test_magics_are_those_of_libipc(gold: Any) -> None:
 def test_a_message_encodes_to_the_bytes_of_libipc(gold: Any, vector: dict[str, Any]) -> None:
     message = _message(gold, vector)
     files: list[File] = []
-    payload = message._encode(files, *arguments(vector, files_of(vector), gold))
-    frame = bare_frame(message._key, payload)
+    payload = message.encode(files, *arguments(vector, files_of(vector), gold))
+    frame = bare_frame(message.key, payload)
     assert (frame if isinstance(frame, bytes) else b"".join(frame)) == bytes.fromhex(vector["wire"])
     assert len(files) == vector["fds"]
-    assert message._id == vector["message_id"]
+    assert message.id == vector["message_id"]
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=_name)
@@ -80,19 +83,18 @@ def test_the_bytes_of_libipc_decode_to_the_arguments(gold: Any, vector: dict[str
     wire = bytes.fromhex(vector["wire"])
     sent = files_of(vector)
     expected = [File(os.dup(file.fileno())) if _is_memory(vector) else file for file in sent]
-    frame = Frame()
-    frame.end, frame.elements = len(wire), 1000
-    frame.fds = [(file, 0) for file in sent]
-    values, at = message._decode(wire, 12, frame)
+    decoding = Decoding()
+    decoding.end, decoding.elements, decoding.files = len(wire), 1000, sent
+    values, at = message.decode(wire, HEADER.size, decoding)
     assert at == len(wire)
     assert _seen(values) == _seen(arguments(vector, expected, gold))
-    assert not frame.fds
+    decoding.check_files()
 
 
-def _service(gold: Any, endpoint: str) -> Protocol:
-    """Return a protocol that serves an endpoint."""
+def _service(gold: Any, endpoint: str) -> Receiver:
+    """Return what receives for a service of an endpoint."""
     serves = getattr(gold, endpoint)
-    return Protocol(Endpoint, serves, incoming_table(Endpoint, serves), Limits())
+    return Receiver(Conversation(Endpoint, serves, Limits()), incoming_table(Endpoint, serves))
 
 
 _REQUESTS = [v for v in VECTORS if v["kind"] != "response" and v["endpoint"] == "GoldServer" and not v["fds"]]
@@ -101,23 +103,23 @@ _REQUESTS = [v for v in VECTORS if v["kind"] != "response" and v["endpoint"] == 
 @pytest.mark.parametrize("cut", [1, 2, 3, 7, 11, 64, 1000, 1 << 20])
 def test_any_cut_of_the_stream_gives_the_same_messages(gold: Any, cut: int) -> None:
     stream = b"".join(bytes.fromhex(vector["wire"]) for vector in _REQUESTS)
-    protocol = _service(gold, "GoldServer")
+    receiver = _service(gold, "GoldServer")
     for at in range(0, len(stream), cut):
-        protocol.receive(stream[at : at + cut])
-    arrived = [(event[1]._id, _seen(event[3])) for event in protocol.inbox]
+        receiver.receive(stream[at : at + cut])
+    arrived = [(event[1].id, _seen(event[3])) for event in receiver.inbox]
     assert arrived == [(vector["message_id"], _seen(arguments(vector, [], gold))) for vector in _REQUESTS]
-    assert protocol.reader.missing == 0
+    assert receiver.partial.missing == 0
 
 
 def test_a_frame_that_comes_byte_by_byte_keeps_its_descriptors(gold: Any) -> None:
     vector = next(v for v in VECTORS if v["idl_name"] == "concat_files" and v["kind"] == "request")
-    protocol = _service(gold, "GoldServer")
+    receiver = _service(gold, "GoldServer")
     wire = bytes.fromhex(vector["wire"])
     ends = [socket.socketpair() for _ in range(2)]
-    protocol.receive(wire[:1], [ends[0][0].detach(), ends[1][0].detach()])
+    receiver.receive(wire[:1], [ends[0][0].detach(), ends[1][0].detach()])
     for byte in wire[1:]:
-        protocol.receive(bytes([byte]))
-    ((kind, _message, _to, (first, separator, second), files),) = protocol.inbox
+        receiver.receive(bytes([byte]))
+    ((kind, _message, _to, (first, separator, second), files),) = receiver.inbox
     assert kind is Kind.REQUEST
     assert separator == b"--"
     assert files == [first, second]

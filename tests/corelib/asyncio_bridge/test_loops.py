@@ -163,6 +163,7 @@ def test_importing_corelib_does_not_import_asyncio() -> None:
     assert subprocess.run([sys.executable, "-c", source], env=environment, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_cpythons_own_tests_of_sockets_pass() -> None:
     """Run one of its files here; all of them by `python tests/corelib/asyncio_suite.py`."""
     script = Path(__file__).parents[1] / "asyncio_suite.py"

@@ -48,6 +48,7 @@ def start(path: str, before: str = "") -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_an_uncaught_ctrl_c_removes_the_socket(path: str) -> None:
     process = start(path)
     assert stat.S_ISSOCK(os.stat(path).st_mode)
@@ -58,6 +59,7 @@ def test_an_uncaught_ctrl_c_removes_the_socket(path: str) -> None:
     assert os.listdir(os.path.dirname(path)) == []
 
 
+@pytest.mark.slow
 def test_sys_exit_in_a_callback_removes_the_socket(path: str) -> None:
     process = start(path, "loop.deferred_invoke(lambda: sys.exit(3))")
     process.communicate(timeout=30)

@@ -134,6 +134,7 @@ def test_two_servers_in_one_process_do_not_share_a_path(loop: EventLoop, path: s
     server.close()
 
 
+@pytest.mark.slow
 def test_the_socket_of_a_killed_server_is_replaced(loop: EventLoop, path: str) -> None:
     for _ in range(3):
         killed = serve_in_another_process(path)

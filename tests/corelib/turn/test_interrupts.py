@@ -186,7 +186,13 @@ SLEEPERS = {
 }
 
 
-@pytest.mark.parametrize("sleeper", SLEEPERS)
+@pytest.mark.parametrize(
+    "sleeper",
+    [
+        sleeper if sleeper in ("exec", "await") else pytest.param(sleeper, marks=pytest.mark.slow)
+        for sleeper in SLEEPERS
+    ],
+)
 def test_ctrl_c_ends_a_sleep(sleeper: str) -> None:
     """The signal may come just before the sleep, at its beginning or within it."""
     source = (
@@ -265,6 +271,7 @@ print("fine")
 """
 
 
+@pytest.mark.slow
 def test_a_barrage_of_ctrl_c_loses_and_repeats_no_callback() -> None:
     """Ctrl-C comes three hundred times at any moment of a busy loop.
 

@@ -1,4 +1,6 @@
-"""The service of Memory.ipc, in a process of its own: `python memory_service.py SOCKET`."""
+"""Owns the service of Memory.ipc, a process of its own: `python -m tests.ipclib.values.memory_service PATH`.
+Must not know what is tested.
+"""
 
 from __future__ import annotations
 

@@ -8,18 +8,18 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from frames import framed, round_trip
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ipclib import ProtocolViolation
 from ipclib.values.codecs import DECODE_ERRORS, byte_string
 from ipclib.values.json_value import json_value
+from tests.ipclib.values.round_trips import decoding_of, round_trip
 
 
 def _decode(text: bytes, elements: int = 1000) -> Any:
     wire = byte_string.encode(text, [])
-    return json_value.decode(wire, 0, framed(wire, elements=elements))[0]
+    return json_value.decode(wire, 0, decoding_of(wire, elements=elements))[0]
 
 
 def test_the_text_has_no_white_space_and_is_utf8() -> None:
@@ -39,7 +39,7 @@ def test_the_text_has_no_white_space_and_is_utf8() -> None:
         ("\ud800", "surrogates"),
     ],
 )
-def test_what_is_no_json_is_refused(value: object, reason: str) -> None:
+def test_a_value_that_is_no_json_is_refused(value: object, reason: str) -> None:
     with pytest.raises((TypeError, ValueError), match=reason):
         json_value.encode(value, [])
 
@@ -51,7 +51,7 @@ def _nested(depth: int) -> list[Any]:
     return value
 
 
-def test_depth_is_bounded_both_ways() -> None:
+def test_the_depth_of_json_is_bounded_both_ways() -> None:
     assert round_trip(json_value, _nested(64)) == _nested(64)
     with pytest.raises(ValueError, match="deeper than 64"):
         json_value.encode(_nested(65), [])
@@ -94,6 +94,7 @@ def test_values_count_as_elements(text: bytes, nodes: int) -> None:
         _decode(text, nodes - 1)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(st.sampled_from('a"\\[]{},'), max_size=6),
@@ -106,9 +107,9 @@ def test_values_are_counted_exactly(value: Any) -> None:
         return 1 + sum(map(count, inner))
 
     wire = json_value.encode(value, [])
-    assert json_value.decode(wire, 0, framed(wire, elements=count(value)))[0] == value
+    assert json_value.decode(wire, 0, decoding_of(wire, elements=count(value)))[0] == value
     with pytest.raises(ProtocolViolation):
-        json_value.decode(wire, 0, framed(wire, elements=count(value) - 1))
+        json_value.decode(wire, 0, decoding_of(wire, elements=count(value) - 1))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_many_values_are_refused_with_little_memory(piece: bytes) -> None:
     tracemalloc.start()
     try:
         with pytest.raises((*DECODE_ERRORS, ProtocolViolation)):
-            json_value.decode(wire, 0, framed(wire, elements=10_000))
+            json_value.decode(wire, 0, decoding_of(wire, elements=10_000))
         assert tracemalloc.get_traced_memory()[1] < 4 * len(wire)
     finally:
         tracemalloc.stop()
@@ -155,4 +156,4 @@ def test_many_values_are_refused_with_little_memory(piece: bytes) -> None:
 def test_a_length_beyond_the_message_is_refused_before_the_text_is_read() -> None:
     wire = struct.pack("=I", 1 << 31) + b"[" * 10
     with pytest.raises(ProtocolViolation, match="2147483648 bytes where 10 follow"):
-        json_value.decode(wire, 0, framed(wire))
+        json_value.decode(wire, 0, decoding_of(wire))

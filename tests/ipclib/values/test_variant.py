@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from frames import framed, round_trip
 
 from ipclib import Alternative, Duration, ProtocolViolation
 from ipclib import generated as g
 from ipclib.values.codecs import Codec
+from tests.ipclib.values.round_trips import decoding_of, round_trip
 
 _PLAIN = g.variant(g.empty, g.i32, g.boolean, g.string)
 _MIXED = g.variant(g.i32, g.string, g.u32)
@@ -66,9 +66,9 @@ def test_what_fits_no_alternative_is_refused(codec: Codec[Any], value: object, r
 
 def test_an_unknown_index_is_a_violation() -> None:
     with pytest.raises(ProtocolViolation, match="alternative 3 of a Variant that has 3"):
-        _MIXED.decode(b"\3", 0, framed(b"\3"))
+        _MIXED.decode(b"\3", 0, decoding_of(b"\3"))
 
 
-def test_classes_beside_plain_values() -> None:
+def test_values_of_a_class_stand_beside_plain_ones() -> None:
     assert round_trip(g.variant(g.duration, g.i64), Duration(5)) == Duration(5)
     assert round_trip(g.variant(g.duration, g.i64), 5) == 5

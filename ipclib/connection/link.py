@@ -1,0 +1,393 @@
+"""Owns the life of one socket: it reads the socket, passes on what arrives, and closes it.
+Must not know how values are encoded, how calls wait (calls.py), or how frames leave (sender.py).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from collections.abc import Callable, Sequence
+from threading import get_ident
+from typing import Protocol
+
+import attrs
+
+from corelib import DescriptorsTruncated, LocalSocket, Notifier
+from corelib.turn import current_thread_loop, forked
+from ipclib.connection.calls import Caller, Wait, wrong_thread
+from ipclib.connection.responsiveness import Responsiveness
+from ipclib.connection.sender import Sender
+from ipclib.connection.serving import Serving, call_hook, send_failure
+from ipclib.connection.state import State
+from ipclib.errors import IPCError, PeerDisconnected
+from ipclib.limits import Limits
+from ipclib.protocol.conversation import Conversation, Table, incoming_table
+from ipclib.protocol.events import (
+    CallFailed,
+    DescriptionArrived,
+    DescriptionAsked,
+    PeerViolated,
+    RareEvent,
+    RequestCancelled,
+    RequestRefused,
+    StreamEnded,
+)
+from ipclib.protocol.message import Endpoint, Kind
+from ipclib.protocol.receiver import Receiver
+
+logger = logging.getLogger("ipclib")
+
+_READ_SIZE = 64 * 1024
+# At most this many messages per turn, so one flooding peer cannot starve the rest.
+_MOST_AT_ONCE = 64
+# On 3.11 `Enum.MEMBER` costs about 90 ns (a descriptor), a bound name 9.
+_REQUEST = Kind.REQUEST
+_ONE_WAY = Kind.ONE_WAY
+_OPEN = State.OPEN
+
+
+@attrs.frozen
+class Ends:
+    """The two endpoints of a connection class, with the tables that are derived from them."""
+
+    calls: type[Endpoint]
+    serves: type[Endpoint]
+    table: Table
+    receives_files: bool
+    """Whether any message that may arrive can hold descriptors."""
+    waits_for_slow_peer: bool = True
+    """If true, posting to a slow peer blocks the poster; if false, the peer is disconnected."""
+
+    @classmethod
+    def of(cls, calls: type[Endpoint], serves: type[Endpoint], *, waits_for_slow_peer: bool = True) -> Ends:
+        """Derive the tables of two endpoints."""
+        table = incoming_table(calls, serves)
+        receives_files = any(message.holds_files for message in table.values())
+        return cls(calls, serves, table, receives_files, waits_for_slow_peer)
+
+
+class Owner(Protocol):
+    """The connection that owns a link. Its methods are the handlers and the hooks."""
+
+    wait: Wait
+
+    def did_misbehave(self, reason: str) -> None:
+        """Drop a peer that breaks the rules."""
+
+    def may_have_become_unresponsive(self) -> None:
+        """Called when a call is open and the peer has sent nothing for 3 seconds."""
+
+    def did_become_responsive(self) -> None:
+        """Called when an unresponsive peer has sent something again."""
+
+    def _did_close(self) -> None:
+        """End the connection, or find a new link: this one has closed, and its callbacks were called."""
+
+
+class Link:
+    """A connection for as long as one socket lasts.
+
+    It belongs to the thread that made it, whose loop keeps it alive until it is closed.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_ends",
+        "_inbox",
+        "_owner",
+        "_readable",
+        "_receives_files",
+        "_recv",
+        "_recv_into",
+        "_responsiveness",
+        "_serving",
+        "_socket",
+        "_when_closed",
+        "caller",
+        "conversation",
+        "is_throttled",
+        "limits",
+        "peer",
+        "receiver",
+        "sender",
+        "state",
+        "thread",
+        "waits_for_slow_peer",
+        "watchdog",
+    )
+
+    def __init__(
+        self, owner: Owner, ends: Ends, socket: LocalSocket, limits: Limits, *, trailers: bool
+    ) -> None:
+        """Take over a connected socket."""
+        self._owner = owner
+        self._ends = ends
+        self._socket = socket
+        self.limits = limits
+        self.state = State.OPEN
+        self.thread = current_thread_loop()
+        self.peer = socket.peer_credentials()
+        self.waits_for_slow_peer = ends.waits_for_slow_peer
+        self.is_throttled = False
+        """True while no requests are served, because the peer has not read its answers."""
+        self._when_closed: list[Callable[[], object]] = []
+        self.conversation = Conversation(ends.calls, ends.serves, limits, trailers=trailers)
+        self._inbox = self.conversation.inbox
+        self.receiver = Receiver(self.conversation, ends.table)
+        self.sender = Sender(socket, self.thread, self, limits.max_send_queue)
+        self._responsiveness = Responsiveness(owner, self)
+        self.watchdog = self._responsiveness.watchdog
+        self.caller = Caller(owner, self)
+        self._serving = Serving(owner, self, limits.rate)
+        self._receives_files = ends.receives_files
+        self._recv = socket.system.recv
+        self._recv_into = socket.system.recv_into
+        self._readable = Notifier(socket, Notifier.Type.READ, self._on_readable, reentrant=True)
+        _all.add(self)
+
+    def renewed(self, socket: LocalSocket) -> Link:
+        """A fresh link for the same owner over a new socket; no state carries over."""
+        trailers = self.conversation.trailers
+        return Link(self._owner, self._ends, socket, self.limits, trailers=trailers)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls can still be made."""
+        return self.state is not State.CLOSED
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a handler has not finished, or anything waits to leave."""
+        return self._serving.is_busy or self.sender.size > 0
+
+    @property
+    def refused(self) -> int:
+        """Requests that were refused because they came too fast."""
+        return self._serving.refused
+
+    def require_own_thread(self, what: str) -> None:
+        """Check the thread that calls `what`, before anything is done.
+
+        Raises:
+            WrongThread: the link belongs to another thread.
+        """
+        if get_ident() != self.thread.ident:
+            raise wrong_thread(what)
+
+    # Reading
+
+    def _on_readable(self) -> None:
+        try:
+            if len(self._inbox) < _MOST_AT_ONCE:
+                self._read()
+            if self._responsiveness.is_unresponsive:
+                self._responsiveness.end_silence()
+            self._serve_inbox()
+        except Exception:
+            # The loop reports it. It would be raised again in each turn if its cause is still unread.
+            self.close("something went wrong in serving it")
+            raise
+
+    def _read(self) -> None:  # noqa: C901
+        """Read the socket once, into the inbox.
+
+        The collector is paused meanwhile, which takes 80 ns: a finaliser could make a turn, which would read
+        on before these bytes are taken apart. It is one function because every message passes it, and a call
+        of another costs 50 ns.
+        """
+        if self.state is not _OPEN:
+            return
+        receiver = self.receiver
+        room = receiver.partial.room() if receiver.partial.missing else None
+        received: tuple[bytes | int, Sequence[int]] | None
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            try:
+                if room is not None:
+                    received = self._receive_into(room)
+                elif self._receives_files:
+                    received = self._socket.receive_with_fds(_READ_SIZE, self.limits.max_fds_per_message)
+                else:
+                    received = (self._recv(_READ_SIZE), ())  # The kernel closes descriptors that come anyway.
+            except BlockingIOError:
+                return
+            except DescriptorsTruncated as error:
+                receiver.receive_violation(str(error))
+            except OSError:
+                receiver.receive(b"")
+            else:
+                if received is None:
+                    return
+                data, fds = received
+                if isinstance(data, int):
+                    receiver.receive_in_place(data, fds)
+                else:
+                    receiver.receive(data, fds)
+        finally:
+            if collects:
+                gc.enable()
+        if receiver.ended:
+            self._end_reading()
+        elif receiver.partial.missing:
+            self.watchdog.wake()
+
+    def _receive_into(self, room: memoryview) -> tuple[int, Sequence[int]] | None:
+        """Read the rest of a large frame, or a part of the rest, into the frame's own memory."""
+        if self._receives_files:
+            return self._socket.receive_into_with_fds(room, self.limits.max_fds_per_message)
+        return self._recv_into(room), ()
+
+    def _end_reading(self) -> None:
+        if self.state is _OPEN:
+            self.state = State.ENDED
+            self._readable.set_enabled(False)
+
+    def exchange(self, timeout: float | None) -> None:
+        """Wait for the socket for at most `timeout` seconds, then read and write it; handle no messages."""
+        self._socket.wait(read=True, write=self.sender.size > 0, timeout=timeout)
+        self.sender.flush()
+        self._read()
+
+    def end_input(self) -> None:
+        """Read what has arrived already, and after it the end of the stream."""
+        if self.is_open:
+            self._socket.shutdown_read()
+
+    # Handling what arrived
+
+    def serve_later(self) -> None:
+        """Handle the inbox in the next turn."""
+        self.thread.queue.post(self._serve_inbox)
+
+    def _serve_inbox(self) -> None:
+        """Handle the events of the inbox in order. A handler may pump the loop, so this nests."""
+        inbox = self._inbox
+        if len(inbox) > 1:
+            self.serve_later()  # If a handler makes turns, they handle the rest.
+        left = _MOST_AT_ONCE
+        while inbox and left and not self.is_throttled:
+            left -= 1
+            event = inbox.popleft()
+            if not isinstance(event, tuple):
+                self._handle_rare(event)
+                continue
+            kind, message, concerned, values, files = event
+            if kind is _ONE_WAY:
+                self._serving.handle(message, values, files)
+            elif kind is _REQUEST:
+                self._serving.serve(message, concerned, values, files)
+            else:
+                concerned.succeed(values[0] if message.arity == 1 else message.to_result(values))
+        if self.sender.size:
+            self.sender.flush()
+
+    def _handle_rare(self, event: RareEvent) -> None:
+        match event:
+            case CallFailed(call, error):
+                call.fail(error)
+            case DescriptionArrived(call, text):
+                call.succeed(text)
+            case RequestRefused(magic, serial, kind, text):
+                send_failure(self, magic, serial, kind, text)
+            case RequestCancelled(serial):
+                self._serving.cancel(serial)
+            case DescriptionAsked(magic, serial):
+                self.sender.send(self.conversation.description(magic, serial), [])
+                self.throttle_if_full()
+            case PeerViolated(violation):
+                self._owner.did_misbehave(str(violation))
+            case StreamEnded():
+                self.close("the peer disconnected")
+
+    def throttle_if_full(self) -> None:
+        """Stop serving a peer that does not read its answers, unless we wait for an answer from it."""
+        if self.sender.size <= self.sender.limit:
+            return
+        self.sender.flush()
+        if self.sender.size > self.sender.limit and not self.conversation.open_calls:
+            self.is_throttled = True
+            self._readable.set_enabled(False)
+
+    def resume_serving(self) -> None:
+        """Serve requests again: the peer has read its answers, or we wait for an answer from it."""
+        if self.is_throttled:
+            self.is_throttled = False
+            self._readable.set_enabled(self.state is _OPEN)
+            self.serve_later()
+
+    # What the sender reports
+
+    def did_drain(self) -> None:
+        """Note that the queue is empty."""
+        self.resume_serving()
+
+    def did_fill_socket(self) -> None:
+        """Note that the socket is full, and the rest waits."""
+        self.watchdog.wake()
+
+    def did_stop_reading(self) -> None:
+        """Note that the peer closed its end. Reading goes on, and the end of the stream closes the link."""
+        self.resume_serving()
+
+    def did_fail_to_send(self, error: OSError) -> None:
+        """Close the link: sending failed for another reason."""
+        self.close(f"cannot send: {error.strerror}")
+
+    # The end
+
+    def when_closed(self, callback: Callable[[], object]) -> None:
+        """Call `callback` after the link has closed and before the owner is called, in the order added."""
+        self._when_closed.append(callback)
+
+    def close(self, reason: str, error: type[IPCError] = PeerDisconnected) -> None:
+        """Close the link; further calls have no effect.
+
+        In this order, sending and receiving ends, handlers that have not finished are cancelled, open calls
+        fail with `error`, and the callbacks of when_closed() and the owner are called.
+
+        Raises:
+            WrongThread: called from another thread; nothing was done.
+        """
+        self.require_own_thread("close")
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        self._readable.close()
+        self.watchdog.stop()
+        self.sender.close()
+        calls = self.conversation.close()
+        self._release()
+        self._serving.close()
+        for call in calls:
+            call.fail(error(f"{call.message.name}: {reason}"))
+        for callback in self._when_closed:
+            call_hook(callback)
+        self._owner._did_close()
+
+    def abandon(self) -> None:
+        """Close the socket and drop the queues without notifying anyone.
+
+        Used in a forked child, whose parent goes on with the connection.
+        """
+        self.state = State.CLOSED
+        self.sender.abandon()
+        self.conversation.close()
+        self._release()
+
+    def _release(self) -> None:
+        self._socket.close()
+        self.receiver.release()
+        self.conversation.release()
+
+
+_all: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+def _abandon_links_of_parent() -> None:
+    for link in list(_all):
+        link.abandon()
+
+
+forked.forget(_abandon_links_of_parent)

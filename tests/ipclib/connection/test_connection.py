@@ -1,0 +1,204 @@
+"""What a program sees of a connection: calls, posts, when they leave, and the figures that describe them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from corelib import EventLoop, LocalSocket
+from ipclib import (
+    CallTimeout,
+    EncodeError,
+    Limits,
+    MessageTooLarge,
+    Wait,
+    WrongThread,
+)
+from tests.ipclib import clock_service
+from tests.ipclib.pairs import Pair, link_of, raw_peer
+
+
+def test_both_ends_in_one_process_call_each_other(pair: Pair) -> None:
+    assert pair.client.add(20, 22) == 42
+    pair.client.ascend = lambda depth: 0
+    assert pair.service.ascend(3) == 0
+    assert pair.client.descend(1) == 1
+
+
+def test_a_connection_belongs_to_its_thread(pair: Pair) -> None:
+    caught: list[BaseException] = []
+
+    def use() -> None:
+        for use in (
+            lambda: pair.client.add(1, 2),
+            lambda: pair.client.async_log(1, ""),
+            lambda: pair.client.async_add(1, 2),
+        ):
+            try:
+                use()
+            except WrongThread as error:
+                caught.append(error)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert len(caught) == 3
+
+
+def test_a_post_outside_a_turn_leaves_at_once(loop: EventLoop, clock: Any) -> None:
+    raw, service = raw_peer(clock)
+    service.async_tick(7)
+    raw.setblocking(False)
+    assert len(raw.recv(1000)) == 28
+    service.shutdown()
+
+
+def test_posts_of_one_turn_leave_together_at_its_end(loop: EventLoop, clock: Any) -> None:
+    raw, service = raw_peer(clock)
+    raw.setblocking(False)
+    seen: list[object] = []
+
+    def post() -> None:
+        for number in range(10):
+            service.async_tick(number)
+        try:
+            seen.append(raw.recv(1000))
+        except BlockingIOError as error:
+            seen.append(type(error))
+
+    loop.deferred_invoke(post)
+    loop.pump()
+    assert seen == [BlockingIOError]
+    assert len(raw.recv(1000)) == 280
+    service.shutdown()
+
+
+def test_posts_leave_before_a_call_that_blocks_on_another_connection(
+    loop: EventLoop, clock: Any, pair: Pair
+) -> None:
+    raw, service = raw_peer(clock)
+    raw.setblocking(False)
+    seen: list[int] = []
+
+    def post_and_block() -> None:
+        service.async_tick(1)
+        with pytest.raises(CallTimeout):
+            pair.client.add(1, 1, timeout=0, wait=Wait.BLOCK)
+        with pytest.raises(CallTimeout):
+            pair.client.add(1, 1, timeout=0.001, wait=Wait.BLOCK)
+        seen.append(len(raw.recv(1000)))
+
+    loop.deferred_invoke(post_and_block)
+    loop.pump()
+    assert seen == [28]
+    service.shutdown()
+
+
+def test_a_cork_holds_posts_together(loop: EventLoop, clock: Any) -> None:
+    raw, service = raw_peer(clock)
+    raw.setblocking(False)
+    with service.cork():
+        service.async_tick(1)
+        service.async_tick(2)
+        with pytest.raises(BlockingIOError):
+            raw.recv(1000)
+    assert len(raw.recv(1000)) == 56
+    service.shutdown()
+
+
+def test_posts_before_a_call_leave_before_it(loop: EventLoop, pair: Pair) -> None:
+    def post_and_call() -> None:
+        for number in range(5):
+            pair.client.async_log(number, "posted")
+        loop.quit(sum(pair.client.logged()))
+
+    loop.deferred_invoke(post_and_call)
+    assert loop.exec() == 10
+
+
+def test_a_message_that_is_too_large_sends_nothing(loop: EventLoop, clock: Any) -> None:
+    pair = Pair(clock, Limits(max_message_size=1000))
+    with pytest.raises(MessageTooLarge, match="max_message_size"):
+        pair.client.echo_bytes(bytes(1000))
+    assert pair.client.echo_bytes(bytes(900)) == bytes(900)
+    pair.close()
+
+
+def test_a_value_that_does_not_fit_sends_nothing(pair: Pair) -> None:
+    for refused in (lambda: pair.client.add(1, "2"), lambda: pair.client.async_add(1, 1 << 31)):
+        with pytest.raises(EncodeError, match=r"ClockServer\.add: b = "):
+            refused()
+    with pytest.raises(EncodeError):
+        pair.client.async_log(1, None)
+    assert pair.client.logged() == []
+
+
+def test_a_connection_without_trailers_talks_to_one_with(loop: EventLoop, clock: Any) -> None:
+    pair = Pair(clock, trailers=False)
+    first, second = pair.client.async_held(1), pair.client.async_held(2)
+    assert pair.client.add(1, 2) == 3
+    pair.client.async_release(2)
+    pair.client.async_release(1)
+    assert (first.await_(), second.await_()) == (1, 2)
+    pair.close()
+
+
+def test_flush_waits_until_all_has_left(loop: EventLoop, pair: Pair) -> None:
+    pair.client.async_echo_bytes(bytes(10 << 20))
+    assert link_of(pair.client).sender.size
+    assert pair.client.flush(30)
+    assert not link_of(pair.client).sender.size
+
+
+def test_flush_and_counters_show_that_the_peer_no_longer_reads(loop: EventLoop, clock: Any) -> None:
+    raw, service = raw_peer(clock)
+    raw.shutdown(socket.SHUT_RD)
+    service.async_tick(1)
+    assert service.is_open
+    assert not service.flush(5)
+    service.async_tick(2)
+    service.shutdown()
+    service.async_tick(3)
+    assert service.counters.dropped_posts == 2
+    raw.close()
+
+
+def test_flush_gives_up_in_time(loop: EventLoop, clock: Any) -> None:
+    here, there = LocalSocket.pair()
+    client = clock.ConnectionToServer(here)
+    client.async_echo_bytes(bytes(1 << 20))
+    assert not client.flush(0.05)
+    client.shutdown()
+    there.close()
+
+
+def test_a_client_that_posts_faster_than_it_is_read_waits(loop: EventLoop, clock: Any) -> None:
+    pair = Pair(clock, Limits(max_send_queue=100_000))
+    for number in range(20_000):
+        pair.client.async_log(number, "x" * 20)
+        assert link_of(pair.client).sender.size <= 100_100
+    assert pair.client.logged() == list(range(20_000))
+    pair.close()
+
+
+def test_private_names_are_free_for_subclasses(loop: EventLoop, clock: Any) -> None:
+    taken = ("_socket", "_protocol", "_loop", "_limits", "_peer", "_outbox", "_thread", "_owner", "_timer")
+
+    class Client(clock.ConnectionToServer):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            for name in taken:
+                setattr(self, name, None)
+
+        def _call(self) -> None: ...
+
+        _send = _read = _flush = _close = _dispatch = _serve = _answer = _write = _post = _call
+
+    here, there = LocalSocket.pair()
+    client, service = Client(here), clock_service.handlers(clock)(there, 1)
+    assert client.add(1, 2) == 3
+    client.shutdown()
+    service.shutdown()

@@ -1,0 +1,32 @@
+"""Owns what the tests of codecs share: a message being decoded, and a value's way there and back.
+Must not know frames or connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ipclib.values.codecs import Codec
+from ipclib.values.decoding import Decoding
+from ipclib.values.file import File
+
+
+def decoding_of(data: bytes, files: Sequence[File] = (), elements: int = 100_000) -> Decoding:
+    """A message of these bytes and Files."""
+    decoding = Decoding()
+    decoding.end, decoding.elements, decoding.files = len(data), elements, list(files)
+    return decoding
+
+
+def round_trip(codec: Codec[Any], value: Any) -> Any:
+    """The value that arrives."""
+    files: list[File] = []
+    wire = codec.encode(value, files)
+    assert len(wire) >= codec.smallest
+    decoding = decoding_of(wire, files)
+    arrived, at = codec.decode(wire, 0, decoding)
+    assert at == len(wire)
+    decoding.check_files()
+    assert type(arrived) in codec.python_types() or not codec.python_types()
+    return arrived
