@@ -42,9 +42,14 @@ PUBLIC_IN_A_THREAD_LOOP = {
 
 
 @cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+@cache
 def _imports(file: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -96,7 +101,7 @@ def test_corelib_names_no_package_above_it() -> None:
 @pytest.mark.parametrize("folder", ["corelib", "tests/corelib"])
 def test_each_file_of_corelib_says_what_it_owns_and_what_it_must_not_know(folder: str) -> None:
     for file in _files(folder):
-        header = " ".join((ast.get_docstring(ast.parse(file.read_text())) or "").split())
+        header = " ".join((ast.get_docstring(_tree(file)) or "").split())
         assert re.match(r"Owns \S", header), file
         assert re.search(r"\. Must not know \S", header), file
         assert "#:" not in file.read_text(), f"{file}: an attribute is explained by a string below it"
@@ -106,7 +111,7 @@ def test_ipclib_comes_to_corelib_by_its_two_doors() -> None:
     """The names of `corelib.__all__` and `corelib.turn.__all__`, and of a ThreadLoop what is public there."""
     doors = {"corelib": set(corelib.__all__), "corelib.turn": set(corelib.turn.__all__)}
     for file in _files("ipclib"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(_tree(file)):
             if isinstance(node, ast.Import):
                 assert not any(alias.name.partition(".")[0] == "corelib" for alias in node.names), file
             elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "corelib":
@@ -119,7 +124,7 @@ def test_ipclib_comes_to_corelib_by_its_two_doors() -> None:
 def test_ipclib_reads_only_the_public_part_of_a_thread_loop(file: Path) -> None:
     assert corelib.turn.ThreadLoop.__doc__
     assert all(f"`{name}`" in corelib.turn.ThreadLoop.__doc__ for name in PUBLIC_IN_A_THREAD_LOOP)
-    strangers = _read_of_thread_loops(ast.parse(file.read_text())) - PUBLIC_IN_A_THREAD_LOOP
+    strangers = _read_of_thread_loops(_tree(file)) - PUBLIC_IN_A_THREAD_LOOP
     assert not strangers, f"{file} reads {strangers} of a ThreadLoop"
 
 
@@ -201,7 +206,7 @@ def test_the_layout_of_frames_has_one_home() -> None:
     for file in _files("ipclib/protocol") + _files("ipclib/connection"):
         if file.name == "wire.py":
             continue
-        tree = ast.parse(file.read_text())
+        tree = _tree(file)
         numbers = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
         assert not numbers & {8, 12, 20, 24, -4, 0x4950432B}, file
         assert "struct" not in _imports(file), file
@@ -213,7 +218,7 @@ def test_no_file_reads_a_private_name_of_another(package: str) -> None:
     for file in _files(package):
         if file.name.endswith("_ipc.py"):
             continue
-        tree = ast.parse(file.read_text())
+        tree = _tree(file)
         own = _names_defined(tree)
         read = {
             node.attr
@@ -258,7 +263,7 @@ def test_nothing_from_the_wire_is_ever_executed(package: str) -> None:
         assert not _imports(file) & {"pickle", "marshal", "shelve"}, file
         called = {
             node.func.id
-            for node in ast.walk(ast.parse(file.read_text()))
+            for node in ast.walk(_tree(file))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         assert not called & {"eval", "exec", "compile", "__import__"}, file

@@ -4,6 +4,7 @@ Must not know loops, timers, or what a watcher does when it is activated.
 
 from __future__ import annotations
 
+import gc
 import math
 import select
 from collections.abc import Callable
@@ -96,6 +97,16 @@ class Poller:
             NotWatchable: a closed fd, or a regular file.
             EventLoopClosed: the poller is closed.
         """
+        # A finaliser that the collector runs in here might change the watchers of the same fd.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            self._set_interest(fd, watcher, events)
+        finally:
+            if collects:
+                gc.enable()
+
+    def _set_interest(self, fd: int, watcher: Watcher, events: int) -> None:
         was_watching = watcher.interest
         if events and fd in self.watchers and not self.still_holds(fd) and was_watching:
             return

@@ -349,6 +349,9 @@ class Sender:
             return
         if self._writable is not None:
             self._writable.set_enabled(False)
+            if self.size:  # A finaliser that ran in there queued a frame, and found the notifier enabled.
+                self._watch_writable()
+                return
         _unflushed.discard(self)
         self._owner.did_drain()
 

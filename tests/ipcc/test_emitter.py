@@ -51,7 +51,11 @@ def test_the_module_holds_no_folder_of_its_source(tmp_path: Path) -> None:
 
 
 @needs_ruff
-@pytest.mark.parametrize("path", INTERFACES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [*INTERFACES[:1], *(pytest.param(path, marks=pytest.mark.slow) for path in INTERFACES[1:])],
+    ids=lambda path: path.stem,
+)
 def test_a_module_is_formatted_and_passes_the_linter(path: Path) -> None:
     text = compile_files([str(path)])
     assert ruff("format", "--diff", "--line-length", "110", text=text) == ""

@@ -205,7 +205,9 @@ class Ends:
         self.process.stdout.close()
 
 
-@pytest.fixture(params=[True, False], ids=["with trailers", "bare"])
+@pytest.fixture(
+    params=[pytest.param(True, id="with trailers", marks=pytest.mark.slow), pytest.param(False, id="bare")]
+)
 def trailers(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
@@ -284,21 +286,12 @@ def test_messages_without_arguments_or_results_are_answered(ends: Ends) -> None:
     assert ends.call("nothing", ()) is None
 
 
-_MOSTLY_BARE = pytest.mark.parametrize(
-    "trailers",
-    [pytest.param(True, id="with trailers", marks=pytest.mark.slow), pytest.param(False, id="bare")],
-)
-"""Leaves the connection with trailers to the slow tier; the golden values take both ways in the quick one."""
-
-
-@_MOSTLY_BARE
 def test_a_handler_calls_its_caller(ends: Ends) -> None:
     assert ends.client.no_result(6) is None
     assert ends.next_message() == "no_result(6)"
     assert ends.got == ["ask_client(6)", "notify(6, '42')"]
 
 
-@_MOSTLY_BARE
 def test_one_way_messages_arrive_in_order_both_ways(ends: Ends) -> None:
     ends.client.async_poke()
     for number in range(100):
