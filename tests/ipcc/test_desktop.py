@@ -64,7 +64,7 @@ def run(*command: str, folder: Path, **environment: str) -> str:
 
 def test_the_interfaces_are_as_large_as_those_of_a_desktop() -> None:
     counts = {path.name: sum(len(e.messages) for e in model_of([str(path)]).endpoints) for path in INTERFACES}
-    assert len(counts) == 10
+    assert len(counts) == 11
     assert len([count for count in counts.values() if 60 <= count <= 150]) == 3, counts
     assert not (DESKTOP / "Lookup.ipc").read_bytes().endswith(b"\n")
     assert (DESKTOP / "Launch.ipc").read_bytes().count(b"\r\n") > 10
