@@ -117,8 +117,11 @@ def test_mypy_accepts_all_modules_in_strict_mode(modules: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 @needs_pyright
-def test_pyright_accepts_all_modules(modules: Path) -> None:
-    (modules / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{ROOT}"], "pythonVersion": "3.11"}}')
+def test_pyright_accepts_all_modules_in_strict_mode(modules: Path) -> None:
+    for name in ("Atlas", "Awkward", "GoldenClock"):
+        (modules / f"{name.lower()}_ipc.py").write_text(compiled(HERE / f"{name}.ipc"))
+    config = f'{{"extraPaths": ["{ROOT}"], "pythonVersion": "3.11", "typeCheckingMode": "strict"}}'
+    (modules / "pyrightconfig.json").write_text(config)
     assert run("-m", "pyright", "--pythonpath", sys.executable, folder=modules) == ""
 
 
