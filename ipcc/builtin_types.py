@@ -81,7 +81,8 @@ _I32 = _number("i32", "i")
 _U32 = _number("u32", "I")
 _U64 = _number("u64", "Q")
 _U8 = _number("u8", "B")
-_STRING = Type("String", "{str}", frozenset({"str"}), "_ipc.string", Packing.TEXT)
+STRING = Type("String", "{str}", frozenset({"str"}), "_ipc.string", Packing.TEXT)
+"""The type of String and StringView, which are UTF-8 with or without the attribute that says so."""
 _BYTES = Type(
     "ByteString", "{bytes}", frozenset({"bytes"}), "_ipc.byte_string", Packing.OCTETS, accepts="_ipc.Octets"
 )
@@ -98,7 +99,7 @@ _BITMAP = _gfx("ShareableBitmap", "shareable_bitmap", key=False, files=True)
 
 _ALTERNATIVE = "_ipc.Alternative"
 
-UTF8_BYTE_STRING = attrs.evolve(_STRING, canonical="[UTF8] ByteString")
+UTF8_BYTE_STRING = attrs.evolve(STRING, canonical="[UTF8] ByteString")
 
 ATTRIBUTES = {"UTF8": UTF8_BYTE_STRING, "File": _FILE, "Bitmap": _BITMAP.make()}
 """The attributes of parameters, with the types that they stand for."""
@@ -177,8 +178,8 @@ BUILTIN_TYPES: dict[str, Row] = {
     "size_t": Row.of(_U64),
     "float": Row.of(_number("float", "f", "float_")),
     "double": Row.of(_number("double", "d")),
-    "String": Row.of(_STRING),
-    "StringView": Row.of(_STRING),
+    "String": Row.of(STRING),
+    "StringView": Row.of(STRING),
     "ByteString": Row.of(_BYTES),
     "ByteBuffer": Row.of(_BYTES),
     "Vector": Row("AK", (Argument.ELEMENT,), _vector),

@@ -18,14 +18,16 @@ from ipcc.names import (
     class_name,
     endpoint_name,
     is_new,
+    message_name,
     normal,
+    parameter_name,
     pascal_name,
-    python_name,
     refuse_underscore,
 )
 from ipcc.python_types import RegisteredClass
 from ipcc.schema import endpoint_schema
-from ipcc.wire_numbers import numbered, signed_text
+from ipcc.types import Type
+from ipcc.wire_numbers import numbered, signed_definitions, signed_text
 
 _Node = TypeVar("_Node")
 
@@ -72,6 +74,7 @@ class _EndpointChecker:
         self._resolver = defined.resolver
         self._taken = taken
         """The Python names of the module's classes."""
+        self._spelled: dict[tuple[str, ...], str] = {}
         self._report = report
 
     def endpoint(self, node: nodes.Endpoint) -> Endpoint:
@@ -90,12 +93,12 @@ class _EndpointChecker:
         pascal = pascal_name(name)
         inputs = self._payload(node.inputs)
         outputs = None if node.outputs is None else self._payload(node.outputs)
-        used = self._definitions.reached((*inputs.types, *(outputs.types if outputs else ())))
+        types = (*inputs.types, *(outputs.types if outputs else ()))
         return Message(
             endpoint=endpoint,
             endpoint_python=endpoint_name(endpoint),
             name=name,
-            python=python_name(name, self._taken),
+            python=message_name(name, self._taken),
             class_name=class_name(pascal, self._taken),
             response_class=None if outputs is None else class_name(f"{pascal}Response", self._taken),
             id=id,
@@ -104,10 +107,21 @@ class _EndpointChecker:
             text=node.text,
             outputs_text="" if node.outputs is None else nodes.listed(node.outputs),
             signed_text=signed_text(
-                f"{endpoint}.{name}", inputs.canonical, outputs.canonical if outputs else None, used
+                f"{endpoint}.{name}",
+                inputs.canonical,
+                outputs.canonical if outputs else None,
+                self._spelled_out(types),
             ),
             documentation=node.documentation,
         )
+
+    def _spelled_out(self, types: Iterable[Type]) -> str:
+        """The definitions that types lead to, as a signature has them; many messages use the same."""
+        mentioned = tuple(dict.fromkeys(name for type in types for name in type.mentioned))
+        if mentioned not in self._spelled:
+            reached = self._definitions.reached_from(mentioned)
+            self._spelled[mentioned] = signed_definitions(reached)
+        return self._spelled[mentioned]
 
     def _payload(self, declared: Iterable[nodes.Parameter]) -> Payload:
         parameters: list[Parameter] = []
@@ -118,7 +132,9 @@ class _EndpointChecker:
             if node.name and is_new(node.name, first, "parameter", self._report):
                 _check_parameter_name(node.name, self._report)
                 names.append(node.name)
-                parameters.append(Parameter(node.name.text, python_name(node.name.text, self._taken), type))
+                parameters.append(
+                    Parameter(node.name.text, parameter_name(node.name.text, self._taken), type)
+                )
         refuse_member_collisions("parameter", names, parameters, self._report)
         facts = self._definitions.facts
         return Payload(tuple(parameters), any(holds_files(p.type, facts) for p in parameters))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 
+from ipcc._version import __version__
 from ipcc.compiler import compile_files, model_of
 from ipcc.describe import as_json as described_as_json
 from ipcc.describe import described
@@ -21,7 +24,7 @@ from ipcc.diagnostics import CommandError, CompileError, Diagnostic
 from ipcc.diff import compare
 from ipcc.formatter import format_source
 from ipcc.output import write_whole
-from ipcc.source import read_source
+from ipcc.source import source_of
 
 _EPILOG = "Other commands: {}; 'ipcc COMMAND --help' explains one. Write './check' for a file named 'check'."
 
@@ -34,18 +37,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(f"ipcc {name}".rstrip())
     parser.set_defaults(diagnostics_as_json=False)
     add_arguments(parser)
-    options = parser.parse_args(given)
     try:
-        return run(options)
-    except CompileError as error:
-        _show(error.diagnostics, options)
-        return 1
+        if given and not name:
+            _refuse_unknown_command(given[0])
+        options = parser.parse_args(given)
+        _refuse_what_is_no_interface(options)
+        try:
+            return run(options)
+        except CompileError as error:
+            _show(error.diagnostics, options)
+            return 1
     except CommandError as error:
-        print(f"ipcc: error: {error}", file=sys.stderr)
+        _complain(f"ipcc: error: {error}")
         return 2
     except BrokenPipeError:
         _silence_output()
         return 1
+
+
+_WORD = re.compile(r"[A-Za-z][\w-]*")
+"""What may be a misspelt command: a file of this name is hardly an interface."""
+
+_INSTEAD = {
+    **dict.fromkeys(("help", "usage"), "'ipcc --help'"),
+    "version": "'ipcc --version'",
+    **dict.fromkeys(("compile", "build", "generate", "gen"), "'ipcc FILE... -o OUT'"),
+    **dict.fromkeys(("lint", "verify", "validate"), "'ipcc check'"),
+    **dict.fromkeys(("fmt", "tidy"), "'ipcc format'"),
+    **dict.fromkeys(("show", "print", "dump", "info"), "'ipcc describe'"),
+    **dict.fromkeys(("compare", "changes"), "'ipcc diff'"),
+}
+"""The commands of other tools, and what does the same here."""
+
+
+def _refuse_unknown_command(word: str) -> None:
+    if not _WORD.fullmatch(word) or os.path.exists(word):
+        return
+    commands = [name for name in _COMMANDS if name]
+    near = get_close_matches(word, [*commands, *_INSTEAD], n=1)
+    meant = f"did you mean {_INSTEAD.get(near[0], repr(f'ipcc {near[0]}'))}?" if near else ""
+    known = f"the commands are {', '.join(commands[:-1])} and {commands[-1]}"
+    raise CommandError(f"there is no command and no file '{word}': {meant or known}")
+
+
+def _refuse_what_is_no_interface(options: Namespace) -> None:
+    files = options.files if "files" in options else (options.old, options.new)
+    for file in files:
+        if file.endswith((".py", ".pyi")):
+            hint = "include it in an interface file (.ipc), or give it with --types"
+            raise CommandError(f"'{file}' is a Python file: {hint}")
+        if file in _COMMANDS and file and not os.path.exists(file):
+            raise CommandError(f"there is no file '{file}': the command comes first, as in 'ipcc {file} ...'")
 
 
 # --- ipcc ---
@@ -54,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compile_arguments(parser: ArgumentParser) -> None:
     parser.description = "Compile IPC interfaces to a Python module."
     parser.epilog = _EPILOG.format(", ".join(filter(None, _COMMANDS)))
+    parser.add_argument("--version", action="version", version=f"ipcc {__version__}")
     _add_interfaces(parser)
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="the module to write, instead of standard output"
@@ -76,8 +119,9 @@ def _compile(options: Namespace) -> int:
 
 
 def _refuse_own_source(output: str, files: Sequence[str]) -> None:
+    """Refuse to replace a source. Standard input and output may both be one terminal or socket."""
     for file in files:
-        if os.path.exists(output) and os.path.exists(file) and os.path.samefile(output, file):
+        if os.path.isfile(output) and os.path.isfile(file) and os.path.samefile(output, file):
             raise CommandError(f"'{output}' is a source: choose another output")
 
 
@@ -94,8 +138,10 @@ def _check_arguments(parser: ArgumentParser) -> None:
 
 
 def _check(options: Namespace) -> int:
-    text = compile_files(options.files, options.include, options.types, options.generated)
-    if options.generated is not None:
+    if options.generated is None:
+        model_of(options.files, options.include, options.types)
+    else:
+        text = compile_files(options.files, options.include, options.types, options.generated)
         _refuse_stale(options.generated, text, options)
     _show((), options)
     return 0
@@ -146,13 +192,15 @@ def _format(options: Namespace) -> int:
 
 
 def _format_one(path: str, *, only_check: bool) -> list[Diagnostic]:
-    with _reading(path):
-        source = read_source(path)
-    text = format_source(source)
-    if text.encode() == _content(path):
+    """Format a file, which is read once: a pipe gives its text but once."""
+    data = _content(path)
+    text = format_source(source_of(path, data))
+    if text.encode() == data:
         return []
     if only_check:
-        return [Diagnostic(path, "not in canonical style", f"run 'ipcc format {path}'")]
+        return [Diagnostic(path, "not in canonical style", f"run '{shlex.join(['ipcc', 'format', path])}'")]
+    if not os.path.isfile(path):
+        raise CommandError(f"'{path}' is not a regular file: only --check takes it")
     _write(path, text)
     return []
 
@@ -235,9 +283,16 @@ def _show(diagnostics: Iterable[Diagnostic], options: Namespace) -> None:
     if options.diagnostics_as_json:
         _print(_json([diagnostic.as_json() for diagnostic in diagnostics]))
         return
+    if sys.stderr is None:  # closed, as by `2>&-`
+        return
     in_colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     for diagnostic in diagnostics:
-        print(diagnostic.shown(in_colour=in_colour), file=sys.stderr)
+        _complain(diagnostic.shown(in_colour=in_colour))
+
+
+def _complain(text: str) -> None:
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
 
 
 def _json(value: object) -> str:
@@ -245,19 +300,29 @@ def _json(value: object) -> str:
 
 
 def _print(text: str) -> None:
-    sys.stdout.buffer.write(text.encode())
-    sys.stdout.buffer.flush()
+    if sys.stdout is None:  # closed, as by `>&-`
+        raise CommandError("standard output is closed")
+    try:
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _silence_output()
+        raise CommandError(f"cannot write standard output: {error.strerror}") from error
 
 
 def _write(path: str, text: str) -> None:
     try:
         write_whole(path, text)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise CommandError(f"cannot write '{path}': {error.strerror}") from error
 
 
 def _silence_output() -> None:
-    """Send standard output nowhere: Python flushes it once more at exit, into the pipe that broke."""
+    """Send standard output nowhere: Python flushes it once more at exit, into what failed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

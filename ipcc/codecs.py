@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from ipcc.definitions import Definitions, Enumeration
-from ipcc.types import Type
+from ipcc.types import Type, defined_type
 
 _LONGEST = 60
 """A longer name would be harder to read than a short one with a number."""
@@ -49,13 +49,18 @@ def named_codecs(types: Iterable[Type], formats: Iterable[str], definitions: Def
 
 
 def _in_order(type: Type, seen: set[str], definitions: Definitions) -> Iterator[Type]:
-    """The types to name: parts before wholes, but those that lead back to a struct after it."""
+    """The types to name: parts before wholes, but those that lead back to a struct after it.
+
+    Of a registered class they are the classes that it leads to, since each is compared with what was read.
+    """
     if type.codec or type.canonical in seen:
         return
     seen.add(type.canonical)
     definition = definitions.of(type)
-    parts = definition.types if definition and not definition.registered else type.parts
-    leading_back = [part for part in parts if definition and definition in definitions.reached((part,))]
+    parts = definition.types if definition else type.parts
+    if definition and definition.registered:
+        parts = tuple(defined_type(d.name, d.python) for part in parts for d in definitions.mentioned(part))
+    leading_back = [part for part in parts if definition and definitions.leads_back(part, definition)]
     for part in parts:
         if part not in leading_back:
             yield from _in_order(part, seen, definitions)
@@ -70,6 +75,7 @@ class _Names:
     def __init__(self, formats: Iterable[str], definitions: Definitions) -> None:
         self._definitions = definitions
         self._given: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
         self._taken = {*_TAKEN, *(f"_{format}" for format in formats)}
 
     def give(self, type: Type) -> None:
@@ -77,9 +83,10 @@ class _Names:
         if len(base) > _LONGEST or base.startswith("_raw_"):
             word = re.split(r"\W", type.canonical)[0]
             base = f"_{word[0].upper()}{word[1:]}"
-        name, number = base, 2
+        name = base
         while name in self._taken:
-            name, number = f"{base}_{number}", number + 1
+            number = self._numbers[base] = self._numbers.get(base, 1) + 1
+            name = f"{base}_{number}"
         self._taken.add(name)
         self._given[type.canonical] = name
 
@@ -94,7 +101,7 @@ class _Names:
             arguments = [*map(self._of, type.parts), *([] if type.count is None else [str(type.count)])]
             return f"_ipc.{type.maker}({', '.join(arguments)})"
         if definition.registered:
-            return f"_ipc.registered({definition.python})"
+            return f'_ipc.registered({definition.python}, "{definition.canonical or definition.name}")'
         if isinstance(definition, Enumeration):
             return f"_ipc.enumeration({definition.python}, {definition.underlying.codec})"
         made = f"_ipc.structure({', '.join([definition.python, *map(self._of, definition.types)])})"

@@ -15,7 +15,7 @@ from ipcc import nodes
 from ipcc.checker import check
 from ipcc.diagnostics import CompileError, Report
 from ipcc.emitter import emit
-from ipcc.includes import IncludePaths, follow_includes, include_paths
+from ipcc.includes import IncludePaths, follow_includes, is_in_package
 from ipcc.model import Compilation
 from ipcc.parser import parse
 from ipcc.source import Source, read_source
@@ -37,7 +37,8 @@ def compile_files(
     Raises:
         CompileError: the interfaces are wrong, or a file cannot be read.
     """
-    return emit(model_of(paths, folders, types, output))
+    where = IncludePaths(tuple(folders), tuple(types), is_in_package(output))
+    return emit(_model_of_files(paths, where))
 
 
 def compile_sources(sources: Sequence[Source], folders: Iterable[str] = ()) -> str:
@@ -53,16 +54,13 @@ def model_of(
     paths: Sequence[str],
     folders: Iterable[str] = (),
     types: Iterable[str] = (),
-    output: str | None = None,
 ) -> Compilation:
-    """The checked model of interface files, for tools.
+    """The checked model of interface files, for tools that write no module.
 
     Raises:
         CompileError: the interfaces are wrong, or a file cannot be read.
     """
-    report = Report()
-    sources = [source for path in paths if (source := _read(path, report))]
-    return _model(sources, include_paths(folders, types, output), report)
+    return _model_of_files(paths, IncludePaths(tuple(folders), tuple(types), None))
 
 
 def load(path: str | PathLike[str], folders: Iterable[str] = (), types: Iterable[str] = ()) -> ModuleType:
@@ -76,10 +74,21 @@ def load(path: str | PathLike[str], folders: Iterable[str] = (), types: Iterable
     text = compile_files([fspath(path)], folders, types)
     stem, _ = splitext(basename(fspath(path)))
     filename = f"<ipcc {fspath(path)}>"
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    linecache.cache[filename] = (
+        len(text),
+        None,
+        [f"{line}\n" for line in text.removesuffix("\n").split("\n")],
+        filename,
+    )
     module = ModuleType(f"{stem}_ipc")
     exec(compile(text, filename, "exec"), module.__dict__)
     return module
+
+
+def _model_of_files(paths: Sequence[str], where: IncludePaths) -> Compilation:
+    report = Report()
+    sources = [source for path in paths if (source := _read(path, report))]
+    return _model(sources, where, report)
 
 
 def _model(sources: Sequence[Source], paths: IncludePaths, report: Report) -> Compilation:

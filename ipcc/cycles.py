@@ -78,7 +78,7 @@ def facts_of_structs(
         if len(cycle) > MAX_NESTING:
             message = f"a cycle of {len(cycle)} structs that contain each other"
             report.error(names[cycle[0]].span, message, f"at most {MAX_NESTING} may")
-        structs = [name for name in cycle if name in fields]
+        structs = dict.fromkeys(name for name in cycle if name in fields)
         facts |= dict.fromkeys(structs, Facts())
         types = [member.type for name in structs for member in fields[name]]
         shared = Facts(
@@ -87,6 +87,6 @@ def facts_of_structs(
             depth=1 + max((depth(type, facts) for type in types), default=0),
             is_recursive=any(other in structs for name in structs for other in mentioned(name)),
         )
-        empty = [name for name in structs if all(is_empty(member.type, facts) for member in fields[name])]
+        empty = {name for name in structs if all(is_empty(member.type, facts) for member in fields[name])}
         facts |= {name: attrs.evolve(shared, is_empty=name in empty) for name in structs}
     return facts

@@ -24,10 +24,11 @@ from ipcc.definitions import (
     PythonClass,
     Struct,
 )
-from ipcc.diagnostics import Report, did_you_mean
+from ipcc.diagnostics import Report
 from ipcc.names import enumerator_name, field_name, is_new, normal, refuse_underscore, type_name
 from ipcc.python_types import RegisteredClass
 from ipcc.resolver import Resolver
+from ipcc.spelling import did_you_mean_type
 from ipcc.types import Type, defined_type
 
 
@@ -158,7 +159,9 @@ def _underlying(node: nodes.Type | None, report: Report) -> Type:
     row = look_up(node.name)
     if row and node.name.rpartition("::")[2] in INTEGERS and node.arguments is None:
         return row.make()
-    hint = did_you_mean(node.name, INTEGERS) or f"it must be one of {', '.join(INTEGERS)}"
+    hint = did_you_mean_type(node.name, INTEGERS)
+    if not any(f"'{name}'" in hint for name in INTEGERS):
+        hint = f"it must be one of {', '.join(INTEGERS)}"
     report.error(node.span, f"'{node.text}' cannot be the type of an enum", hint)
     return default
 

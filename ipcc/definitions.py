@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import attrs
 
+from ipcc.strongly_connected import components
 from ipcc.types import Type
 
 
@@ -123,6 +124,8 @@ class Definitions:
     facts: Mapping[str, Facts] = attrs.field(init=False, eq=False, repr=False)
     """The facts about each definition, by its name."""
     _by_name: Mapping[str, Definition] = attrs.field(init=False, eq=False, repr=False)
+    _cycles: Mapping[str, int] = attrs.field(init=False, eq=False, repr=False)
+    """The same number for definitions that lead to each other."""
 
     @facts.default
     def _gather(self) -> Mapping[str, Facts]:
@@ -131,6 +134,14 @@ class Definitions:
     @_by_name.default
     def _index(self) -> Mapping[str, Definition]:
         return MappingProxyType({definition.name: definition for definition in self.all})
+
+    @_cycles.default
+    def _number_cycles(self) -> Mapping[str, int]:
+        found = components(self._by_name, self._mentioned_by)
+        return MappingProxyType({name: number for number, cycle in enumerate(found) for name in cycle})
+
+    def _mentioned_by(self, name: str) -> Iterator[str]:
+        return (other for type in self._by_name[name].types for other in type.mentioned)
 
     def __iter__(self) -> Iterator[Definition]:
         return iter(self.all)
@@ -143,9 +154,17 @@ class Definitions:
         """The definitions that a type mentions, in order, without those that their own fields mention."""
         return (self._by_name[name] for name in type.mentioned)
 
+    def leads_back(self, part: Type, definition: Definition) -> bool:
+        """Whether a part of a definition mentions it, itself or by way of others."""
+        return any(self._cycles[name] == self._cycles[definition.name] for name in part.mentioned)
+
     def reached(self, types: Iterable[Type]) -> tuple[Definition, ...]:
         """The definitions that types mention and that those mention in turn, in order of first use."""
-        found = list(dict.fromkeys(name for type in types for name in type.mentioned))
+        return self.reached_from(dict.fromkeys(name for type in types for name in type.mentioned))
+
+    def reached_from(self, names: Iterable[str]) -> tuple[Definition, ...]:
+        """The definitions of these names and those that they mention in turn, in order of first use."""
+        found = list(names)
         seen = set(found)
         for name in found:
             for type in self._by_name[name].types:

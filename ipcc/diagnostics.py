@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
+from itertools import islice
 
 import attrs
 
@@ -17,6 +18,12 @@ _WIDEST = 120
 """At most this many characters of a source line are shown."""
 
 _ELLIPSIS = "..."
+
+_MOST_COMPARED = 1000
+"""Names that a misspelt one is compared with, since each takes about 10 us."""
+
+MAX_ERRORS = 100
+"""A compilation shows at most this many errors, and the number of the others."""
 
 
 class CompileError(Exception):
@@ -77,14 +84,18 @@ class Diagnostic:
 
 
 class Report:
-    """Collects the diagnostics of one compilation."""
+    """Collects the diagnostics of one compilation: the first MAX_ERRORS, and the number of the others."""
 
     def __init__(self) -> None:
         self._diagnostics: list[Diagnostic] = []
+        self._more = 0
 
-    def error(self, place: Span | str, message: str, hint: str = "") -> None:
-        """Add an error."""
-        self._diagnostics.append(Diagnostic(place, message, hint))
+    def error(self, place: Span | str, message: str, hint: str | Callable[[], str] = "") -> None:
+        """Add an error. A hint that takes time to find is given as a function, which may not be called."""
+        if len(self._diagnostics) == MAX_ERRORS:
+            self._more += 1
+        else:
+            self._diagnostics.append(Diagnostic(place, message, hint if isinstance(hint, str) else hint()))
 
     def __bool__(self) -> bool:
         return bool(self._diagnostics)
@@ -100,12 +111,19 @@ class Report:
             place = diagnostic.place
             return (-1, 0) if isinstance(place, str) else (rank[place.source], place.start)
 
-        return sorted(self._diagnostics, key=key)
+        return [*sorted(self._diagnostics, key=key), *self._others()]
+
+    def _others(self) -> Iterator[Diagnostic]:
+        if self._more:
+            last = self._diagnostics[-1].place
+            path = last if isinstance(last, str) else last.source.path
+            shown = f"{self._more} more {'is' if self._more == 1 else 'are'} not shown"
+            yield Diagnostic(path, "too many errors", shown)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint with the nearest known name; empty if none is near."""
-    near = get_close_matches(name, list(known), n=1)
+    near = get_close_matches(name, list(islice(known, _MOST_COMPARED)), n=1)
     return f"did you mean '{near[0]}'?" if near else ""
 
 

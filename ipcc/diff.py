@@ -6,7 +6,8 @@ Must not know how peers notice a change: only that they compare magics, ids and 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import attrs
@@ -86,22 +87,31 @@ class _Match(Generic[_Item]):
 
 
 def _match(
-    old: Sequence[_Item], new: Sequence[_Item], is_renamed: Callable[[_Item, _Item], bool]
+    old: Sequence[_Item], new: Sequence[_Item], shape: Callable[[_Item, int], Hashable | None]
 ) -> _Match[_Item]:
-    """Pair items by name, and removed items with added ones for which `is_renamed` is true."""
+    """Pair items by name, and removed items with added ones of the same shape, which were renamed.
+
+    `shape` gets an item and its place; an item of which it is None was not renamed.
+    """
     names = {item.name for item in old}
-    added = {item.name: item for item in new if item.name not in names}
     named = {item.name: item for item in new}
+    added = {item.name: item for item in new if item.name not in names}
+    of_shape: dict[Hashable, deque[_Item]] = {}
+    for at, item in enumerate(new):
+        if item.name in added and (its := shape(item, at)) is not None:
+            of_shape.setdefault(its, deque()).append(item)
     kept: list[tuple[_Item, _Item]] = []
     removed: list[_Item] = []
-    for item in old:
-        successor = named.get(item.name) or next((i for i in added.values() if is_renamed(item, i)), None)
+    for at, item in enumerate(old):
+        candidates = of_shape.get(shape(item, at)) if item.name not in named else None
+        successor = named.get(item.name) or (candidates.popleft() if candidates else None)
         if successor is None:
             removed.append(item)
         else:
             added.pop(successor.name, None)
             kept.append((item, successor))
-    places = [new.index(successor) for _, successor in kept]
+    place = {item.name: at for at, item in enumerate(new)}
+    places = [place[successor.name] for _, successor in kept]
     return _Match(tuple(kept), tuple(removed), tuple(added.values()), places != sorted(places))
 
 
@@ -109,31 +119,41 @@ def _match(
 
 
 def _endpoints(old: Compilation, new: Compilation) -> Iterator[Change]:
-    matched = _match(old.endpoints, new.endpoints, _is_renamed_endpoint)
+    matched = _match(old.endpoints, new.endpoints, _shape_of_endpoint)
+    old_pairs, new_pairs = _pairs(old), _pairs(new)
     for before, after in matched.kept:
         if before.name != after.name:
             yield Change(before.name, f"was renamed to {after.name}, which has another magic", Breaks.BOTH)
+        else:
+            yield from _python_name(before.name, before.python, after.python)
         yield from _documentation(before.name, before, after)
-        yield from _connections(old, before, new, after)
+        yield from _connections(before, old_pairs[before.name], new_pairs[after.name])
         yield from _messages(before, after)
     for endpoint in matched.removed:
         yield Change(endpoint.name, "was removed", Breaks.BOTH)
+    kept = {after.name for _, after in matched.kept}
     for endpoint in matched.added:
-        yield _added(endpoint, new, {after.name for _, after in matched.kept})
+        yield _added(endpoint, new_pairs[endpoint.name], kept)
 
 
-def _is_renamed_endpoint(old: Endpoint, new: Endpoint) -> bool:
-    return bool(old.messages) and [_shape(m) for m in old.messages] == [_shape(m) for m in new.messages]
+def _pairs(compilation: Compilation) -> dict[str, Pair]:
+    """The pair of each endpoint, by its name."""
+    ends = ((end, pair) for pair in compilation.pairs for end in (pair.server, pair.client))
+    return {end.name: pair for end, pair in ends if end}
 
 
-def _shape(message: Message) -> tuple[str, int, str, str | None]:
+def _shape_of_endpoint(endpoint: Endpoint, at: int) -> Hashable | None:
+    shapes = tuple((message.name, *_shape_of_message(message, 0)) for message in endpoint.messages)
+    return shapes or None
+
+
+def _shape_of_message(message: Message, at: int) -> tuple[int, str, str | None]:
     outputs = message.outputs
-    return message.name, message.id, message.inputs.canonical, outputs.canonical if outputs else None
+    return message.id, message.inputs.canonical, outputs.canonical if outputs else None
 
 
-def _added(endpoint: Endpoint, new: Compilation, kept: set[str]) -> Change:
+def _added(endpoint: Endpoint, pair: Pair, kept: set[str]) -> Change:
     """The addition of an endpoint. A peer disconnects on a message of an endpoint it does not know."""
-    pair = _pair(new, endpoint)
     partner = pair.client if endpoint is pair.server else pair.server
     if partner and partner.name in kept and endpoint.messages:
         how = f"was added beside {partner.name}: an old peer closes the connection at its first message"
@@ -141,34 +161,23 @@ def _added(endpoint: Endpoint, new: Compilation, kept: set[str]) -> Change:
     return Change(endpoint.name, "was added", Breaks.NOTHING)
 
 
-def _connections(
-    old: Compilation, old_endpoint: Endpoint, new: Compilation, new_endpoint: Endpoint
-) -> Iterator[Change]:
-    before, after = _pair(old, old_endpoint), _pair(new, new_endpoint)
+def _connections(endpoint: Endpoint, before: Pair, after: Pair) -> Iterator[Change]:
     if before.prefix != after.prefix:
         names = _listed_change((before.to_server, before.from_client), (after.to_server, after.from_client))
-        yield Change(old_endpoint.name, f"has other connection classes: {names}", Breaks.SOURCE)
-
-
-def _pair(compilation: Compilation, endpoint: Endpoint) -> Pair:
-    return next(pair for pair in compilation.pairs if endpoint in (pair.server, pair.client))
+        yield Change(endpoint.name, f"has other connection classes: {names}", Breaks.SOURCE)
 
 
 # --- messages ---
 
 
 def _messages(old: Endpoint, new: Endpoint) -> Iterator[Change]:
-    matched = _match(old.messages, new.messages, _is_renamed_message)
+    matched = _match(old.messages, new.messages, _shape_of_message)
     for before, after in matched.kept:
         yield from _message(before, after)
     for message in matched.removed:
         yield Change(message.qualified_name, "was removed", Breaks.BOTH)
     for message in matched.added:
         yield Change(message.qualified_name, "was added", Breaks.NOTHING)
-
-
-def _is_renamed_message(old: Message, new: Message) -> bool:
-    return _shape(old)[1:] == _shape(new)[1:]
 
 
 def _message(old: Message, new: Message) -> Iterator[Change]:
@@ -185,6 +194,8 @@ def _message_changes(old: Message, new: Message) -> Iterator[Change]:
         yield Change(subject, f"was renamed to {new.name}", Breaks.BOTH)
     else:
         yield from _python_name(subject, old.python, new.python)
+        yield from _python_class(subject, "message", old.class_name, new.class_name)
+        yield from _python_class(subject, "answer", old.response_class, new.response_class)
     if old.id != new.id:
         yield Change(subject, f"moved from id {old.id} to {new.id}", Breaks.WIRE)
     yield from _members(subject, "parameter", old.inputs.parameters, new.inputs.parameters, Breaks.BOTH)
@@ -206,13 +217,13 @@ def _members(
 ) -> Iterator[Change]:
     """The changes of values which the wire distinguishes by place and type, source by name and place."""
 
-    def is_renamed(before: _Part, after: _Part) -> bool:
-        return old.index(before) == new.index(after) and before.type.canonical == after.type.canonical
+    def shape(part: _Part, at: int) -> tuple[int, str]:
+        return at, part.type.canonical
 
     def change(how: str, breaks: Breaks) -> Change:
         return Change(subject, how, breaks & mask)
 
-    matched = _match(old, new, is_renamed)
+    matched = _match(old, new, shape)
     for before, after in matched.kept:
         called = f"{noun} '{before.name}'"
         if before.name != after.name:
@@ -241,7 +252,7 @@ def _in_python(old: _Part, new: _Part) -> Breaks:
 
 
 def _definitions(old: Compilation, new: Compilation) -> Iterator[Change]:
-    matched = _match(old.definitions.all, new.definitions.all, _is_renamed_definition)
+    matched = _match(old.definitions.all, new.definitions.all, _shape_of_definition)
     used = set(_used(old))
     for before, after in matched.kept:
         mask = Breaks.BOTH if before.name in used else Breaks.SOURCE
@@ -249,6 +260,7 @@ def _definitions(old: Compilation, new: Compilation) -> Iterator[Change]:
             yield Change(before.name, f"was renamed to {after.name}", mask)
         else:
             yield from _python_name(before.name, before.python, after.python)
+            yield from _registration(before, after)
         yield from _definition(before, after, mask)
     for definition in matched.removed:
         yield Change(definition.name, "was removed", Breaks.SOURCE)
@@ -262,20 +274,14 @@ def _used(compilation: Compilation) -> Iterator[str]:
     return (definition.name for definition in compilation.definitions.reached(types))
 
 
-def _is_renamed_definition(old: Definition, new: Definition) -> bool:
-    if isinstance(old, Struct) and isinstance(new, Struct):
-        return bool(old.fields) and _layout(old) == _layout(new)
-    if isinstance(old, Enumeration) and isinstance(new, Enumeration):
-        return old.underlying == new.underlying and _numbers(old) == _numbers(new)
-    return False
-
-
-def _layout(struct: Struct) -> list[tuple[str, str]]:
-    return [(field.name, field.type.canonical) for field in struct.fields]
-
-
-def _numbers(enumeration: Enumeration) -> list[tuple[str, int]]:
-    return [(enumerator.name, enumerator.number) for enumerator in enumeration.enumerators]
+def _shape_of_definition(definition: Definition, at: int) -> Hashable | None:
+    if isinstance(definition, Struct):
+        fields = tuple((field.name, field.type.canonical) for field in definition.fields)
+        return ("struct", fields) if fields else None
+    if isinstance(definition, Enumeration):
+        numbers = tuple((enumerator.name, enumerator.number) for enumerator in definition.enumerators)
+        return "enum", definition.underlying.canonical, numbers
+    return None
 
 
 def _definition(old: Definition, new: Definition, mask: Breaks) -> Iterator[Change]:
@@ -303,12 +309,14 @@ def _enumeration(old: Enumeration, new: Enumeration, mask: Breaks) -> Iterator[C
     underlying = old.underlying.canonical, new.underlying.canonical
     if underlying[0] != underlying[1]:
         yield change(f"has another underlying type: {' -> '.join(underlying)}", Breaks.WIRE)
-    matched = _match(old.enumerators, new.enumerators, _is_renamed_enumerator)
+    matched = _match(old.enumerators, new.enumerators, _shape_of_enumerator)
     renumbered = False
     for before, after in matched.kept:
         if before.name != after.name:
             yield change(f"value '{before.name}' was renamed to '{after.name}'", Breaks.SOURCE)
-        elif before.number != after.number:
+            continue
+        yield from _python_name(f"{old.name} value '{before.name}'", before.python, after.python)
+        if before.number != after.number:
             renumbered = True
             yield change(
                 f"value '{before.name}' was renumbered: {before.number} -> {after.number}", Breaks.WIRE
@@ -321,8 +329,8 @@ def _enumeration(old: Enumeration, new: Enumeration, mask: Breaks) -> Iterator[C
         yield change("declares its values in another order", Breaks.WIRE)
 
 
-def _is_renamed_enumerator(old: Enumerator, new: Enumerator) -> bool:
-    return old.number == new.number
+def _shape_of_enumerator(enumerator: Enumerator, at: int) -> int:
+    return enumerator.number
 
 
 # --- documentation and names in Python ---
@@ -341,6 +349,24 @@ def _documentation(subject: str, old: _Documented, new: _Documented) -> Iterator
 def _python_name(subject: str, old: str, new: str) -> Iterator[Change]:
     if old != new:
         yield Change(subject, f"has another name in Python: {old} -> {new}", Breaks.SOURCE)
+
+
+def _python_class(subject: str, what: str, old: str | None, new: str | None) -> Iterator[Change]:
+    if old and new and old != new:
+        how = f"has another class of its {what} in Python: {old} -> {new}"
+        yield Change(subject, how, Breaks.SOURCE)
+
+
+def _registration(old: Definition, new: Definition) -> Iterator[Change]:
+    """The change of where a class comes from: classes of two modules are never equal."""
+    before, after = (_origin(definition) for definition in (old, new))
+    if before != after:
+        yield Change(old.name, f"comes from elsewhere in Python: {before} -> {after}", Breaks.SOURCE)
+
+
+def _origin(definition: Definition) -> str:
+    found = definition.registered
+    return f"{found.module}.{found.name}" if found else "the generated module"
 
 
 def _listed_change(old: Iterable[str], new: Iterable[str]) -> str:

@@ -201,7 +201,7 @@ class _Endpoints:
             self._printer.blank()
             self._printer.write(f"MAGIC = 0x{endpoint.magic:08X}")
             self._printer.write('SCHEMA = """\\')
-            self._printer.write_as_is([*map(escaped, endpoint.schema.splitlines()), '"""'])
+            self._printer.write_as_is([*map(escaped, endpoint.schema.removesuffix("\n").split("\n")), '"""'])
             for message in endpoint.messages:
                 self._write_message(message)
                 if message.outputs is not None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, KeysView, Sequence
+from keyword import iskeyword
 
 import attrs
 
 from ipcc import nodes
 from ipcc.diagnostics import Report
+from ipcc.names import normal
+from ipcc.python_source import read_python
 from ipcc.python_types import RegisteredClass, registered_classes
 from ipcc.source import Source, Span, read_source
 
@@ -36,7 +39,8 @@ class IncludePaths:
     """The folders that are searched after the including file's own."""
     types: tuple[str, ...] = ()
     """Python files that every file includes."""
-    output_is_in_package: bool = False
+    output_is_in_package: bool | None = False
+    """None for tools that write no module, which take what some output could import."""
 
 
 def follow_includes(
@@ -69,21 +73,22 @@ class _Includes:
         return Included(tuple(self._new), tuple(self._registered), tuple(self._sources))
 
     def _follow(self, root: nodes.File) -> None:
-        """Follow includes depth first. The path is a list, not the call stack, since chains may be long."""
-        path = [(root, iter(root.includes))]
+        """Follow includes depth first. The path is not the call stack, since chains may be long.
+
+        It holds each file that is being followed, by its real path, with those of its includes that remain.
+        """
+        path = {os.path.realpath(root.source.path): (root, iter(root.includes))}
         while path:
-            file, remaining = path[-1]
+            real, (file, remaining) = next(reversed(path.items()))
             include = next(remaining, None)
             if include is None:
-                self._finished.add(os.path.realpath(file.source.path))
-                path.pop()
-            elif included := self._include(include, file, [f for f, _ in path]):
-                path.append((included, iter(included.includes)))
+                self._finished.add(real)
+                del path[real]
+            elif included := self._include(include, file, path.keys()):
+                path[included] = self._known[included], iter(self._known[included].includes)
 
-    def _include(
-        self, include: nodes.Include, file: nodes.File, path: Sequence[nodes.File]
-    ) -> nodes.File | None:
-        """The interface file to follow next, if the include brings a new one."""
+    def _include(self, include: nodes.Include, file: nodes.File, path: KeysView[str]) -> str | None:
+        """The real path of the interface file to follow next, if the include brings a new one."""
         if not include.path.endswith((".ipc", ".py")):
             return None
         found = self._find(include, file.source)
@@ -91,7 +96,7 @@ class _Includes:
             hint = "looked for next to the file and in the -I folders"
             self._report.error(include.span, f"cannot find '{include.path}'", hint)
         elif include.path.endswith(".py"):
-            self._module(found, _module_path(include.path), include.is_quoted, include.span)
+            self._module(found, include.path, include.is_quoted, include.span)
         else:
             return self._interface(found, include, path)
         return None
@@ -105,10 +110,10 @@ class _Includes:
 
     # --- interface files ---
 
-    def _interface(self, found: str, include: nodes.Include, path: Sequence[nodes.File]) -> nodes.File | None:
+    def _interface(self, found: str, include: nodes.Include, path: KeysView[str]) -> str | None:
         real = os.path.realpath(found)
-        open_files = [os.path.realpath(file.source.path) for file in path]
-        if real in open_files:
+        if real in path:
+            open_files = list(path)
             by_way = [os.path.basename(name) for name in open_files[open_files.index(real) + 1 :]]
             message = f"'{include.path}' includes itself"
             message += f", by way of {', '.join(map(repr, by_way))}" if by_way else ""
@@ -124,11 +129,13 @@ class _Includes:
                 return None
             self._known[real] = self._parse(source)
             self._new.append(self._known[real])
-        return self._known[real]
+        return real
 
-    def _read(self, path: str, place: Span | str) -> Source | None:
+    def _read(
+        self, path: str, place: Span | str, read: Callable[[str], Source] = read_source
+    ) -> Source | None:
         try:
-            source = read_source(path)
+            source = read(path)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             self._report.error(place, f"cannot read '{path}'", reason)
@@ -145,46 +152,46 @@ class _Includes:
             )
             return
         is_elsewhere = os.path.isabs(path) or ".." in path.split("/")
-        name = os.path.basename(path) if is_elsewhere else os.path.normpath(path)
-        self._module(path, _module_path(name), True, path)
+        self._module(path, os.path.basename(path) if is_elsewhere else os.path.normpath(path), True, path)
 
-    def _module(self, found: str, name: str, is_quoted: bool, place: Span | str) -> None:
+    def _module(self, found: str, path: str, is_quoted: bool, place: Span | str) -> None:
+        """Read the module at `found`, which is included as `path`."""
         real = os.path.realpath(found)
-        if is_quoted and self._paths.output_is_in_package:
-            name = f".{name}"
+        in_package = self._paths.output_is_in_package
+        name = _module_name(path, in_package=is_quoted and bool(in_package))
         if self._modules.setdefault(real, name) != name:
             message = f"'{found}' is included as '{name}' and as '{self._modules[real]}'"
             self._report.error(place, message, "include it under one name")
             return
-        if real in self._finished or not self._check_module_name(name, place):
+        is_relative = is_quoted and in_package is not False
+        if real in self._finished or not self._check_module_name(path, name, place, is_relative=is_relative):
             return
         self._finished.add(real)
-        source = self._read(found, place)
+        source = self._read(found, place, read_python)
         if source:
             self._registered += registered_classes(source, name, self._report)
 
-    def _check_module_name(self, name: str, place: Span | str) -> bool:
-        parts = name.removeprefix(".").split(".")
-        if not all(part.isidentifier() for part in parts):
+    def _check_module_name(self, path: str, name: str, place: Span | str, *, is_relative: bool) -> bool:
+        parts = path.removesuffix(".py").split("/")
+        if not all(part.isidentifier() and not iskeyword(part) and normal(part) == part for part in parts):
             message = f"'{name}' is not a valid name of a Python module"
             self._report.error(place, message, "rename the file, or its folder")
             return False
-        if parts[0] in sys.stdlib_module_names and not name.startswith("."):
+        if parts[0] in sys.stdlib_module_names and not is_relative:
             message = f"'{parts[0]}' is a module of the standard library"
             self._report.error(place, message, "rename the file, or include it from the folder above")
             return False
         return True
 
 
-def _module_path(path: str) -> str:
-    return path.removesuffix(".py").replace("/", ".")
+def _module_name(path: str, *, in_package: bool) -> str:
+    """The module of a Python file as an import statement spells it. The file of a package has its name."""
+    parts = path.removesuffix(".py").split("/")
+    if parts[-1] == "__init__" and (in_package or len(parts) > 1):
+        parts.pop()
+    return ("." if in_package else "") + ".".join(parts)
 
 
-def in_package(output: str | None) -> bool:
+def is_in_package(output: str | None) -> bool:
     """Whether a module at this path is in a package."""
     return output is not None and os.path.isfile(os.path.join(os.path.dirname(output), "__init__.py"))
-
-
-def include_paths(folders: Iterable[str], types: Iterable[str], output: str | None) -> IncludePaths:
-    """The paths of a command line or a call."""
-    return IncludePaths(tuple(folders), tuple(types), in_package(output))

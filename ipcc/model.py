@@ -11,6 +11,7 @@ import attrs
 
 from ipcc.codecs import Codec, named_codecs
 from ipcc.definitions import Definition, Definitions, Enumeration, Struct
+from ipcc.names import async_name
 from ipcc.types import Packing, Type
 from ipcc.wire_numbers import endpoint_magic, signature
 
@@ -129,7 +130,7 @@ class Message:
     @property
     def async_python(self) -> str:
         """The name of the proxy's method that does not wait."""
-        return f"async_{self.python}"
+        return async_name(self.python)
 
     @property
     def qualified_name(self) -> str:

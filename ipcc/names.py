@@ -11,7 +11,7 @@ from keyword import iskeyword
 
 from ipcc import nodes
 from ipcc.diagnostics import Report, seen_from
-from ipcc.reserved import is_reserved, is_reserved_class, is_reserved_enumerator
+from ipcc.reserved import is_reserved, is_reserved_class, is_reserved_enumerator, is_reserved_in_module
 
 
 def normal(name: str) -> str:
@@ -19,10 +19,21 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFKC", name)
 
 
-def python_name(name: str, taken: frozenset[str]) -> str:
-    """The Python name of a message or parameter. `taken` are the names of the module's classes."""
+def parameter_name(name: str, taken: frozenset[str]) -> str:
+    """The Python name of a parameter. `taken` are the names of the module's classes."""
     name = normal(name)
     return f"{name}_" if is_reserved(name) or name in taken else name
+
+
+def message_name(name: str, taken: frozenset[str]) -> str:
+    """The Python name of a message, by which and by its async form no class of the module is hidden."""
+    python = parameter_name(name, taken)
+    return f"{python}_" if async_name(python) in taken else python
+
+
+def async_name(python: str) -> str:
+    """The name of the method that sends a message and does not wait."""
+    return f"async_{python}"
 
 
 def pascal_name(name: str) -> str:
@@ -38,13 +49,17 @@ def class_name(pascal: str, taken: frozenset[str]) -> str:
 def endpoint_name(name: str) -> str:
     """The Python name of an endpoint."""
     name = normal(name)
-    return f"{name}_" if iskeyword(name) else name
+    return f"{name}_" if is_reserved_in_module(name) else name
 
 
 def type_name(name: str) -> str:
-    """The Python name of a struct or enum. It never hides a builtin, which earlier annotations may name."""
-    name = normal(name)
-    return f"{name}_" if iskeyword(name) or hasattr(builtins, name) else name
+    """The Python name of a struct, an enum or a registered class.
+
+    It never hides a builtin, which earlier annotations may name. It does not begin with an underscore as a
+    registered class may: such names are the generated module's own.
+    """
+    name = normal(name).lstrip("_") or "Unnamed"
+    return f"{name}_" if is_reserved_in_module(name) or hasattr(builtins, name) else name
 
 
 def field_name(name: str, taken: frozenset[str]) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from ipcc import nodes
 from ipcc.cursor import Mismatch
 from ipcc.diagnostics import Report, did_you_mean
-from ipcc.recovery import Recovery
+from ipcc.foreign import Foreign
 from ipcc.source import Source, Span
 from ipcc.tokens import Kind, Token
 
@@ -32,10 +32,12 @@ def parse(source: Source, tokens: Sequence[Token], report: Report) -> nodes.File
     return nodes.File(source, _Parser(tokens, report).declarations())
 
 
-class _Parser(Recovery):
+class _Parser(Foreign):
     def __init__(self, tokens: Sequence[Token], report: Report) -> None:
         super().__init__(tokens, report)
         self._declared: list[nodes.Declaration] = []
+        self._depth = 0
+        """How many braces are open around the current place."""
 
     # file = { include | endpoint | struct | enum } ;
     def declarations(self) -> tuple[nodes.Declaration, ...]:
@@ -99,8 +101,12 @@ class _Parser(Recovery):
     def _answer(self, name: nodes.Name) -> tuple[nodes.Parameter, ...] | None:
         if self._accept("=|"):
             return None
-        if self._accept("=>"):
-            return self.parameters("'=>'")
+        arrow = self._accept("->")
+        if arrow:
+            self._error(arrow.span, f"'->' after message '{name.text}'", "write '=>'")
+        if arrow or self._accept("=>"):
+            self._refuse_bare_answer()
+            return self.parameters(f"'{'->' if arrow else '=>'}'")
         if self._closes_nothing():
             self._fail("")
         self._error(
@@ -140,6 +146,11 @@ class _Parser(Recovery):
         type = self.type()
         if self._ends_parameter:
             return nodes.Parameter(attributes, type, None, start.to(type.span))
+        if self._refuse_type_after_name(type):
+            swapped = nodes.Name(type.name, type.span)
+            type = self.type()
+            return nodes.Parameter(attributes, type, swapped, start.to(type.span))
+        self._refuse_foreign(type)
         name = self._name("a parameter's name")
         return nodes.Parameter(attributes, type, name, start.to(name.span))
 
@@ -177,7 +188,11 @@ class _Parser(Recovery):
             message = f"'{type.text}' alone is not a field: its type or its name is missing"
             self._error(type.span, message, "write a type and a name")
             raise Mismatch
-        name = self._name("a field's name")
+        if self._refuse_type_after_name(type):
+            name, type = nodes.Name(type.name, type.span), self.type()
+        else:
+            self._refuse_foreign(type)
+            name = self._name("a field's name")
         field = nodes.Field(type, name, documentation)
         if not self._accept(";"):
             self._refuse_end_of_field(field)
@@ -195,23 +210,6 @@ class _Parser(Recovery):
             hint,
         )
         raise Mismatch
-
-    def _refuse_end_of_field(self, field: nodes.Field) -> None:
-        if self._is(",") and self._next.kind is Kind.NAME and self._ahead(2).text in (";", ","):
-            hint = f"write '{field.text} {field.type.text} {self._next.text};'"
-            self._error(self._token.span, "several fields in one declaration", hint)
-            while self._accept(",") and self._is_name():
-                self._take()
-            self._accept(";")
-            return
-        message = f"expected ';' after field '{field.name.text}', found {self._found}"
-        if self._accept(","):
-            self._error(self._tokens[self._at - 1].span, message, f"write '{field.text}'")
-            return
-        if self._at_end or not (self._is("}") or self._at_declaration or self._is_name()):
-            self._error(self._token.span, message)
-            raise Mismatch
-        self._error(field.name.span, message, f"write '{field.text}'")
 
     # enum = "enum" type-name [ ":" type ] "{" enumerator { "," enumerator } [ "," ] "}" [ ";" ] ;
     def enum(self, documentation: tuple[str, ...]) -> nodes.Enum:
@@ -237,16 +235,6 @@ class _Parser(Recovery):
         if not self._accept(",") and not self._is("}"):
             self._refuse_end_of_enumerator(enumerator)
         return enumerator
-
-    def _refuse_end_of_enumerator(self, enumerator: nodes.Enumerator) -> None:
-        if self._at_end or self._at_declaration:
-            return
-        message = f"expected ',' after enumerator '{enumerator.name.text}', found {self._found}"
-        if not self._is_name() and not self._is(";"):
-            self._error(self._token.span, message)
-            raise Mismatch
-        self._error(enumerator.name.span, message, f"write '{enumerator.text},'")
-        self._accept(";")
 
     def number(self) -> nodes.Number:
         if self._token.kind is not Kind.NUMBER:
@@ -319,7 +307,7 @@ class _Parser(Recovery):
                     self._error(self._take().span, f"'#include' inside {inside}", "move it out of the braces")
                 elif self._at_declaration:
                     strangers.append(self._token)
-                    self._declared.append(self.declaration())
+                    self._declared.append(self._inner_declaration())
                 else:
                     members.append(rule())
             except Mismatch:
@@ -329,3 +317,15 @@ class _Parser(Recovery):
         for token in strangers:
             self._error(token.span, f"'{token.text}' inside {inside}", "move it out of the braces")
         return tuple(members)
+
+    def _inner_declaration(self) -> nodes.Declaration:
+        """Read a declaration among members. Each takes stack, so that those too deep end the file."""
+        if self._depth == MAX_NESTING:
+            self._error(self._token.span, f"braces nest deeper than {MAX_NESTING}", "close them")
+            self._at = len(self._tokens) - 1
+            raise Mismatch
+        self._depth += 1
+        try:
+            return self.declaration()
+        finally:
+            self._depth -= 1

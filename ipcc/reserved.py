@@ -37,6 +37,8 @@ CONNECTION_NAMES = (
 CLASS_NAMES = ("MAGIC", "SCHEMA")
 """The attributes of an endpoint class beside its message classes."""
 
+MODULE_NAMES = ("annotations",)
+"""The public names that a module has from its imports."""
 
 ENUMERATOR_NAMES = ("mro", "name", "value")
 """The names that Python's enums keep for themselves."""
@@ -50,6 +52,14 @@ def is_reserved(name: str) -> bool:
 def is_reserved_class(name: str) -> bool:
     """Whether a message class of this name needs another name."""
     return iskeyword(name) or name in CLASS_NAMES
+
+
+def is_reserved_in_module(name: str) -> bool:
+    """Whether a type or an endpoint of this name needs another name.
+
+    The classes of an endpoint's messages refer to types and endpoints, and see the endpoint's own attributes.
+    """
+    return iskeyword(name) or name in CLASS_NAMES or name in MODULE_NAMES
 
 
 def is_reserved_enumerator(name: str) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ipcc import nodes
-from ipcc.builtin_types import ATTRIBUTES, BUILTIN_NAMES, Argument, Row, look_up
+from ipcc.builtin_types import ATTRIBUTES, BUILTIN_NAMES, STRING, Argument, Row, look_up
 from ipcc.definitions import Definitions, depth, is_empty, is_key
-from ipcc.diagnostics import Report, did_you_mean
+from ipcc.diagnostics import Report
 from ipcc.names import is_new
 from ipcc.parser import MAX_NESTING
+from ipcc.spelling import did_you_mean_type
 from ipcc.types import UNKNOWN, Type
 
 _MAX_COUNT = 2**32 - 1
@@ -129,11 +130,13 @@ class Resolver:
         return False
 
     def _refuse_unknown(self, node: nodes.Type) -> None:
-        plain = node.name.rpartition("::")[2]
-        same = [name for name in self._known if name.rpartition("::")[2] == plain]
-        hint = did_you_mean(node.name.removeprefix("::"), same or self._known)
-        if not hint and "::" in node.name:
-            hint = "declare it as a struct or enum, or register a Python class for it"
+        def hint() -> str:
+            plain = node.name.rpartition("::")[2]
+            same = [name for name in self._known if name.rpartition("::")[2] == plain]
+            near = did_you_mean_type(node.name.removeprefix("::"), same or self._known)
+            is_foreign = not near and "::" in node.name
+            return "declare it as a struct or enum, or register a Python class for it" if is_foreign else near
+
         self._report.error(node.name_span, f"unknown type '{node.name}'", hint)
 
     @property
@@ -167,8 +170,10 @@ class Resolver:
     def _utf8(self, written: nodes.Type, type: Type) -> Type:
         if type is UNKNOWN:
             return type
-        if written.name.rpartition("::")[2] != "ByteString":
-            self._report.error(written.span, f"[UTF8] on '{written.text}'", "only a ByteString can have it")
+        if type is STRING or written.name.removeprefix("::") in ("ByteString", "AK::ByteString"):
+            return type if type is STRING else ATTRIBUTES["UTF8"]
+        hint = "only a ByteString, String or StringView can have it"
+        self._report.error(written.span, f"[UTF8] on '{written.text}'", hint)
         return ATTRIBUTES["UTF8"]
 
     # --- incomplete parameters ---
@@ -178,9 +183,10 @@ class Resolver:
         return type.arguments is None and not is_known
 
     def _refuse_word(self, word: nodes.Type) -> None:
-        hint = did_you_mean(word.name, self._known) or "write a type and a name"
         message = f"'{word.name}' alone is not a parameter: its type or its name is missing"
-        self._report.error(word.span, message, hint)
+        self._report.error(
+            word.span, message, lambda: did_you_mean_type(word.name, self._known) or "write a type and a name"
+        )
 
     def _refuse_unnamed(self, node: nodes.Parameter) -> None:
         written = node.type.text if node.type else node.name.text if node.name else "ByteString"

@@ -80,5 +80,15 @@ def read_source(path: str) -> Source:
         OSError: the file cannot be read.
         ValueError: the path is impossible.
     """
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return Source(path, file.read())
+    with open(path, "rb") as file:
+        return source_of(path, file.read())
+
+
+def source_of(path: str, data: bytes) -> Source:
+    """The source that a file of these bytes is."""
+    return Source(path, with_plain_line_ends(data.decode("utf-8", "surrogateescape")))
+
+
+def with_plain_line_ends(text: str) -> str:
+    """A text with LF as the only line end."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
+from difflib import get_close_matches
 
 import attrs
 
@@ -81,6 +82,7 @@ _PATTERN = re.compile(
 _INCLUDE = re.compile(
     rf"""\#[ \t]*include[ \t]*(<{TERMINALS["path"]}>|"{TERMINALS["path"]}")[ \t]*({TERMINALS["comment"]})?$"""
 )
+_DIRECTIVES = ("pragma", "define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "import")
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
 _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
@@ -93,22 +95,26 @@ def tokenize(source: Source, report: Report) -> tuple[Token, ...]:
     comments: list[Comment] = []
     for match in _PATTERN.finditer(source.text, _skip_mark(source, report)):
         kind, text, span = match.lastgroup, match.group(), Span(source, match.start(), match.end())
+        before = tokens[-1].text if tokens and tokens[-1].span.end == match.start() else ""
         if kind == "comment":
             comments.append(Comment(text, span, _starts_line(source, match.start())))
-        elif kind != "space" and (token := _token(str(kind), text, span, tuple(comments), report)):
+        elif kind != "space" and (token := _token(str(kind), text, span, before, tuple(comments), report)):
             tokens.append(token)
             comments.clear()
     return (*tokens, _end(source, tuple(comments)))
 
 
-def _token(group: str, text: str, span: Span, comments: tuple[Comment, ...], report: Report) -> Token | None:
+def _token(
+    group: str, text: str, span: Span, before: str, comments: tuple[Comment, ...], report: Report
+) -> Token | None:
+    """The token of a text, unless it is refused. `before` is the token that it touches."""
     if group == "directive":
         return _include(text, span, comments, report)
     if group == "block":
         report.error(span, "comments in '/*' and '*/' are not supported", "begin each line with '//'")
         return None
     if group == "stray" or (group == "name" and not text.isidentifier()):
-        _refuse_stray(text, span, report)
+        _refuse_stray(text, span, before, report)
         return None
     return Token(Kind[group.upper()], text, span, comments)
 
@@ -117,15 +123,26 @@ def _include(text: str, span: Span, comments: tuple[Comment, ...], report: Repor
     match = _INCLUDE.match(text)
     if match is None:
         shown = Span(span.source, span.start, span.start + len(text.rstrip()))
-        report.error(shown, "malformed directive", "write '#include <path>' or '#include \"path\"'")
+        if _is_comment(text):
+            report.error(shown, "'#' does not begin a comment", "begin it with '//'")
+        else:
+            report.error(shown, "malformed directive", "write '#include <path>' or '#include \"path\"'")
         return None
     return Token(Kind.INCLUDE, match[1], Span(span.source, span.start, span.start + match.end(1)), comments)
 
 
-def _refuse_stray(text: str, span: Span, report: Report) -> None:
+def _is_comment(directive: str) -> bool:
+    """Whether a malformed directive is rather a comment of another language."""
+    word = re.match(r"#[ \t]*(\w*)", directive)
+    return word is None or not (word[1] in _DIRECTIVES or get_close_matches(word[1], ["include"]))
+
+
+def _refuse_stray(text: str, span: Span, before: str, report: Report) -> None:
     shown = ", ".join(f"'{c}'" if c.isprintable() else f"U+{ord(c):04X}" for c in text)
     noun = "character" if len(text) == 1 else "characters"
-    report.error(span, f"stray {noun} {shown}")
+    optional = f"Optional<{before if before.isidentifier() else '...'}>"
+    hint = f"write '{optional}' for a value that may be missing" if text == "?" and before else ""
+    report.error(span, f"stray {noun} {shown}", hint)
 
 
 def is_utf8(source: Source, report: Report) -> bool:

@@ -33,13 +33,18 @@ def numbered(messages: Iterable[nodes.Message]) -> Iterator[tuple[int, nodes.Mes
         id += 1 if message.outputs is None else 2
 
 
-def signed_text(name: str, inputs: str, outputs: str | None, definitions: Iterable[Definition]) -> str:
+def signed_text(name: str, inputs: str, outputs: str | None, definitions: str) -> str:
     """The text that a message's signature is computed from.
 
     It holds the qualified name and the types, then each definition that they lead to in order of first use.
     """
     answer = "=|" if outputs is None else f"=>{outputs}"
-    return "".join([name, inputs, answer, *(f";{d.canonical}" for d in definitions if d.canonical)])
+    return f"{name}{inputs}{answer}{definitions}"
+
+
+def signed_definitions(definitions: Iterable[Definition]) -> str:
+    """The part of a signed text that spells out definitions."""
+    return "".join(f";{d.canonical}" for d in definitions if d.canonical)
 
 
 def signature(text: str) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import struct
 from struct import Struct
 from types import NoneType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from ipclib.values.decoding import Buffer, Decoding, Files
 from ipclib.values.file import File
@@ -24,7 +24,12 @@ ENCODE_ERRORS = (struct.error, TypeError, ValueError, AttributeError, OverflowEr
 DECODE_ERRORS = (struct.error, ValueError, IndexError)
 """The errors of decode() for bytes that are no such value, beside ProtocolViolation."""
 
-BOOLEANS = (False, True)
+
+class _Booleans(Protocol):
+    def __getitem__(self, byte: int, /) -> bool: ...
+
+
+BOOLEANS: _Booleans = (False, True)
 """Indexed by the byte on the wire, so that any other byte raises IndexError."""
 
 _U32 = Struct("=I")

@@ -62,8 +62,25 @@ _INSTEAD: dict[Any, str] = {
 }
 
 
+_SPELLED: dict[Any, str] = {
+    File: "IPC::File",
+    URL: "URL::URL",
+    Origin: "URL::Origin",
+    ProxyData: "Core::ProxyData",
+    OpenMode: "Core::File::OpenMode",
+    gfx.IntPoint: "Gfx::IntPoint",
+    gfx.IntSize: "Gfx::IntSize",
+    gfx.IntRect: "Gfx::IntRect",
+    gfx.FloatPoint: "Gfx::FloatPoint",
+    gfx.FloatSize: "Gfx::FloatSize",
+    gfx.FloatRect: "Gfx::FloatRect",
+}
+"""The types that signatures spell otherwise than the codec's name."""
+
 _underlying: dict[type, Codec[int]] = {}
 """Every registered class, with the codec of its numbers if it is an enum."""
+_names: dict[type, str] = {}
+"""Every registered class, with its name in interfaces."""
 _codecs: dict[type, Codec[Any]] = {}
 """The codec of each registered class that was used."""
 _building: set[type] = set()
@@ -86,6 +103,7 @@ def ipc_type(name: str, *, underlying: Any = None) -> Callable[[type[T]], type[T
     def declare(python: type[T]) -> type[T]:
         _check_kind(python, underlying)
         _underlying[python] = codecs.i32 if underlying is None else codec_of(underlying)
+        _names[python] = name
         if issubclass(python, enum.Enum):
             registered(python)
         return python
@@ -93,12 +111,25 @@ def ipc_type(name: str, *, underlying: Any = None) -> Callable[[type[T]], type[T
     return declare
 
 
-def registered(python: type[T]) -> Codec[T]:
+def registered(python: type[T], read: str = "") -> Codec[T]:
     """The codec of a class that was given to ipc_type.
 
+    A generated module passes what the compiler read of the class, as signatures spell it. The compiler does
+    not run Python, so a class may be otherwise than it looks; its messages would then be misread.
+
     Raises:
-        BadDeclaration: it was not, or one of its fields cannot be encoded.
+        BadDeclaration: the class has no form on the wire, or another one than the compiler read.
     """
+    codec: Codec[T] = _registered(python)
+    if read and (own := _spelled_out(python)) != read:
+        raise BadDeclaration(
+            f"{python.__qualname__} is {own}, and the generated module was made for {read}: run ipcc again; "
+            "if that changes nothing, declare the class so that its text alone tells its fields or members"
+        )
+    return codec
+
+
+def _registered(python: type[Any]) -> Codec[Any]:
     if python not in _codecs:
         if python in _building:
             _codecs[python] = Recursive(lambda: _made(python))
@@ -168,7 +199,7 @@ def _map(key: Codec[Any], value: Codec[Any]) -> Codec[Any]:
 
 def _check_kind(python: type, underlying: Any) -> None:
     where = python.__qualname__
-    own = [method for method in ("encode", "decode") if callable(getattr(python, method, None))]
+    own = _own_methods(python)
     if issubclass(python, enum.Enum):
         return
     if underlying is not None:
@@ -181,12 +212,16 @@ def _check_kind(python: type, underlying: Any) -> None:
         )
 
 
+def _own_methods(python: type) -> list[str]:
+    return [method for method in ("encode", "decode") if callable(getattr(python, method, None))]
+
+
 def _made(python: type[Any]) -> Codec[Any]:
     if python not in _underlying:
         raise BadDeclaration(f"{python.__qualname__} is not registered: decorate it with @ipc_type(...)")
     if issubclass(python, enum.Enum):
         return _enumeration(python, _underlying[python])
-    if hasattr(python, "encode"):
+    if _own_methods(python):
         return Recursive(lambda: OwnCodec(python))
     return _structure(python)
 
@@ -199,11 +234,15 @@ def _enumeration(python: type[Any], underlying: Codec[int]) -> Codec[Any]:
 
 
 def _structure(python: type[Any]) -> Codec[Any]:
+    hints = _hints(python)
+    return structure(python, *(_field(python, field, hints) for field in attrs.fields(python)))
+
+
+def _hints(python: type[Any]) -> dict[str, Any]:
     try:
-        hints = typing.get_type_hints(python, localns={python.__name__: python}, include_extras=True)
+        return typing.get_type_hints(python, localns={python.__name__: python}, include_extras=True)
     except NameError as error:
         raise BadDeclaration(f"{python.__qualname__}: {error}: its module needs to import it") from error
-    return structure(python, *(_field(python, field, hints) for field in attrs.fields(python)))
 
 
 def _field(python: type[Any], field: attrs.Attribute[Any], hints: dict[str, Any]) -> Codec[Any]:
@@ -216,3 +255,32 @@ def _field(python: type[Any], field: attrs.Attribute[Any], hints: dict[str, Any]
         return codec_of(hints[field.name])
     except BadDeclaration as error:
         raise BadDeclaration(f"{where}: {error}") from error
+
+
+# --- what a signature says of a class ---
+
+
+def _spelled_out(python: type[Any]) -> str:
+    """A registered class as the compiler spells it in signatures; the name alone if it encodes itself."""
+    name = _names[python]
+    if issubclass(python, enum.Enum):
+        numbers = ",".join(str(member.value) for member in python.__members__.values())
+        return f"{name}:{_underlying[python].name}{{{numbers}}}"
+    if _own_methods(python):
+        return name
+    hints = _hints(python)
+    return f"{name}{{{','.join(_spelled(hints.get(field.name)) for field in attrs.fields(python))}}}"
+
+
+def _spelled(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is list:
+        return f"Vector<{_spelled(arguments[0])}>"
+    if origin is dict:
+        return f"HashMap<{_spelled(arguments[0])},{_spelled(arguments[1])}>"
+    if origin in (types.UnionType, typing.Union):
+        (value,) = (argument for argument in arguments if argument is not type(None))
+        return f"Optional<{_spelled(value)}>"
+    if isinstance(annotation, type) and annotation in _names:
+        return _names[annotation]
+    return _SPELLED.get(annotation) or codec_of(annotation).name

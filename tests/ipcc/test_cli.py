@@ -160,6 +160,76 @@ def test_a_file_of_types_is_included_everywhere(tmp_path: Path) -> None:
     assert main(["check", str(path), "--types", str(types)]) == 0
 
 
+# --- the command line ---
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout.decode()) == (0, f"ipcc {ipcc.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "explanation"),
+    [
+        (["chekc", "A.ipc"], "no command and no file 'chekc': did you mean 'ipcc check'?"),
+        (["descrbe", "A.ipc"], "did you mean 'ipcc describe'?"),
+        (["fmt", "A.ipc"], "did you mean 'ipcc format'?"),
+        (["compile", "A.ipc"], "did you mean 'ipcc FILE... -o OUT'?"),
+        (["version"], "did you mean 'ipcc --version'?"),
+        (["frobnicate"], "the commands are check, format, describe and diff"),
+        (["-I", ".", "check", "A.ipc"], "the command comes first, as in 'ipcc check ...'"),
+        (["describe", "x.py"], "'x.py' is a Python file: include it in an interface file (.ipc)"),
+        (["check", "A.ipc", "x.py"], "'x.py' is a Python file"),
+        (["format", "x.py"], "'x.py' is a Python file"),
+        (["diff", "x.py", "A.ipc"], "'x.py' is a Python file"),
+        (["x.pyi"], "'x.pyi' is a Python file"),
+    ],
+)
+def test_a_mistaken_command_line_is_explained(
+    folder: Path, arguments: list[str], explanation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("A.ipc").write_text("endpoint A {}")
+    Path("x.py").write_text("import this")
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert explanation in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_a_file_named_as_a_word_is_compiled(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("chekc").write_text("endpoint A {}")
+    assert main(["chekc"]) == 0
+    assert "class A(" in capsys.readouterr().out
+
+
+def test_tools_take_the_python_includes_that_some_output_could_import(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`types.py` is a module of the standard library, but `.types` is one of the package."""
+    Path("package").mkdir()
+    Path("package/__init__.py").touch()
+    Path("package/types.py").write_text(
+        'import enum\nfrom ipclib import ipc_type\n\n\n@ipc_type("K")\nclass K(enum.Enum):\n    A = 1\n'
+    )
+    Path("package/A.ipc").write_text('#include "types.py"\nendpoint A { a(K k) =| }')
+    assert main(["package/A.ipc", "-o", "package/a_ipc.py"]) == 0
+    for command in (
+        ["check"],
+        ["describe"],
+        ["diff", "package/A.ipc"],
+        ["check", "--generated", "package/a_ipc.py"],
+    ):
+        assert main([*command, "package/A.ipc"]) == 0, command
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert main(["package/A.ipc", "-o", "a_ipc.py"]) == 1
+    assert "'types' is a module of the standard library" in capsys.readouterr().err
+    Path("B.ipc").write_text("#include <types.py>\nendpoint A { a(K k) =| }")
+    assert main(["check", "-I", "package", "B.ipc"]) == 1
+    assert "'types' is a module of the standard library" in capsys.readouterr().err
+
+
 # --- diagnostics ---
 
 

@@ -201,6 +201,7 @@ CASES = {
         KINDS + KIND_S,
         "enum Sort : u8 { CITY = 0, RIVER = 1 } endpoint S { kind(Sort kind) => (String name) }",
         (
+            f"{SOURCE}: S.kind has another class of its message in Python: Kind_ -> Kind",
             f"{BOTH}: S.kind parameter 'kind' has another type: Kind -> Sort",
             f"{BOTH}: Kind was renamed to Sort",
         ),

@@ -76,7 +76,8 @@ def test_registered_types_are_read(folder: Path) -> None:
     )
     text = compile_files(["A.ipc"])
     assert "\nfrom geo.shapes import Blob, Kind, Line, Point\n" in text
-    assert "_Geo_Point = _ipc.registered(Point)\n" in text
+    assert '_Geo_Point = _ipc.registered(Point, "Geo::Point{i32,i32}")\n' in text
+    assert '_Geo_Blob = _ipc.registered(Blob, "Geo::Blob")\n' in text
     assert "p: Point, k: list[Kind], l: Line, b: Blob" in text
 
 
@@ -93,7 +94,8 @@ def test_registered_types_are_read(folder: Path) -> None:
         ("from datetime import datetime as moment", "moment", "Core::DateTime"),
         ("import datetime", "datetime.datetime", "Core::DateTime"),
         ("import datetime as dt", "dt.datetime", "Core::DateTime"),
-        ("import ipclib.gfx as colors", "colors.Color", None),
+        ("import ipclib.gfx as colors", "colors.Color", "Gfx::Color"),
+        ("import ipclib.gfx", "ipclib.gfx.Color", "Gfx::Color"),
         ("from .datetime import datetime", "datetime", None),
         ("from .ipclib import i32", "i32", None),
         ("from other import i32", "i32", None),
@@ -259,3 +261,117 @@ def test_a_mutable_class_cannot_be_a_key(folder: Path) -> None:
     assert "A.ipc:2:24: error: 'P' cannot be a key" in errors("A.ipc")
     write("shapes.py", f"{HEAD}@ipc_type('P')\n@attrs.define(frozen=True)\nclass P:\n    x: i32\n")
     compile_files(["A.ipc"])
+
+
+@pytest.mark.parametrize(
+    ("decorator", "is_key"),
+    [
+        ("attrs.frozen", True),
+        ("attrs.frozen()", True),
+        ("attrs.define", False),
+        ("attrs.define(unsafe_hash=True)", True),
+        ("attrs.frozen(frozen=False)", False),
+        ("attrs.frozen(hash=False)", False),
+        ("attrs.frozen(eq=False)", False),
+        ("attr.s(auto_attribs=True, frozen=True)", True),
+    ],
+)
+def test_the_arguments_of_a_decorator_decide_whether_values_are_keys(
+    folder: Path, decorator: str, is_key: bool
+) -> None:
+    write("shapes.py", f"import attr\n{HEAD}@ipc_type('P')\n@{decorator}\nclass P:\n    x: i32\n")
+    write("A.ipc", '#include "shapes.py"\nendpoint A { f(HashMap<P, i32> m) =| }')
+    if is_key:
+        compile_files(["A.ipc"])
+    else:
+        assert "'P' cannot be a key" in errors("A.ipc")
+
+
+# --- files ---
+
+ENUM = """\
+import enum
+from ipclib import ipc_type, u8
+
+
+@ipc_type("K", underlying=u8)
+class K(enum.Enum):
+    '''caf\u00e9'''
+
+    A = 1
+"""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ENUM.encode(),
+        b"\xef\xbb\xbf" + ENUM.encode(),
+        b"\xef\xbb\xbf# coding: utf-8\n" + ENUM.encode(),
+        b"# -*- coding: latin-1 -*-\n" + ENUM.encode("latin-1"),
+        b"#!/usr/bin/python\n# vim: set fileencoding=cp1252 :\n" + ENUM.encode("cp1252"),
+        ENUM.replace("\n", "\r\n").encode(),
+        ENUM.replace("\n", "\r").encode(),
+        ENUM.replace("\n\n\n", "\n\f\n").encode(),
+    ],
+    ids=["plain", "mark", "mark and coding", "latin-1", "second line", "CR LF", "CR", "form feed"],
+)
+def test_a_file_is_decoded_as_python_decodes_it(folder: Path, data: bytes) -> None:
+    Path("kinds.py").write_bytes(data)
+    compile(data, "kinds.py", "exec")
+    write("A.ipc", '#include "kinds.py"\nendpoint A { f(K k) =| }')
+    (kind,) = model_of(["A.ipc"]).definitions
+    assert isinstance(kind, Enumeration)
+    assert kind.documentation == ("caf\u00e9",)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"# coding: nonsense\nx = 1\n", "unknown encoding: nonsense"),
+        (b"\xef\xbb\xbf# coding: latin-1\nx = 1\n", "encoding problem"),
+        (b"# coding: ascii\nx = '\xe9'\n", "the file is not ascii"),
+        (b"x = '\xe9'\n", "kinds.py:1:6: error: the file is not UTF-8: byte 0xe9"),
+        (b"# coding: utf-8\nx = 1\nx = '\xe9'\n", "kinds.py:3:6: error: the file is not UTF-8"),
+        (b"# coding: rot13\nx = 1\n", "the file is not rot"),
+        (b"x = '\0'\n", "this cannot be read as Python"),
+    ],
+)
+def test_a_file_that_python_cannot_decode_is_refused(folder: Path, data: bytes, reason: str) -> None:
+    Path("kinds.py").write_bytes(data)
+    with pytest.raises((SyntaxError, ValueError, LookupError)):
+        compile(data, "kinds.py", "exec")
+    write("A.ipc", '#include "kinds.py"\nendpoint A {}')
+    assert reason in errors("A.ipc")
+
+
+@pytest.mark.parametrize(
+    "path", ["class.py", "None.py", "a/if.py", "a.b.py", "my-types.py", "2d.py", "\ufb01le.py", "import/a.py"]
+)
+def test_a_module_that_no_import_statement_can_name_is_refused(folder: Path, path: str) -> None:
+    write(path, ENUM)
+    for include in (f'"{path}"', f"<{path}>"):
+        write("A.ipc", f"#include {include}\nendpoint A {{ f(K k) =| }}")
+        assert "is not a valid name of a Python module" in errors("A.ipc")
+    assert "is not a valid name of a Python module" in errors("A.ipc", types=[path])
+
+
+def test_the_file_of_a_package_has_the_name_of_the_package(folder: Path) -> None:
+    write("kinds/__init__.py", ENUM)
+    write("A.ipc", "#include <kinds/__init__.py>\nendpoint A { f(K k) =| }")
+    assert "\nfrom kinds import K\n" in compile_files(["A.ipc"])
+    write("kinds/A.ipc", '#include "__init__.py"\nendpoint A { f(K k) =| }')
+    assert "\nfrom . import K\n" in compile_files(["kinds/A.ipc"], output="kinds/a_ipc.py")
+
+
+def test_a_class_whose_name_python_normalizes_is_found(folder: Path) -> None:
+    write("shapes.py", f"{HEAD}@ipc_type('P')\nclass \ufb01le: pass\n")
+    write("A.ipc", '#include "shapes.py"\nendpoint A { f(P p) =| }')
+    assert errors("A.ipc").startswith("shapes.py:4:1: error: 'file' is neither an attrs class nor an enum")
+
+
+def test_an_escape_that_python_warns_of_is_not_shown(folder: Path, recwarn: pytest.WarningsRecorder) -> None:
+    write("shapes.py", ENUM + "x = '\\d'\n")
+    write("A.ipc", '#include "shapes.py"\nendpoint A { f(K k) =| }')
+    compile_files(["A.ipc"])
+    assert not recwarn.list

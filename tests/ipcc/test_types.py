@@ -107,6 +107,19 @@ def test_payloads_with_descriptors_are_known(type: str, holds_files: bool) -> No
     assert payload(type).holds_files is holds_files
 
 
+@pytest.mark.parametrize("type", ["String", "StringView", "AK::String", "::AK::StringView"])
+def test_the_attribute_utf8_adds_nothing_to_a_string(type: str) -> None:
+    plain = canonical(f"endpoint A {{ f({type} a) =| }}")
+    assert canonical(f"endpoint A {{ f([UTF8] {type} a) =| }}") == plain == "A.f(String)=|"
+    text = "endpoint A {{ f({} a) => ([UTF8] {} b) }}"
+    one, two = model(text.format(f"[UTF8] {type}", type)), model(text.format(type, type))
+    assert one.endpoints[0].messages[0].inputs == two.endpoints[0].messages[0].inputs
+
+
+def test_the_attribute_utf8_makes_text_of_a_byte_string() -> None:
+    assert canonical("endpoint A { f([UTF8] AK::ByteString a) =| }") == "A.f([UTF8] ByteString)=|"
+
+
 def test_fields_decide_what_their_structs_can_do() -> None:
     found = declared(
         "struct A { Vector<B> b; } struct B { A a; Optional<C> c; } struct C { IPC::File f; } struct D {}"
