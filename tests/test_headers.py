@@ -3,7 +3,6 @@ Must not know whether that is true: reviews decide it."""
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -53,7 +52,8 @@ def test_a_file_begins_with_what_it_owns_and_what_it_must_not_know() -> None:
     bad = []
     for file in FILES:
         name = str(file.relative_to(ROOT))
-        docstring = ast.get_docstring(ast.parse(file.read_text())) or ""
+        text = file.read_text()
+        docstring = text.split('"""')[1].strip() if text.startswith('"""') else ""
         is_too_long = len(docstring.splitlines()) > MOST_LINES and name not in ESSAYS
         if is_too_long or not (HEADER.match(docstring) or name == DECIDES_NOTHING):
             bad.append(f"{name}: begin with 'Owns ...' and 'Must not know ...', in four lines")

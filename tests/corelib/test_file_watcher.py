@@ -215,6 +215,7 @@ def test_removing_and_closing_in_the_callback_stops_the_rest(
     assert told == ["removed", "closed"]
 
 
+@pytest.mark.slow
 def test_exceptions_of_on_change_are_reported_and_later_changes_delivered(
     loop: EventLoop, watcher: FileWatcher, seen: Seen, folder: Path, failures: list[Exception]
 ) -> None:

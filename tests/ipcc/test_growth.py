@@ -121,6 +121,7 @@ def test_a_struct_whose_fields_are_structs_of_structs_is_quick() -> None:
     assert twice < 2 * MOST * once, "there are four times as many fields"
 
 
+@pytest.mark.slow
 def test_a_chain_of_includes_takes_twice_the_work_for_twice_the_length(folder: Path) -> None:
     for i in range(200):
         write(f"f{i}.ipc", (f'#include "f{i + 1}.ipc"\n' if i < 199 else "") + f"struct T{i} {{ i32 a; }}\n")
@@ -203,6 +204,7 @@ def test_a_misspelt_name_is_compared_with_a_bounded_number_of_names() -> None:
     assert next(names) == "other1000"
 
 
+@pytest.mark.slow
 def test_declarations_in_braces_that_nest_too_deep_are_an_error() -> None:
     for opener in ("struct S { ", "enum E { ", "endpoint A { struct S { "):
         assert (

@@ -226,6 +226,7 @@ def test_a_new_output_has_the_permissions_that_the_umask_leaves(tmp_path: Path) 
 # --- reading a pipe, which gives its text but once ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "code"),
     [("endpoint A\n{\n    on() => ()\n}\n", 0), ("endpoint A { on() => () }", 1)],
