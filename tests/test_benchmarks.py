@@ -68,6 +68,7 @@ def test_the_report_has_every_figure() -> None:
     assert json.loads(json.dumps(report.as_json()))["pace"]["rounds"] == 1
 
 
+@pytest.mark.slow
 def test_a_contestant_that_fails_is_reported_and_the_others_go_on() -> None:
     broken = Contestant("broken", "frames")  # A module that is not a contestant.
     report = calls.run([broken, named("floor")], TINY_PACE, works=(calls.ADD,))

@@ -87,6 +87,7 @@ def test_a_value_of_another_type_is_not_sent(run: Run, type_: str, value: str) -
     assert (code, output, errors) == (2, "", f"config: {value!r} is not a value of type {type_}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("service")
 def test_the_service_s_reason_for_a_refusal_is_printed(run: Run) -> None:
     code, output, errors = run("set", "../escape", "Window", "X", "1")

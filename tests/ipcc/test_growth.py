@@ -116,6 +116,7 @@ def nested_structs(n: int) -> str:
     return "\n".join([*structs, f"struct S{n} {{ i32 a; }}", server("m(S0 s) =|")])
 
 
+@pytest.mark.slow
 def test_a_struct_whose_fields_are_structs_of_structs_is_quick() -> None:
     once, twice = (bytecodes(partial(compiled, nested_structs(n))) for n in (10, 20))
     assert twice < 2 * MOST * once, "there are four times as many fields"

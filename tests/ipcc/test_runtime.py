@@ -61,6 +61,7 @@ def test_a_module_without_runtime_needs_no_version() -> None:
     assert "_ipc" not in compile_sources([Source("A.ipc", "struct A { i32 x; }")])
 
 
+@pytest.mark.slow
 def test_importing_a_module_that_ipcc_0_1_generated_says_what_to_do(tmp_path: Path) -> None:
     module = compile_sources([Source("A.ipc", "endpoint AServer { hi() => () }")])
     line = f"_ipc.require(__name__, {GENERATED_CODE_VERSION})\n"

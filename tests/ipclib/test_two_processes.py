@@ -73,6 +73,7 @@ def test_calls_in_both_directions_cross(service: Any) -> None:
     assert levels == [4] * 50
 
 
+@pytest.mark.slow
 def test_calls_nest_twenty_deep(service: Any) -> None:
     client, _process = service
     assert client.descend(20) == 20

@@ -202,6 +202,7 @@ class _Misfit:
     """A value of no type of the language."""
 
 
+@pytest.mark.slow
 @_SETTINGS
 @given(st.data())
 def test_a_value_that_does_not_fit_is_named_and_not_sent(folder: Any, data: st.DataObject) -> None:

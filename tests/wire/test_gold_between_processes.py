@@ -286,6 +286,7 @@ def test_messages_without_arguments_or_results_are_answered(ends: Ends) -> None:
     assert ends.call("nothing", ()) is None
 
 
+@pytest.mark.slow
 def test_a_handler_calls_its_caller(ends: Ends) -> None:
     assert ends.client.no_result(6) is None
     assert ends.next_message() == "no_result(6)"
