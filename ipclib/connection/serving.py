@@ -89,10 +89,10 @@ class Reply:
 
     def result(self, value: object) -> None:
         """Answer with what the handler returned, or with an error if that cannot be sent."""
-        if self._is_answered:
-            return
         link = self._link
         conversation = link.conversation
+        if self._is_answered or conversation.is_closed:
+            return
         sender = link.sender
         try:
             frames = conversation.answer(self.message, self.to, value)
@@ -114,6 +114,8 @@ class Reply:
             return
         self._is_answered = True
         _close_all(self.files)
+        if self._link.conversation.is_closed:
+            return
         if self.serial:
             send_failure(self._link, self.message.magic, self.serial, kind, text)
             if isinstance(self.to, BareReply):

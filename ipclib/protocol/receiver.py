@@ -106,6 +106,7 @@ class Receiver:
             _close_fds(fds)
             return
         if not data:
+            _close_fds(fds)
             self._end(StreamEnded())
             return
         self.bytes_received += len(data)

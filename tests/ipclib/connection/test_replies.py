@@ -382,3 +382,26 @@ def test_a_reply_is_given_once(asker: Asker, clock: Any) -> None:
     abandoned.result(None)
     abandoned.raised(ZeroDivisionError())
     assert list(asker.answers()) == [7]
+
+
+@pytest.mark.parametrize("trailers", [True, False])
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_handler_may_close_its_connection_and_then_end_in_any_way(
+    loop: EventLoop, clock: Any, trailers: bool, raises: bool
+) -> None:
+    """Nobody waits for the answer any more: it is neither sent nor an error of the runtime."""
+    asker = Asker(loop, clock, trailers=trailers)
+    reports: list[BaseException] = []
+    loop.on_exception = lambda error, _context: reports.append(error)
+
+    def close() -> None:
+        asker.service.shutdown()
+        if raises:
+            raise HandlerError("after the end")
+
+    asker.handle("nothing", close)
+    asker.ask(clock.ClockServer.Nothing)
+    assert asker.answers() == {}
+    assert not asker.service.is_open
+    assert reports == []
+    asker.close()
