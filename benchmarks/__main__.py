@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from benchmarks import calls, compiler, event_loop, growth, idle, imports, pictures, polling
+from benchmarks import calls, compiler, event_loop, growth, idle, imports, pictures, polling, values
 from benchmarks.contest import open_files
 from benchmarks.contest.contestants import CONTESTANTS
 from benchmarks.contest.figures import Pace
@@ -58,6 +58,9 @@ def _others(rounds: int, seconds: float) -> dict[str, Any]:
     compiled = compiler.measure(_MESSAGES, rounds)
     for what, milliseconds in compiled.items():
         print(f"  {what:<13} {milliseconds:7.1f}")
+    _title("values")
+    encoded = values.measure(rounds, 10_000)
+    values.show(encoded)
     _title("imports")
     imported = imports.measure(rounds)
     imports.show(imported, 5)
@@ -67,6 +70,7 @@ def _others(rounds: int, seconds: float) -> dict[str, Any]:
         "idle": attrs.asdict(idlers),
         "growth": grown,
         "compiler": compiled,
+        "values": [attrs.asdict(row) for row in encoded],
         "imports": imported,
     }
 

@@ -1,25 +1,23 @@
 """Owns the benchmark of calls between processes: its works, and tables beside the floor and other libraries.
 Must not know how contestants are run and measured: contest/ owns that.
 
-    python -m benchmarks.calls [--rounds N] [--only NAME]... [--quick] [--curves] [--json FILE]"""
+    python -m benchmarks.calls [--rounds N] [--only NAME]... [--against PYTHON] [--quick] [--curves]"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import signal
 import statistics
 import sys
+import tempfile
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 
 import attrs
 
-from benchmarks import pictures
+from benchmarks import interpreter, pictures
 from benchmarks.contest import open_files
 from benchmarks.contest.contestants import CONTESTANTS, Contestant, named
 from benchmarks.contest.figures import (
@@ -33,6 +31,8 @@ from benchmarks.contest.figures import (
     compare,
     figures_of,
 )
+from benchmarks.contest.other_installation import NAME as OTHER
+from benchmarks.contest.other_installation import other_installation
 from benchmarks.contest.rounds import clients_curves, contest, measure, payload_curves
 
 ADD = Work("add(i32, i32)", "adds")
@@ -46,7 +46,11 @@ WORKS = (
 )
 PAYLOADS = tuple(4**power for power in range(2, 13))
 CLIENTS = (1, 10, 100, 500, 1000, 2000)
+_FEW_PAYLOADS = (4 << 10, 16 << 10, 64 << 10, 128 << 10)
+_FEW_CLIENTS = (10, 100, 1000)
 
+_BYTES_ONLY = {"multiprocessing, bytes"}
+"""Variants that are compared by payload size alone."""
 _PEERS = {one.name for one in CONTESTANTS if not one.variant_of} - {"floor", "bare epoll", "ours"}
 _DISTRIBUTIONS = ("attrs", "uvloop", "pyzmq", "msgpack", "rpyc", "Pyro5", "grpcio", "protobuf", "dbus-fast")
 
@@ -64,7 +68,7 @@ def run(
         samples = measure(held, works, _show_progress)
         failures = held.failures
     report = Report(
-        environment=_environment(),
+        environment=interpreter.environment(_DISTRIBUTIONS),
         pace=pace,
         figures=figures_of(samples),
         samples=samples,
@@ -72,7 +76,7 @@ def run(
         skipped={one.name: f"needs {', '.join(one.missing)}" for one in contestants if one.missing},
         failures=failures,
     )
-    peers = [contestant for contestant in present if contestant.variant_of is None]
+    peers = [one for one in present if one.variant_of is None or one.name == OTHER or one.name in _BYTES_ONLY]
     fewer = attrs.evolve(pace, rounds=max(1, pace.rounds // 3))
     if payloads:
         report.payload_curves = payload_curve(peers, payloads, fewer, report.failures)
@@ -109,24 +113,32 @@ def clients_curve(
 
 def show(report: Report) -> None:
     """Print the tables."""
+    print(", ".join(f"{name} {text}" for name, text in report.environment.items()))
+    print(interpreter.warning())
     for work, figures in groupby(report.figures, key=lambda figure: figure.work):
         _show_work(work, sorted(figures, key=lambda figure: _place(figure.contestant)))
     for comparison in report.comparisons:
-        print(f"{comparison.what:84} {comparison.ratio:6.2f}")
+        print(f"{comparison.what:84} {comparison.ratio:6.2f} {comparison.seconds * 1e6:12,.1f} us")
     _show_curves("echo by number of bytes, us", report.payload_curves, 1e6)
+    _show_ratios("ours: of the time of", report.payload_curves)
     _show_curves("thousand calls a second by number of connections", report.clients_curves, 1e-3)
+    _show_ratios("ours: times the rate of", report.clients_curves)
     for name, why in report.skipped.items():
         print(f"left out: {name} ({why})")
 
 
 def _show_work(work: Work, figures: Sequence[Figure]) -> None:
     compared = "times the floor's" if work.is_rate else "of the floor's time"
-    print(f"{work.title:28}{work.unit:>12}{'quartiles':>22}{compared:>22}{'CPU us for one':>18}")
+    print(
+        f"{work.title:28}{work.unit:>12}{'quartiles':>22}{compared:>22}{'CPU us for one':>18}"
+        f"{'on one CPU':>12}"
+    )
     for figure in figures:
         low, high = sorted((work.in_unit(figure.seconds.low), work.in_unit(figure.seconds.high)))
         print(
             f"  {figure.contestant:26}{work.in_unit(figure.seconds.median):12,.1f}"
             f"{f'{low:,.1f} - {high:,.1f}':>22}{_ratio(figure):>22}{figure.cpu_seconds * 1e6:18,.1f}"
+            f"{figure.on_one_processor:12.0%}"
         )
     print()
 
@@ -137,18 +149,32 @@ def _ratio(figure: Figure) -> str:
     return f"{1 / figure.ratio if figure.work.is_rate else figure.ratio:.2f}"
 
 
-def _place(name: str) -> int:
-    return CONTESTANTS.index(named(name))
+def _place(name: str) -> tuple[int, bool]:
+    """Order figures as CONTESTANTS, with the other installation after ours."""
+    return CONTESTANTS.index(named("ours" if name == OTHER else name)), name == OTHER
 
 
 def _show_curves(title: str, curves: Sequence[Curve], scale: float) -> None:
     if not curves:
         return
     places = sorted({point.at for curve in curves for point in curve.points})
-    print(f"\n{title}\n{'':20}" + "".join(f"{place:>12,}" for place in places))
+    print(f"\n{title}\n{'':26}" + "".join(f"{place:>12,}" for place in places))
     for curve in curves:
         values = {point.at: f"{point.value.median * scale:,.1f}" for point in curve.points}
-        print(f"  {curve.contestant:18}" + "".join(f"{values.get(place, '-'):>12}" for place in places))
+        print(f"  {curve.contestant:24}" + "".join(f"{values.get(place, '-'):>12}" for place in places))
+
+
+def _show_ratios(title: str, curves: Sequence[Curve]) -> None:
+    ours = next((curve for curve in curves if curve.contestant == "ours"), None)
+    if ours is None or len(curves) == 1:
+        return
+    places = [point.at for point in ours.points]
+    print(f"{title:26}" + "".join(f"{place:>12,}" for place in places))
+    for curve in curves:
+        if curve is not ours:
+            ratios = ours.ratios_to(curve)
+            cells = [f"{ratios[place]:.2f}" if place in ratios else "-" for place in places]
+            print(f"  {curve.contestant:24}" + "".join(f"{cell:>12}" for cell in cells))
 
 
 def _comparisons(samples: Sequence[Samples]) -> list[Comparison]:
@@ -185,23 +211,12 @@ def _comparisons(samples: Sequence[Samples]) -> list[Comparison]:
                 found.get((work, "ours")),
                 quickest,
             )
+        comparisons += compare(
+            f"{work.title}, ours: of the time of the other installation",
+            found.get((work, "ours")),
+            found.get((work, OTHER)),
+        )
     return comparisons
-
-
-def _environment() -> dict[str, str]:
-    return {
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "kernel": f"{platform.system()} {platform.release()}",
-        "cpus": str(len(os.sched_getaffinity(0))),
-        **{name: installed for name in _DISTRIBUTIONS if (installed := _version(name))},
-    }
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def _show_progress(progress: str) -> None:
@@ -216,26 +231,33 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument(
+        "--against", metavar="PYTHON", help="also run this library as that interpreter's environment has it"
+    )
     parser.add_argument("--quick", action="store_true", help="three short rounds, to see that it works")
     parser.add_argument("--warm-up", type=float, default=0.1, help="uncounted seconds before each batch")
     parser.add_argument(
-        "--curves", action="store_true", help="also measure by payload size and number of clients"
+        "--curves", action="store_true", help="measure more payload sizes and numbers of clients"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to FILE")
     parser.add_argument("--graphs", type=Path, metavar="FOLDER", help="draw the curves in FOLDER")
     arguments = parser.parse_args()
     open_files.raise_limit()
     signal.signal(signal.SIGTERM, lambda _signo, _frame: sys.exit(1))  # So that the contestants end, too.
-    report = run(
-        [contestant for contestant in CONTESTANTS if contestant.name in (arguments.only or names)],
-        Pace(
-            rounds=3 if arguments.quick else arguments.rounds,
-            batch=0.02 if arguments.quick else 0.1,
-            warm_up=arguments.warm_up,
-        ),
-        payloads=PAYLOADS if arguments.curves else (),
-        clients=CLIENTS if arguments.curves else (),
-    )
+    contestants = [one for one in CONTESTANTS if one.name in (arguments.only or names)]
+    with tempfile.TemporaryDirectory(prefix="contest-") as folder:
+        if arguments.against:
+            contestants.append(other_installation(arguments.against, Path(folder)))
+        report = run(
+            contestants,
+            Pace(
+                rounds=3 if arguments.quick else arguments.rounds,
+                batch=0.02 if arguments.quick else 0.1,
+                warm_up=arguments.warm_up,
+            ),
+            payloads=PAYLOADS if arguments.curves else _FEW_PAYLOADS,
+            clients=CLIENTS if arguments.curves else _FEW_CLIENTS,
+        )
     _show_progress("")
     show(report)
     if arguments.json:

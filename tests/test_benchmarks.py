@@ -6,15 +6,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import calls
+from benchmarks import calls, values
 from benchmarks.contest import pair
 from benchmarks.contest.contestants import Contestant, named
 from benchmarks.contest.figures import Comparison, Pace, Samples, Work, compare, figures_of
 from benchmarks.contest.frames import ADD, ECHO, Frames, add_frame, frame
+from benchmarks.contest.other_installation import other_installation
 from ipcc import compile_files
 
 CONTEST = Path(calls.__file__).parent / "contest"
@@ -112,9 +114,32 @@ def test_ratios_are_of_times_in_the_same_round() -> None:
     assert figure.ratio == 0.5
     assert figure.cpu_seconds == 3.0
     assert (figure.seconds.low, figure.seconds.median, figure.seconds.high) == (0.5, 0.5, 1.75)
-    assert compare("both", ours, floor) == [Comparison("both", 0.5)]
+    assert compare("both", ours, floor) == [Comparison("both", 0.5, 0.5)]
     assert compare("one", ours, None) == []
 
 
 def test_the_generated_module_of_the_contest_is_current() -> None:
     assert compile_files([str(CONTEST / "Bench.ipc")]) == (CONTEST / "bench_ipc.py").read_text()
+
+
+def test_each_library_decodes_what_it_encoded() -> None:
+    rows = values.measure(rounds=2, count=20)
+    assert [row.value for row in rows] == list(values.values(1))
+    for row in rows:
+        assert all(len(times) == 2 for times in (*row.encode.values(), *row.decode.values()))
+        assert row.ratio("pickle") > 0
+
+
+@pytest.mark.slow
+def test_another_installation_takes_part(tmp_path: Path) -> None:
+    other = other_installation(sys.executable, tmp_path)
+    report = calls.run([named("floor"), named("ours"), other], TINY_PACE, works=(calls.ADD,), payloads=(16,))
+    assert [one.contestant for one in report.figures] == ["floor", "ours", other.name]
+    assert "add(i32, i32), ours: of the time of the other installation" in [
+        one.what for one in report.comparisons
+    ]
+    ours, theirs = (
+        next(curve for curve in report.payload_curves if curve.contestant == name)
+        for name in ("ours", other.name)
+    )
+    assert list(ours.ratios_to(theirs)) == [16]

@@ -1,4 +1,4 @@
-"""Owns a contestant's client in a process of its own: `python -m benchmarks.contest.client NAME ADDRESS`.
+"""Owns a contestant's client in a process of its own: `python -m benchmarks.contest.client MODULE ADDRESS`.
 Must not know what is measured. It prints the works that it can do, and does those that its input names,
 one JSON line each way; an error ends it, and pair.py reports it."""
 
@@ -9,7 +9,7 @@ import sys
 import time
 
 from benchmarks.contest import open_files
-from benchmarks.contest.contestants import named
+from benchmarks.contest.contestants import load
 from benchmarks.contest.works import WORKS
 
 
@@ -18,9 +18,9 @@ def _say(value: object) -> None:
 
 
 def main() -> None:
-    name, address = sys.argv[1:]
+    module, address = sys.argv[1:]
     open_files.raise_limit()
-    client = named(name).load().Client(address)
+    client = load(module).Client(address)
     _say([work for work in WORKS if hasattr(client, work)])
     for line in sys.stdin:
         work, *arguments = json.loads(line)

@@ -8,12 +8,15 @@ import importlib
 import importlib.util
 import math
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 import attrs
 
+ROOT = Path(__file__).parents[2]
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -67,6 +70,10 @@ class Contestant:
     """The contestant with whose time its own is compared."""
     variant_of: str | None = None
     """The contestant from which this one differs only in its settings."""
+    python: str = sys.executable
+    """The interpreter of both processes."""
+    root: Path = ROOT
+    """The folder from which `benchmarks` is imported."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -75,9 +82,10 @@ class Contestant:
         programs = (name for name in self.programs_needed if shutil.which(name) is None)
         return (*modules, *programs)
 
-    def load(self) -> Module:
-        """Import its module."""
-        return cast(Module, importlib.import_module(f"benchmarks.contest.{self.module}"))
+
+def load(module: str) -> Module:
+    """Import a contestant's module."""
+    return cast(Module, importlib.import_module(f"benchmarks.contest.{module}"))
 
 
 def _is_installed(module: str) -> bool:
@@ -103,6 +111,7 @@ CONTESTANTS = (
     *_pinned(Cpus.ONE),
     *_pinned(Cpus.TWO),
     Contestant("multiprocessing", "multiprocessing_connection"),
+    Contestant("multiprocessing, bytes", "multiprocessing_bytes", variant_of="multiprocessing"),
     Contestant("asyncio", "asyncio_protocol"),
     Contestant("uvloop", "uvloop_protocol", ("uvloop",)),
     Contestant("pyzmq, msgpack", "zmq_msgpack", ("zmq", "msgpack")),

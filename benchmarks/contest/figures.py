@@ -70,7 +70,7 @@ class Work:
         return 1e-3 / seconds if self.unit == "thousand/s" else (self.size or 0) / seconds / 1e6
 
 
-@attrs.frozen
+@attrs.define
 class Samples:
     """A contestant's seconds for one call of a work in each round."""
 
@@ -81,6 +81,8 @@ class Samples:
     wall: list[float] = attrs.field(factory=list)
     cpu: list[float] = attrs.field(factory=list)
     """Processor time of both processes, and of those between them."""
+    on_one_processor: int = 0
+    """The number of rounds after which both processes had last run on the same processor."""
 
 
 @attrs.frozen
@@ -93,6 +95,8 @@ class Figure:
     """Seconds of one call."""
     cpu_seconds: float
     """Median processor seconds of one call."""
+    on_one_processor: float
+    """The share of the rounds after which both processes had last run on the same processor."""
     reference: str
     ratio: float | None
     """Median ratio of its time to the reference's in the same round; None if the reference took no part."""
@@ -104,6 +108,8 @@ class Comparison:
 
     what: str
     ratio: float
+    seconds: float
+    """The median of the first time."""
 
 
 @attrs.frozen
@@ -112,6 +118,8 @@ class Point:
 
     at: int
     value: Spread
+    values: list[float]
+    """The value of each round."""
 
 
 @attrs.frozen
@@ -120,6 +128,17 @@ class Curve:
 
     contestant: str
     points: list[Point] = attrs.field(factory=list)
+
+    def ratios_to(self, other: Curve) -> dict[int, float]:
+        """Return the median ratio to the other's value in the same round, by place."""
+        others = {point.at: point.values for point in other.points}
+        return {
+            point.at: statistics.median(
+                mine / theirs for mine, theirs in zip(point.values, others[point.at], strict=False)
+            )
+            for point in self.points
+            if point.at in others
+        }
 
 
 @attrs.define
@@ -153,6 +172,7 @@ def figures_of(samples: Sequence[Samples]) -> list[Figure]:
             one.contestant,
             Spread.of(one.wall),
             statistics.median(one.cpu),
+            one.on_one_processor / len(one.wall),
             one.reference,
             _ratio(one, by_key.get((one.work, one.reference))),
         )
@@ -164,7 +184,7 @@ def figures_of(samples: Sequence[Samples]) -> list[Figure]:
 def compare(what: str, one: Samples | None, other: Samples | None) -> list[Comparison]:
     """Compare two that were measured in the same rounds; return nothing if one of them was not."""
     ratio = None if one is None else _ratio(one, other)
-    return [] if ratio is None else [Comparison(what, ratio)]
+    return [] if one is None or ratio is None else [Comparison(what, ratio, statistics.median(one.wall))]
 
 
 def _ratio(one: Samples, other: Samples | None) -> float | None:

@@ -9,7 +9,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,8 +24,6 @@ from benchmarks.contest.contestants import Contestant, Cpus
 TIMEOUT = 60.0
 """Seconds that a start, or a work, may take."""
 
-_ROOT = Path(__file__).parents[2]
-
 
 class ContestantFailed(Exception):
     """A contestant crashed, hung or answered wrongly; the text has the errors that its processes printed."""
@@ -39,6 +36,8 @@ class Cost:
     wall: float
     cpu: float
     """Processor time of both processes, and of those between them."""
+    on_one_processor: bool
+    """Whether server and client last ran on the same processor."""
 
 
 class Pair:
@@ -77,7 +76,9 @@ class Pair:
         before = self._cpu_time()
         self._write(json.dumps([work, *arguments]) + "\n")
         wall = json.loads(self._read(self._client))
-        return Cost(wall, self._cpu_time() - before)
+        cpu = self._cpu_time() - before
+        server, client = (_processor(pid) for pid in self.pids[:2])
+        return Cost(wall, cpu, server == client)
 
     def close(self) -> None:
         """End both processes."""
@@ -93,8 +94,14 @@ class Pair:
 
     def _start(self, side: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.contest.{side}", self.contestant.name, self.address],
-            cwd=_ROOT,
+            [
+                self.contestant.python,
+                "-m",
+                f"benchmarks.contest.{side}",
+                self.contestant.module,
+                self.address,
+            ],
+            cwd=self.contestant.root,
             env=os.environ | self.contestant.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -142,6 +149,12 @@ def _cpu_clock(pid: int) -> int:
 
     clock_getcpuclockid(3): its number is the inverted pid above three bits that select the kind of clock."""
     return (~pid << 3) | 2
+
+
+def _processor(pid: int) -> int:
+    """Return the number of the processor on which a process last ran (proc_pid_stat(5), field 39)."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    return int(after_name.split()[36])
 
 
 def _move(cpus: Cpus, side: str) -> Callable[[], None] | None:

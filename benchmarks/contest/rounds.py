@@ -29,8 +29,8 @@ class Contest:
         first = by % max(1, len(self._pairs))
         yield from self._pairs[first:] + self._pairs[:first]
 
-    def batch(self, pair: Pair, method: str, *arguments: int) -> tuple[float, float] | None:
-        """Return wall and CPU seconds of one call, or None if the contestant failed or lacks the work."""
+    def batch(self, pair: Pair, method: str, *arguments: int) -> Cost | None:
+        """Return the cost of one call, or None if the contestant failed or lacks the work."""
         if method not in pair.works or pair not in self._pairs:
             return None
         key = (pair, method, arguments)
@@ -44,7 +44,7 @@ class Contest:
             if uncounted and count > 1:
                 pair.run(method, uncounted, *arguments)
             cost = pair.run(method, count, *arguments)
-            return cost.wall / count, cost.cpu / count
+            return Cost(cost.wall / count, cost.cpu / count, cost.on_one_processor)
         return None
 
     def connect(self, pair: Pair, count: int) -> None:
@@ -105,7 +105,7 @@ def payload_curves(held: Contest, sizes: Sequence[int], show_progress: Callable[
 
     def seconds(pair: Pair, size: int) -> float | None:
         taken = held.batch(pair, "echoes_bytes", size)
-        return None if taken is None else taken[0]
+        return None if taken is None else taken.wall
 
     return _curves(held, sizes, seconds, lambda size: show_progress(f"echo of {size:,} bytes"))
 
@@ -122,7 +122,7 @@ def clients_curves(held: Contest, counts: Sequence[int], show_progress: Callable
 
     def calls_a_second(pair: Pair, count: int) -> float | None:
         taken = held.batch(pair, _ADDS_OF_ALL) if _takes_part(pair, count) else None
-        return None if taken is None else count / taken[0]
+        return None if taken is None else count / taken.wall
 
     return _curves(held, counts, calls_a_second, prepare)
 
@@ -147,18 +147,19 @@ def _curves(
                 if measured is not None:
                     values.setdefault(pair.contestant.name, []).append(measured)
         for name, measurements in values.items():
-            curves.setdefault(name, Curve(name)).points.append(Point(place, Spread.of(measurements)))
+            curves.setdefault(name, Curve(name)).points.append(
+                Point(place, Spread.of(measurements), measurements)
+            )
     return list(curves.values())
 
 
-def _add(
-    samples: dict[tuple[Work, str], Samples], work: Work, contestant: Contestant, taken: tuple[float, float]
-) -> None:
+def _add(samples: dict[tuple[Work, str], Samples], work: Work, contestant: Contestant, taken: Cost) -> None:
     key = (work, contestant.name)
     if key not in samples:
         samples[key] = Samples(work, contestant.name, contestant.reference)
-    samples[key].wall.append(taken[0])
-    samples[key].cpu.append(taken[1])
+    samples[key].wall.append(taken.wall)
+    samples[key].cpu.append(taken.cpu)
+    samples[key].on_one_processor += taken.on_one_processor
 
 
 def _calibrated(run: Callable[[int], Cost], seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""Owns a contestant's server in a process of its own: `python -m benchmarks.contest.server NAME ADDRESS`.
+"""Owns a contestant's server in a process of its own: `python -m benchmarks.contest.server MODULE ADDRESS`.
 Must not know what is measured. It prints a line when clients may connect."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks.contest import open_files
-from benchmarks.contest.contestants import named
+from benchmarks.contest.contestants import load
 
 
 def _ready(*further_pids: int) -> None:
@@ -14,9 +14,9 @@ def _ready(*further_pids: int) -> None:
 
 
 def main() -> None:
-    name, address = sys.argv[1:]
+    module, address = sys.argv[1:]
     open_files.raise_limit()
-    named(name).load().serve(address, _ready)
+    load(module).serve(address, _ready)
 
 
 if __name__ == "__main__":
