@@ -59,11 +59,14 @@ class Foreign(Recovery):
             inside.append(token)
         return inside
 
-    def _refuse_words(self, type: nodes.Type) -> None:
-        """Refuse `unsigned long x`: a type of several words."""
+    def _refuse_words(self, type: nodes.Type, *, names_something: bool = True) -> None:
+        """Refuse `unsigned long x` and, where no name follows, `unsigned long`: a type of several words."""
         words = [type.text]
         for count in range(_MOST_WORDS):
-            if self._ahead(count).kind is not Kind.NAME or self._ahead(count + 1).kind is not Kind.NAME:
+            if (
+                self._ahead(count + names_something).kind is not Kind.NAME
+                or self._ahead(count).kind is not Kind.NAME
+            ):
                 break
             words.append(self._ahead(count).text)
         meant = meant_by_words(words)
@@ -94,6 +97,21 @@ class Foreign(Recovery):
         self._error(name.span.to(self._next.span), "a name before its type", hint)
         self._take()
         return True
+
+    def _refuse_magic(self) -> None:
+        """Refuse `= 804` and `[magic=804]` after an endpoint's name, as LibIPC had them until 2021."""
+        start = self._token
+        if self._is("=") and self._next.kind is Kind.NUMBER:
+            self._take()
+            end = self._take()
+        elif self._is("["):
+            self._take()
+            self._until_closed()
+            end = self._tokens[self._at - 1]
+        else:
+            return
+        hint = "remove it: the number follows from the endpoint's name"
+        self._error(start.span.to(end.span), "an endpoint with a number", hint)
 
     def _refuse_bare_answer(self) -> None:
         """Refuse `=> i32`: an answer without parentheses, after its arrow."""

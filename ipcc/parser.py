@@ -82,6 +82,7 @@ class _Parser(Foreign):
     # endpoint = "endpoint" name "{" { message } "}" ;
     def endpoint(self, documentation: tuple[str, ...]) -> nodes.Endpoint:
         name = self._name("the endpoint's name")
+        self._refuse_magic()
         brace = self._brace(name, f"endpoint {name.text}")
         return nodes.Endpoint(
             name, self._members(self.message, self._skip_message, brace, "an endpoint"), documentation
@@ -285,7 +286,11 @@ class _Parser(Foreign):
 
     # argument = type | number ;
     def argument(self, depth: int) -> nodes.Type | nodes.Number:
-        return self.number() if self._token.kind is Kind.NUMBER else self.type(depth)
+        if self._token.kind is Kind.NUMBER:
+            return self.number()
+        type = self.type(depth)
+        self._refuse_words(type, names_something=False)
+        return type
 
     # --- members in braces ---
 

@@ -132,3 +132,20 @@ def test_a_hint_of_a_declared_type_comes_before_the_nearest_built_in_one(folder:
     write("A.ipc", "struct Geo::Point { i32 x; }\nendpoint A { f(Point p, Geo::Pont q) =| }")
     shown = errors("A.ipc")
     assert shown.count("did you mean 'Geo::Point'?") == 2
+
+
+@pytest.mark.parametrize("written", ["Vector<unsigned int> x", "HashMap<String, Vector<unsigned int>> x"])
+def test_a_type_of_several_words_is_explained_among_arguments_too(folder: Path, written: str) -> None:
+    write("A.ipc", f"endpoint A {{ f({written}) =| }}")
+    shown = errors("A.ipc")
+    assert "'unsigned int' is not a type: a type is one word" in shown
+    assert "write 'u32'" in shown
+    assert shown.count("error:") == 1
+
+
+@pytest.mark.parametrize("number", ["= 804", "[magic=804]", "[magic = 0x20]"])
+def test_an_endpoint_s_number_of_old_interface_files_is_one_error(folder: Path, number: str) -> None:
+    write("A.ipc", f"endpoint A {number}\n{{ f() =| }}")
+    shown = errors("A.ipc")
+    assert "an endpoint with a number" in shown
+    assert shown.count("error:") == 1
