@@ -59,6 +59,11 @@ class Foreign(Recovery):
             inside.append(token)
         return inside
 
+    def _one_word(self, argument: nodes.Type) -> nodes.Type:
+        """Return a type argument, unless it is a type of several words."""
+        self._refuse_words(argument, names_something=False)
+        return argument
+
     def _refuse_words(self, type: nodes.Type, *, names_something: bool = True) -> None:
         """Refuse `unsigned long x` and, where no name follows, `unsigned long`: a type of several words."""
         words = [type.text]

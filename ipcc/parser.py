@@ -286,11 +286,7 @@ class _Parser(Foreign):
 
     # argument = type | number ;
     def argument(self, depth: int) -> nodes.Type | nodes.Number:
-        if self._token.kind is Kind.NUMBER:
-            return self.number()
-        type = self.type(depth)
-        self._refuse_words(type, names_something=False)
-        return type
+        return self.number() if self._token.kind is Kind.NUMBER else self._one_word(self.type(depth))
 
     # --- members in braces ---
 
