@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import fcntl
 import mmap
+import operator
 import os
 import stat
 from types import TracebackType
 from typing import Self
 
 from corelib.errors import BufferRefused, UsageError
+from corelib.turn.not_copied import NotCopied
 
 LARGEST_BUFFER = 0xFFFFFFFF
 """The largest size in bytes, as sizes are u32 on the wire."""
@@ -19,7 +21,7 @@ LARGEST_BUFFER = 0xFFFFFFFF
 _COPIED_AT_ONCE = 1 << 20
 
 
-class AnonymousBuffer:
+class AnonymousBuffer(NotCopied):
     """Memory that several processes can map: each sees the writes of the others.
 
     `AnonymousBuffer()` is invalid: it stands for no buffer. A valid one owns its fd until close(), the end of
@@ -39,7 +41,9 @@ class AnonymousBuffer:
 
         Raises:
             UsageError: the size is not 0 to 4 GiB - 1.
+            TypeError: the size is not an integer.
         """
+        size = operator.index(size)
         if not 0 <= size <= LARGEST_BUFFER:
             raise UsageError(f"a buffer has 0 to {LARGEST_BUFFER} bytes, not {size}")
         fd = os.memfd_create("AnonymousBuffer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -59,7 +63,9 @@ class AnonymousBuffer:
 
         Raises:
             BufferRefused: not memory of this size, or too large to copy; the fd stays the caller's.
+            TypeError: the size is not an integer; the fd stays the caller's.
         """
+        size = operator.index(size)
         if _stays(fd):
             _measure(fd, size)
             return cls._own(fd, size)

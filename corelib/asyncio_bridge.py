@@ -24,12 +24,13 @@ from corelib.coroutine import let_coroutines_await_foreign_futures
 from corelib.errors import Cancelled, UsageError
 from corelib.event_loop import EventLoop
 from corelib.notifier import Notifier
-from corelib.promise import Promise, let_foreign_coroutines_await
+from corelib.promise import AWAITED_ELSEWHERE, Promise, let_foreign_coroutines_await
 from corelib.timer import Timer
 from corelib.turn import instruments, interrupts, thread_loop
 from corelib.turn.clock import SYSTEM_CLOCK
 from corelib.turn.instruments import Instrument
 from corelib.turn.interrupts import calls_user_code, raise_pending
+from corelib.turn.not_copied import NotCopied
 from corelib.turn.timer_queue import deadline_after
 from corelib.turn.wait_mode import WaitMode
 
@@ -94,7 +95,7 @@ class _TurnSelector(selectors.EpollSelector):
             self._notifier.set_enabled(False)
 
 
-class AsyncioEventLoop(asyncio.SelectorEventLoop):
+class AsyncioEventLoop(NotCopied, asyncio.SelectorEventLoop):
     """An asyncio event loop on the corelib loop.
 
     asyncio's libraries, timers, notifiers and connections share one thread and one wait. The class is a loop
@@ -398,12 +399,12 @@ async def _wait_for(awaited: Promise[T]) -> T:
         raise asyncio.CancelledError(*cancelled.args) from cancelled
 
 
-def _watch_future(awaited: Any, resume: Callable[[object], None]) -> Callable[[], object] | None:
+def _watch_future(awaited: Any, resume: Callable[[bool], None]) -> Callable[[], object] | None:
     # The mark of an awaited asyncio future, by which asyncio's own tasks recognise it.
     if not getattr(awaited, "_asyncio_future_blocking", None):
         return None
     awaited._asyncio_future_blocking = False
-    awaited.add_done_callback(resume)
+    awaited.add_done_callback(lambda future: resume(future.cancelled()))
     return awaited.cancel  # type: ignore[no-any-return]
 
 
@@ -415,7 +416,4 @@ def _running_bridge() -> AsyncioEventLoop:
     running = asyncio._get_running_loop()
     if isinstance(running, AsyncioEventLoop):
         return running
-    raise UsageError(
-        "a promise is awaited in a coroutine that neither run_async nor a corelib.asyncio_bridge runs: "
-        "start it with run_async(...) or asyncio_bridge.run(...)"
-    )
+    raise UsageError(AWAITED_ELSEWHERE)

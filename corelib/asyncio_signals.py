@@ -31,7 +31,7 @@ def interrupts_at_safe_points() -> Iterator[None]:
         try:
             handle(signo, frame)
         except KeyboardInterrupt:
-            interrupts.pending = True
+            interrupts.hold_back()
 
     signal.signal(signal.SIGINT, on_interrupt)
     try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from functools import cache, partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple
@@ -16,22 +17,28 @@ from corelib.turn import forked
 from corelib.turn.blocking import block_on
 from corelib.turn.interrupts import calls_user_code
 from corelib.turn.poller import READABLE
+from corelib.turn.reports import raise_if_it_leaves
 from corelib.turn.thread_loop import ThreadLoop
 from corelib.turn.wakeup import WakeUp
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
+# At once; a thread is made for one if all others are busy.
+_MOST_LOOK_UPS = 32
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-def run_in_thread(thread: ThreadLoop, function: Callable[[*Ts], T], *args: *Ts) -> Promise[T]:
-    """Call `function(*args)`, which may block, in a thread of the process's pool.
+def run_in_thread(
+    thread: ThreadLoop, function: Callable[[*Ts], T], *args: *Ts, pool: str = "job"
+) -> Promise[T]:
+    """Call `function(*args)`, which may block, in a thread of one of the process's pools, "job" or "look-up".
 
-    Return a promise of its outcome, settled in a turn of the calling loop. cancel() withdraws a job that has
-    not begun, and drops the outcome of one that has. Closing the loop cancels; later exceptions of the job
-    are logged. A forked child has no jobs.
+    It has a copy of the caller's contextvars. Return a promise of its outcome, settled in a turn of the
+    calling loop. cancel() withdraws a job that has not begun, and drops the outcome of one that has. Closing
+    the loop cancels; later exceptions of the job are logged. A forked child has no jobs.
 
     Raises:
         EventLoopClosed: the loop is closed.
@@ -41,7 +48,7 @@ def run_in_thread(thread: ThreadLoop, function: Callable[[*Ts], T], *args: *Ts) 
     if thread.closed:
         raise EventLoopClosed
     job: Job[T] = Job(thread, function)
-    job.start(_pool().submit(function, *args))
+    job.start(_pool(pool).submit(copy_context().run, partial(function, *args)))
     return job
 
 
@@ -112,8 +119,8 @@ class Job(Promise[T]):
         self._thread.tasks.discard(self)
         outcome.listen(self.resolve, self.reject)
 
-    def __repr__(self) -> str:
-        return f"<Job {self.user_code!r}>"
+    def _describe_work(self) -> str:
+        return f"Job {self.user_code!r}"
 
 
 class _Answer(Generic[T]):
@@ -168,8 +175,7 @@ class _Call(Generic[T]):
             outcome.resolve(self.user_code(*self._args))
         except BaseException as error:
             outcome.reject(error)
-            if not isinstance(error, Exception):
-                raise
+            raise_if_it_leaves(error)
         finally:
             self._answer.wake()
 
@@ -184,11 +190,12 @@ class _Call(Generic[T]):
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
+def _pool(kind: str) -> ThreadPoolExecutor:
+    """A pool of threads: of names there is one of its own, so that no job of the program delays a look-up."""
     # Imported when first needed: it would make importing corelib take a third longer.
     from concurrent.futures import ThreadPoolExecutor
 
-    return ThreadPoolExecutor(thread_name_prefix="corelib-job")
+    return ThreadPoolExecutor(_MOST_LOOK_UPS if kind == "look-up" else None, f"corelib-{kind}")
 
 
 forked.forget(_pool.cache_clear)

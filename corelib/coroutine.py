@@ -7,17 +7,21 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
+from sys import get_asyncgen_hooks
 from typing import Any, TypeVar
 
+from corelib.async_generators import AsyncGenerators, Run
 from corelib.errors import Cancelled, UsageError
-from corelib.promise import Promise, Withdraw
+from corelib.promise import Promise
 from corelib.timer import Timer
 from corelib.turn import thread_loop
 from corelib.turn.interrupts import calls_user_code
 
 T = TypeVar("T")
 
-WatchForeignFuture = Callable[[Any, Callable[[object], None]], Callable[[], object] | None]
+_CANCELLED = "the coroutine was cancelled"
+
+WatchForeignFuture = Callable[[Any, Callable[[bool], None]], Callable[[], object] | None]
 _watch_foreign_future: WatchForeignFuture | None = None
 
 
@@ -25,7 +29,7 @@ def let_coroutines_await_foreign_futures(watch: WatchForeignFuture) -> None:
     """Let coroutines of run_async await the futures of another framework.
 
     `watch(awaited, resume)` returns None for an object that is not such a future. Else it has
-    `resume(future)` called when the future is done, and returns a function that cancels the future."""
+    `resume(cancelled)` called when the future is done, and returns a function that cancels the future."""
     global _watch_foreign_future
     _watch_foreign_future = watch
 
@@ -35,8 +39,9 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> Promise[T]:
 
     It runs to its first await at once, as LibCore's do. The loop keeps it alive. It may await promises,
     coroutines, notifiers and, under corelib.asyncio_bridge, asyncio's futures. cancel() of the promise raises
-    Cancelled at the await that it has reached. When the loop is closed, unfinished coroutines are closed and
-    their finally blocks run.
+    Cancelled at the await that it has reached. It has a copy of the caller's contextvars. An asynchronous
+    generator that it leaves early runs its finally blocks in turns. When the loop is closed, or the program
+    ends, unfinished coroutines are closed and their finally blocks run.
 
     Raises:
         NoEventLoop: the thread has no loop.
@@ -46,7 +51,14 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> Promise[T]:
         raise UsageError(
             f"run_async takes a coroutine, which calling an `async def` function gives, not {coroutine!r}"
         )
-    task = Task(coroutine, thread_loop.current())
+    thread = thread_loop.current()
+    generators = thread.async_generators
+    if generators is None:
+        generators = thread.async_generators = AsyncGenerators(thread, run_async)
+    context = copy_context()
+    # Nearly always: the call would cost more than the question.
+    has_hooks = get_asyncgen_hooks()[1] is generators.finisher
+    task = Task(coroutine, thread, context.run if has_hooks else generators.run_with_hooks(context))
     task.step()
     return task
 
@@ -56,7 +68,7 @@ def sleep_ms(interval_ms: float) -> Promise[None]:
 
     Raises:
         NoEventLoop: the thread has no loop.
-        ValueError: the interval is not 0 to 1e12.
+        ValueError: the interval is negative or NaN.
     """
     slept: Promise[None] = Promise()
     timer = Timer.create_single_shot(interval_ms, partial(slept.resolve, None))
@@ -68,17 +80,19 @@ def sleep_ms(interval_ms: float) -> Promise[None]:
 class Task(Promise[T]):
     """The promise of a running coroutine. Made by run_async."""
 
-    __slots__ = ("_context", "_coroutine", "_thread", "_throw", "_withdraw_wait")
+    __slots__ = ("_awaited", "_cancel_foreign", "_coroutine", "_run", "_thread", "_throw")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], thread: thread_loop.ThreadLoop) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], thread: thread_loop.ThreadLoop, run: Run) -> None:
         super().__init__()
         self._coroutine = coroutine
         self._thread = thread
-        self._context = copy_context()
+        self._run = run
         self._throw: BaseException | None = None
         """The error that the next step raises inside the coroutine."""
-        self._withdraw_wait: Withdraw | None = None
-        """While it awaits: ends the wait. False if the awaited thing will still call `_resume`."""
+        self._awaited: Promise[Any] | None = None
+        """The promise for which it waits."""
+        self._cancel_foreign: Callable[[], object] | None = None
+        """While it waits for another framework's future: cancels that."""
         thread.tasks.add(self)
 
     def cancel(self) -> bool:
@@ -92,11 +106,13 @@ class Task(Promise[T]):
         if self.is_settled:
             return False
         self._thread.require_own_thread()
-        if self._withdraw_wait is None:
-            self._throw = Cancelled("the coroutine was cancelled")
-        elif self._withdraw_wait():
-            self._throw = Cancelled("the coroutine was cancelled")
-            self._resume(None)
+        # A loop, because coroutines may await one another in long rows, and in circles.
+        seen: set[Promise[Any]] = {self}
+        task: Task[Any] = self
+        while isinstance(inner := task._awaited, Task) and inner not in seen and inner.listeners == 1:
+            seen.add(inner)
+            task = inner
+        task._cancel_here()
         return True
 
     @property
@@ -125,7 +141,7 @@ class Task(Promise[T]):
         self._end()
         try:
             self._inside(self._coroutine.close)
-        except Exception as error:
+        except BaseException as error:
             thread_loop.report(error, "closing of a coroutine", self)
         self.reject(Cancelled("the event loop was closed before the coroutine ended"))
 
@@ -140,15 +156,19 @@ class Task(Promise[T]):
         thread = self._thread
         outer, thread.coroutine = thread.coroutine, self
         try:
-            return self._context.run(method, *argument)
+            return self._run(method, *argument)
         finally:
             thread.coroutine = outer
 
     def _await(self, awaited: Any) -> None:
         if isinstance(awaited, Promise):
-            self._withdraw_wait = awaited.listen(self._resume, self._resume)
-        elif _watch_foreign_future is not None and (cancel := _watch_foreign_future(awaited, self._resume)):
-            self._withdraw_wait = partial(self._cancel_foreign, cancel)
+            self._awaited = awaited
+            resume = self._resume
+            awaited.react(resume, resume)
+        elif _watch_foreign_future is not None and (
+            cancel := _watch_foreign_future(awaited, self._resume_after_foreign)
+        ):
+            self._cancel_foreign = cancel
         elif awaited is None:
             self._resume(None)
         else:
@@ -157,19 +177,35 @@ class Task(Promise[T]):
                 "under corelib.asyncio_bridge, asyncio's futures and tasks"
             )
             self._resume(None)
-        if self._throw is not None and self._withdraw_wait is not None:
+        if self._throw is not None and (self._awaited is not None or self._cancel_foreign is not None):
             self._throw = None
             self.cancel()
 
-    def _cancel_foreign(self, cancel: Callable[[], object]) -> bool:
-        # The future calls _resume through its own loop. The coroutine gets corelib's Cancelled, not its
-        # error.
-        cancel()
-        self._throw = Cancelled("the coroutine was cancelled")
-        return False
+    def _cancel_here(self) -> None:
+        """Raise Cancelled in this coroutine; what it awaits is cancelled if nobody else waits for it."""
+        awaited = self._awaited
+        if self._cancel_foreign is not None:
+            self._cancel_foreign()  # The future resumes the coroutine through its own loop.
+        elif awaited is None:
+            self._throw = Cancelled(_CANCELLED)
+        elif isinstance(awaited, Task):
+            # Another listener keeps it going, or it awaits this coroutine and is cancelled with it.
+            awaited.withdraw(self._resume, self._resume, may_cancel=False)
+            self._throw = Cancelled(_CANCELLED)
+            self._resume(None)
+        elif awaited.withdraw(self._resume, self._resume):
+            self._throw = Cancelled(_CANCELLED)
+            self._resume(None)
 
     def _resume(self, _outcome: object) -> None:
-        self._withdraw_wait = None
+        self._awaited = None
+        self._thread.queue.post(self.step)
+
+    def _resume_after_foreign(self, cancelled: bool) -> None:
+        # The coroutine gets corelib's Cancelled, not the error of the other framework.
+        self._cancel_foreign = None
+        if cancelled:
+            self._throw = Cancelled(_CANCELLED)
         self._thread.queue.post(self.step)
 
     def _end(self) -> None:
@@ -179,8 +215,8 @@ class Task(Promise[T]):
         if self._rejection is not None:
             self._rejection.noticed = True
 
-    def __repr__(self) -> str:
-        return f"<Task of {getattr(self._coroutine, '__qualname__', self._coroutine)}>"
+    def _describe_work(self) -> str:
+        return f"Task of {getattr(self._coroutine, '__qualname__', self._coroutine)}"
 
 
 def _without_our_frames(error: BaseException) -> BaseException:

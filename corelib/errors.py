@@ -4,6 +4,10 @@ Must not know the rest of the package. An error that the kernel reports clearly 
 
 from __future__ import annotations
 
+import sys
+import threading
+from typing import Any
+
 
 class CorelibError(Exception):
     """The base of all errors that corelib itself raises."""
@@ -16,19 +20,19 @@ class UsageError(CorelibError, RuntimeError):
 class NoEventLoop(UsageError):
     """The calling thread has no EventLoop yet."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "this thread has no event loop: make one first, `loop = EventLoop()`, and keep it open"
-        )
+    def __init__(self, text: str | None = None) -> None:
+        super().__init__(text or _how_to_get_a_loop())
 
 
 class EventLoopClosed(UsageError):
-    """The loop was closed, or was made by the parent of this forked process."""
+    """The loop was closed, its thread has ended, or it belongs to the parent of this forked process."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "this event loop is closed, or belongs to the parent of this forked process: make a new one"
-        )
+    def __init__(
+        self,
+        text: str = "this event loop is closed, or its thread has ended, or it belongs to the parent of this "
+        "forked process: make a new one",
+    ) -> None:
+        super().__init__(text)
 
 
 class WrongThread(UsageError):
@@ -64,3 +68,26 @@ class Cancelled(BaseException):
 
 class BufferRefused(CorelibError, ValueError):
     """An fd that another process passed is not the shared memory that it was said to be."""
+
+
+def _how_to_get_a_loop() -> str:
+    # Only if the program uses asyncio: corelib itself does not import it.
+    if "asyncio" in sys.modules and _runs(sys.modules["asyncio"]):
+        return (
+            "this thread runs an asyncio loop that is not on a corelib event loop: start the program with "
+            "corelib.asyncio_bridge.run(main()) instead of asyncio.run(main()), and both share one loop"
+        )
+    if threading.current_thread() is not threading.main_thread():
+        return (
+            "this thread has no event loop: make one first, `loop = EventLoop()`, and keep it open; to use "
+            "another thread's, call loop.deferred_invoke(...) or loop.call_from_thread(...) on that loop"
+        )
+    return "this thread has no event loop: make one first, `loop = EventLoop()`, and keep it open"
+
+
+def _runs(asyncio: Any) -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

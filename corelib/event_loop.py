@@ -21,12 +21,13 @@ from typing import Any, Protocol, TypeVar, TypeVarTuple, cast
 
 from corelib import background, snapshot
 from corelib.coroutine import run_async
-from corelib.errors import EventLoopClosed, UsageError, WrongThread
+from corelib.errors import EventLoopClosed, NoEventLoop, UsageError, WrongThread
 from corelib.promise import Promise
 from corelib.turn import instruments, interrupts, thread_loop
 from corelib.turn.clock import Clock
 from corelib.turn.instruments import Instrument, SlowCallbacks
 from corelib.turn.interrupts import calls_user_code, raise_pending
+from corelib.turn.not_copied import NotCopied
 from corelib.turn.reports import log_exception
 from corelib.turn.signals import SignalHandler, SignalHandlers
 from corelib.turn.timer_queue import deadline_after
@@ -49,17 +50,17 @@ class Receiver(Protocol[E]):
         ...
 
 
-class EventLoop:
+class EventLoop(NotCopied):
     """Waits for timers, ready fds and posted callbacks, and calls their callbacks.
 
     An exception that leaves a callback goes to `on_exception` and the loop goes on; KeyboardInterrupt and
-    SystemExit leave through `exec`. Ctrl-C is raised in or between callbacks, never within the loop. A forked
-    child does not get its parent's loops and makes its own.
+    SystemExit alone leave through `exec`. Ctrl-C is raised in or between callbacks, never within the loop. A
+    forked child does not get its parent's loops and makes its own.
 
     Only `deferred_invoke`, `post_event`, `call_from_thread`, `quit`, `wake` and `snapshot` may be called from
     other threads."""
 
-    on_exception: Callable[[Exception, str], None]
+    on_exception: Callable[[BaseException, str], None]
     """Called with each exception that leaves a callback, and a text that names the callback. Logs by
     default."""
 
@@ -150,7 +151,7 @@ class EventLoop:
         deadline = deadline_after(self._thread.now_ns(), timeout)
         self._thread.executing.append(self)
         try:
-            reached = self._turn_until(condition, deadline)
+            reached = _turn_until(self, condition, deadline)
         finally:
             self._thread.executing.pop()
         if interrupts.pending:
@@ -264,17 +265,20 @@ class EventLoop:
         """Log each callback of this thread that takes more than `slow_callback` seconds; None ends it.
 
         Raises:
+            ValueError: the number is negative or NaN.
             WrongThread: called from a thread other than the loop's.
         """
-        self._thread.require_own_thread()
+        thread = self._thread
+        thread.require_own_thread()
+        new = None if slow_callback is None else SlowCallbacks(slow_callback, thread.now_ns)
         if self._debug is not None:
-            instruments.remove_from(self._thread, self._debug)
-        self._debug = None if slow_callback is None else SlowCallbacks(slow_callback, self._thread.now_ns)
-        if self._debug is not None:
-            instruments.add_to(self._thread, self._debug)
+            instruments.remove_from(thread, self._debug)
+        if new is not None:
+            instruments.add_to(thread, new)
+        self._debug = new
 
     def snapshot(self) -> snapshot.Snapshot:
-        """The pending work of this thread's loops, as data; `str()` of it is for reading. From any thread.
+        """The pending work of this thread's loops, as data; `str()` is for reading. From any thread.
 
         Raises:
             EventLoopClosed: the loop is closed.
@@ -295,11 +299,12 @@ class EventLoop:
     def register_signal(self, signo: int, handler: SignalHandler) -> int:
         """Call `handler(signo)` in a turn after each signal; return an id for unregister_signal().
 
-        Signals that arrive before the handler has run are one, as the kernel's pending signals are.
+        A handler that takes no argument is called without. Signals that arrive before it has run are one, as
+        the kernel's pending signals are. Before each sleep the loop undoes a reset to the default action.
 
         Raises:
             WrongThread: this is not a loop of the main thread.
-            UsageError: the signal cannot be caught.
+            UsageError: the signal cannot be caught, or the handler needs other arguments.
         """
         return _signals_of(self._thread).register(signo, handler)
 
@@ -331,6 +336,9 @@ class EventLoop:
         else:
             thread.loops.remove(self)
 
+    def __repr__(self) -> str:
+        return f"<EventLoop of thread {self._thread.name!r}, {_state_of(self)}>"
+
     def __enter__(self) -> EventLoop:
         return self
 
@@ -339,24 +347,39 @@ class EventLoop:
     ) -> None:
         self.close()
 
-    @calls_user_code
-    def _turn_until(self, condition: Callable[[], object], deadline: int | None) -> bool:
-        turn = self._thread.turn
-        now_ns = self._thread.now_ns
-        while not condition():
-            if self._exit_requested or (deadline is not None and now_ns() >= deadline):
-                return False
-            turn(_WAIT, deadline)
-        return True
-
 
 def deferred_invoke(callback: Callable[[], object]) -> None:
     """Call `callback` in the next turn of the calling thread's loop.
 
     Raises:
-        NoEventLoop: the thread has no loop.
+        NoEventLoop: the thread has no loop; another thread's has a method of this name.
     """
-    thread_loop.current().queue.post(callback)
+    thread = thread_loop.current_or_none()
+    if thread is None:
+        raise NoEventLoop(
+            "this thread has no event loop: to have the callback called by another thread's, use the method "
+            "of that loop, loop.deferred_invoke(callback); else make one first, `loop = EventLoop()`"
+        )
+    thread.queue.post(callback)
+
+
+@calls_user_code
+def _turn_until(loop: EventLoop, condition: Callable[[], object], deadline: int | None) -> bool:
+    turn = loop._thread.turn
+    now_ns = loop._thread.now_ns
+    while not condition():
+        if loop._exit_requested or (deadline is not None and now_ns() >= deadline):
+            return False
+        turn(_WAIT, deadline)
+    return True
+
+
+def _state_of(loop: EventLoop) -> str:
+    thread = loop._thread
+    if thread.closed or loop not in thread.loops:
+        return "closed"
+    state = "executing" if loop in thread.executing else "open"
+    return f"{state}, to quit with {loop._exit_code}" if loop._exit_requested else state
 
 
 def _signals_of(thread: thread_loop.ThreadLoop) -> SignalHandlers:

@@ -17,6 +17,7 @@ from corelib.timer import Timer
 from corelib.turn import thread_loop
 from corelib.turn.event_queue import EventQueue
 from corelib.turn.interrupts import calls_user_code
+from corelib.turn.not_copied import NotCopied
 
 
 class Event:
@@ -107,7 +108,7 @@ R = TypeVar("R", bound="EventReceiver")
 EventFilter = Callable[[Event], object]
 
 
-class EventReceiver:
+class EventReceiver(NotCopied):
     """A node of the tree that events go up, with timers of its own: LibCore's Core::EventReceiver.
 
     Override timer_event, child_event and custom_event, or event for all kinds. (Once it was Core::Object.)
@@ -266,7 +267,7 @@ class EventReceiver:
 
         Raises:
             NoEventLoop: the thread has no loop.
-            ValueError: the interval is not 0 to 1e12.
+            ValueError: the interval is negative or NaN.
         """
         timer_id = next(_timer_ids)
         timer = Timer.create_repeating(interval_ms, _Ticks(self, timer_id))
@@ -340,7 +341,7 @@ class EventReceiver:
     def _handle_child_event(self, event: ChildEvent) -> None:
         try:
             self.event(event)
-        except Exception as error:
+        except BaseException as error:
             thread_loop.report(error, "event", event)
 
     def __repr__(self) -> str:
@@ -381,7 +382,7 @@ class _Delivery(_Held):
             return
         try:
             receiver.dispatch_event(self._event)
-        except Exception as error:
+        except BaseException as error:
             thread_loop.report(error, "event", self)
 
     def __repr__(self) -> str:

@@ -22,6 +22,7 @@ from corelib.errors import UsageError
 from corelib.notifier import Notifier
 from corelib.turn import forked, thread_loop
 from corelib.turn.interrupts import calls_user_code
+from corelib.turn.not_copied import NotCopied
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _MODIFY, _ATTRIB = 0x2, 0x4
 _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x40, 0x80, 0x100, 0x200
 _DELETE_SELF, _MOVE_SELF, _UNMOUNT = 0x400, 0x800, 0x2000
 _OVERFLOW, _IGNORED = 0x4000, 0x8000
-_EXCLUDE_UNLINKED, _MASK_CREATE = 0x04000000, 0x10000000
+_EXCLUDE_UNLINKED, _MASK_CREATE, _MASK_ADD = 0x04000000, 0x10000000, 0x20000000
 _GONE = _DELETE_SELF | _MOVE_SELF | _UNMOUNT | _IGNORED
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -61,7 +62,8 @@ class FileWatcherEvent:
         CHILD_DELETED = enum.auto()
         """A child was deleted from the watched folder, or moved away."""
         DELETED = enum.auto()
-        """The watched file or folder is not at its path any more: deleted, moved away or unmounted."""
+        """The watched file or folder is not at its path any more: deleted, replaced, moved away or
+        unmounted."""
         METADATA_MODIFIED = enum.auto()
         """The metadata of the watched file or folder, or of a child of the folder, were modified."""
 
@@ -85,18 +87,19 @@ class _Watch:
     wanted: FileWatcherEvent.Type
 
 
-class FileWatcher:
+class FileWatcher(NotCopied):
     """Calls `on_change` for each change of the files and folders that it watches, in order.
 
     It calls in turns of the loop of the thread that made it, and the loop keeps it alive until close(). In a
     folder its children are watched, but nothing deeper. Without an `on_change`, changes are dropped.
 
-    A file that is deleted, moved away or unmounted is not watched any more; its path can be watched again at
-    once, in `on_change` too. A deleted file counts as deleted when its last name and its last open fd are
-    gone.
+    A path is watched as long as it names the same file. If that is deleted, replaced, moved away or
+    unmounted, it is not watched any more, even if another name or an open fd keeps it; the path can be
+    watched again at once, in `on_change` too.
 
     The kernel queues a limited number of events (fs.inotify.max_queued_events) and drops the rest; then
-    `on_overflow` is called, which has to look at everything again. A forked child's copy is closed."""
+    `on_overflow` is called, which has to look at everything again, and to add_watch() every path. A forked
+    child's copy is closed."""
 
     __slots__ = (
         "__weakref__",
@@ -104,6 +107,7 @@ class FileWatcher:
         "_notifier",
         "_paths",
         "_pending",
+        "_superseded",
         "_thread",
         "_watches",
         "on_change",
@@ -128,15 +132,18 @@ class FileWatcher:
         self._file = io.FileIO(_open_inotify(), "r")
         self._watches: dict[int, _Watch] = {}
         self._paths: dict[str, int] = {}
+        self._superseded: set[int] = set()
+        """Watches that add_watch() has ended, as their paths name other files. Their last events may come."""
         self._pending: deque[tuple[int, int, str]] = deque()
         """Events that were read and not delivered yet: (watch, mask, name)."""
         self._notifier = Notifier(self._file, Notifier.Type.READ, self._read)
         _watchers.add(self)
 
     def add_watch(self, path: str | os.PathLike[str], event_mask: FileWatcherEvent.Type) -> bool:
-        """Watch a file or folder for some kinds of change; symbolic links are followed.
+        """Watch the file or folder that has this path now; symbolic links are followed.
 
-        False, without effect, if it is watched already, even by another path.
+        False, without effect, if this file is watched already, even by another path that names it still. If
+        the path was watched and named another file, that watch ends.
 
         Raises:
             OSError: FileNotFoundError, PermissionError and so on, with the path; ENOSPC, with the remedy, if
@@ -149,14 +156,19 @@ class FileWatcher:
         path = os.fspath(path)
         if not event_mask:
             raise ValueError(f"an empty event mask reports nothing about {path!r}: name what to watch for")
-        if path in self._paths:
-            return False
-        watch = _inotify_add_watch(self._file.fileno(), _as_c_string(path), _kernel_mask(event_mask))
-        if watch < 0:
+        mask = _kernel_mask(event_mask, path)
+        while (watch := _inotify_add_watch(self._file.fileno(), _as_c_string(path), mask)) < 0:
             code = ctypes.get_errno()
-            if code == errno.EEXIST:
+            if code != errno.EEXIST:
+                raise _cannot_watch(code, path)
+            known = self._watch_at(path)
+            if known is None:
+                continue  # It was replaced meanwhile.
+            if self._watch_at(self._watches[known].path) == known:
                 return False
-            raise _cannot_watch(code, path)
+            self._supersede(known)
+        if path in self._paths:
+            self._supersede(self._paths[path])
         self._watches[watch] = _Watch(path, event_mask)
         self._paths[path] = watch
         return True
@@ -173,6 +185,8 @@ class FileWatcher:
         if watch is None:
             return False
         self._forget(watch)
+        for number in [each for each in self._superseded if self._watches[each].path == os.fspath(path)]:
+            self._forget(number)
         # It fails if the kernel has ended the watch already; the event that says so is not read yet.
         _inotify_rm_watch(self._file.fileno(), watch)
         return True
@@ -191,6 +205,7 @@ class FileWatcher:
         self._file.close()
         self._watches.clear()
         self._paths.clear()
+        self._superseded.clear()
         self._pending.clear()
 
     def _require_open(self) -> None:
@@ -215,6 +230,8 @@ class FileWatcher:
 
     def _handle(self, number: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
+            for superseded in list(self._superseded):
+                self._forget(superseded)  # The event of its end may be lost.
             self._call_on_overflow()
             return
         watch = self._watches.get(number)
@@ -230,8 +247,40 @@ class FileWatcher:
                 FileWatcherEvent(type, os.path.join(watch.path, name) if name else watch.path)
             )
 
+        if mask & _ATTRIB and not name and FileWatcherEvent.Type.DELETED in watch.wanted:
+            self._notice_loss_of_name(number, watch)
+
+    def _notice_loss_of_name(self, number: int, watch: _Watch) -> None:
+        """End a watch whose path does not name the file any more, which another name or an open fd keeps."""
+        # on_change may have removed the watch.
+        if number in self._watches and self._watch_at(watch.path) != number:
+            self._forget(number)
+            _inotify_rm_watch(self._file.fileno(), number)
+            self._call_on_change(FileWatcherEvent(FileWatcherEvent.Type.DELETED, watch.path))
+
+    def _watch_at(self, path: str) -> int | None:
+        """The watch of the file that has this path now; None if that is not watched, or there is none."""
+        # Every mask has this event, so the watch does not change.
+        number: int = _inotify_add_watch(self._file.fileno(), _as_c_string(path), _DELETE_SELF | _MASK_ADD)
+        if number in self._watches:
+            return number
+        if number >= 0:
+            _inotify_rm_watch(self._file.fileno(), number)
+        return None
+
+    def _supersede(self, number: int) -> None:
+        """End a watch, but not before the events that the kernel has queued for it are delivered."""
+        path = self._watches[number].path
+        if self._paths.get(path) == number:
+            del self._paths[path]
+        self._superseded.add(number)
+        _inotify_rm_watch(self._file.fileno(), number)
+
     def _forget(self, number: int) -> None:
-        del self._paths[self._watches.pop(number).path]
+        path = self._watches.pop(number).path
+        self._superseded.discard(number)
+        if self._paths.get(path) == number:
+            del self._paths[path]
 
     @calls_user_code
     def _call_on_change(self, event: FileWatcherEvent) -> None:
@@ -239,18 +288,19 @@ class FileWatcher:
             return
         try:
             self.on_change(event)
-        except Exception as error:
+        except BaseException as error:
             thread_loop.report(error, "on_change", self.on_change)
 
     @calls_user_code
     def _call_on_overflow(self) -> None:
         try:
             self.on_overflow()
-        except Exception as error:
+        except BaseException as error:
             thread_loop.report(error, "on_overflow", self.on_overflow)
 
     def __repr__(self) -> str:
-        return f"<FileWatcher of {', '.join(map(repr, self._paths)) or 'nothing'}>"
+        state = "closed" if self._file.closed else f"of {', '.join(map(repr, self._paths)) or 'nothing'}"
+        return f"<FileWatcher {state}>"
 
 
 def _open_inotify() -> int:
@@ -289,12 +339,14 @@ def _events_in(data: bytes) -> Iterator[tuple[int, int, str]]:
         yield number, mask, os.fsdecode(name)
 
 
-def _kernel_mask(wanted: FileWatcherEvent.Type) -> int:
+def _kernel_mask(wanted: FileWatcherEvent.Type, path: str) -> int:
     # With these the kernel always reports the end of the watch.
     mask = _DELETE_SELF | _MOVE_SELF | _EXCLUDE_UNLINKED | _MASK_CREATE
     for type, events in _KERNEL_EVENTS.items():
         if type in wanted:
             mask |= events & ~_UNMOUNT  # The kernel reports an unmount unasked.
+    if FileWatcherEvent.Type.DELETED in wanted and not os.path.isdir(path):
+        mask |= _ATTRIB  # So it reports a name less, even if the file is kept.
     return mask
 
 

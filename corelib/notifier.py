@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import enum
 import logging
+import os
+import stat
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, Protocol
 
 from corelib.errors import NotWatchable
 from corelib.promise import Promise
 from corelib.turn import thread_loop
 from corelib.turn.interrupts import calls_user_code
+from corelib.turn.not_copied import NotCopied
 from corelib.turn.poller import READABLE, WRITABLE
+from corelib.turn.reports import raise_if_it_leaves
 
 logger = logging.getLogger("corelib")
 
@@ -33,7 +38,7 @@ def _unknown() -> int:
     return -1
 
 
-class Notifier:
+class Notifier(NotCopied):
     """Calls `on_activation` in each turn in which its fd is ready, or has an error or hang-up.
 
     It is enabled when made, and watches as soon as it has a callback or is awaited: a coroutine may await
@@ -41,7 +46,9 @@ class Notifier:
     level-triggered: data that the callback leaves unread are reported again.
 
     It does not own the fd: close the notifier first, then the file. If the file is closed first, the notifier
-    is disabled and logged, and never called for the next file with the same number.
+    is disabled and logged, and never called for the next file with the same number. (A file is known by its
+    inode while the kernel does not watch it. Eventfds, timerfds and the like share one: give them as objects
+    whose fileno() is -1, or raises, when they are closed.)
 
     Nested turns do not activate it while its callback is on the stack. With `reentrant` they do: for callers
     that keep their own state consistent and their fd open."""
@@ -55,6 +62,7 @@ class Notifier:
     __slots__ = (
         "_enabled",
         "_fd",
+        "_file",
         "_fileno",
         "_muted",
         "_on_activation",
@@ -86,9 +94,11 @@ class Notifier:
         self._thread = thread_loop.current()
         self._fileno = _unknown if isinstance(fd, int) else fd.fileno
         """fileno() of the file object, used to check the fd without a system call."""
-        self._fd = fd if isinstance(fd, int) else fd.fileno()
-        if self._fd < 0:
-            raise NotWatchable(f"{fd!r} cannot be watched: it is closed")
+        self._fd = fd if isinstance(fd, int) else _fd_of(fd)
+        self._file = _identity(self._fd)
+        """Which file it is, checked when the kernel is to watch it again; None after that was closed."""
+        if self._file is None:
+            raise NotWatchable(f"{f'fd {fd}' if isinstance(fd, int) else repr(fd)} cannot be watched: closed")
         self._type = type
         self._enabled = True
         self._running = False
@@ -98,7 +108,10 @@ class Notifier:
         """The promise of the next activation, if anybody awaits it."""
         self.reentrant = reentrant
         self.interest = 0
-        self.on_activation = on_activation
+        self._on_activation = on_activation
+        self._choose_callback()
+        if on_activation is not None:
+            self._thread.poller.watch(self._fd, self, type.value)
 
     @property
     def fd(self) -> int:
@@ -129,13 +142,18 @@ class Notifier:
     def activation(self) -> Promise[None]:
         """A promise of the next activation; `await notifier` awaits it.
 
-        It is rejected with `NotWatchable` if the fd was closed, and cancelled by close().
+        It is rejected with `NotWatchable` if the fd is closed meanwhile, and cancelled by close().
 
         Raises:
+            NotWatchable: the fd was closed.
             WrongThread: called from a thread other than the loop's.
         """
         waiting = self._waiting
         if waiting is None:
+            if self._file is None:
+                raise self._was_closed()
+            if self._enabled:
+                self._require_same_file()
             self._waiting = waiting = Promise()
             waiting.on_cancel = self._stop_waiting
             self._choose_callback()
@@ -166,6 +184,7 @@ class Notifier:
         """Change the directions that it waits for.
 
         Raises:
+            NotWatchable: the fd was closed.
             WrongThread: called from a thread other than the loop's.
         """
         if type != self._type:
@@ -185,6 +204,7 @@ class Notifier:
     def orphan(self) -> None:
         """Become disabled, and log it. Called by the poller when the fd names another file, or none."""
         self._enabled = False
+        self._file = None
         logger.error(
             "%r is disabled: its fd was closed while it watched; close the notifier before the file", self
         )
@@ -212,19 +232,40 @@ class Notifier:
             self._running = False
             if self._muted:
                 self._muted = False
-                self._watch(self._enabled, self._type)
+                with suppress(NotWatchable):  # It is disabled and logged.
+                    self._watch(self._enabled, self._type)
 
     def _is_still_open(self) -> bool:
         try:
             if self._fileno() == self._fd:
                 return True
-        except ValueError:
-            pass  # fileno() of a closed file raises ValueError.
+        except BaseException as error:
+            raise_if_it_leaves(error)  # Any other: a closed file's raises ValueError or OSError.
         return self._thread.poller.still_holds(self._fd)
+
+    def _require_same_file(self) -> None:
+        """Refuse to watch again if the fd names another file by now, or none.
+
+        Raises:
+            NotWatchable: so it is; the notifier is disabled and logged.
+        """
+        if self.interest or self._thread.closed:
+            return  # While the kernel watches the file, the poller finds out.
+        if self._file is None:
+            self._file = _identity(self._fd)  # The program enables it again: for the next file.
+        elif _identity(self._fd) != self._file or (_has_no_inode(self._file) and _is_closed(self._fileno)):
+            self._thread.require_own_thread()
+            self.orphan()
+            raise self._was_closed()
+
+    def _was_closed(self) -> NotWatchable:
+        return NotWatchable(f"fd {self._fd} was closed, and may be another file's: make a new notifier")
 
     def _watch(self, enabled: bool, type: Type) -> None:
         self._thread.require_own_thread()
         wanted = enabled and not self._muted and self.callback is not _nothing
+        if wanted:
+            self._require_same_file()
         self._thread.poller.watch(self._fd, self, type.value if wanted else 0)
 
     def _choose_callback(self) -> None:
@@ -247,4 +288,36 @@ class Notifier:
         self._watch(self._enabled, self._type)
 
     def __repr__(self) -> str:
-        return f"<Notifier fd {self._fd}, {self._type}, on_activation={self.on_activation!r}>"
+        state = "disabled" if not self._enabled else "watching" if self.interest else "enabled"
+        return f"<Notifier fd {self._fd}, {self._type}, {state}, on_activation={self.on_activation!r}>"
+
+
+def _fd_of(file: HasFileno) -> int:
+    try:
+        return file.fileno()
+    except (OSError, ValueError) as error:
+        raise NotWatchable(f"{file!r} cannot be watched: {error}") from error
+
+
+def _identity(fd: int) -> tuple[int, int, int] | None:
+    """The kind, device and inode of an open file; None if it is closed."""
+    try:
+        status = os.fstat(fd)
+    except (OSError, OverflowError):
+        return None
+    return stat.S_IFMT(status.st_mode), status.st_dev, status.st_ino
+
+
+def _has_no_inode(identity: tuple[int, int, int] | None) -> bool:
+    """Whether all files of this kind have one inode: eventfds and the like have no type in their mode."""
+    return identity is not None and not identity[0]
+
+
+def _is_closed(fileno: Callable[[], int]) -> bool:
+    if fileno is _unknown:
+        return False
+    try:
+        return fileno() < 0
+    except BaseException as error:
+        raise_if_it_leaves(error)
+        return True

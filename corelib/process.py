@@ -20,13 +20,14 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
-from corelib.coroutine import run_async
+from corelib.coroutine import run_async, sleep_ms
 from corelib.errors import UsageError
 from corelib.notifier import HasFileno, Notifier
 from corelib.promise import Promise
 from corelib.sockets.stream_socket import Buffer
 from corelib.turn import forked, thread_loop
 from corelib.turn.interrupts import calls_user_code
+from corelib.turn.not_copied import NotCopied
 
 logger = logging.getLogger("corelib")
 
@@ -42,7 +43,7 @@ _UNKNOWN_CODE = 255
 _RESTORED = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
 
-class Process:
+class Process(NotCopied):
     """A child process.
 
     The loop of the thread that spawned it keeps this object alive until the process has exited and `on_exit`
@@ -78,7 +79,8 @@ class Process:
         self._exited: Promise[int] = Promise()
         # Keep one permanent listener so that a withdrawn one never cancels it.
         self._exited.when_resolved(lambda code: None)
-        self._pidfd = _own(os.pidfd_open(popen.pid))
+        self._pidfd = _open_pidfd(popen.pid)
+        """Refers to the process even after its pid is another's; None if something else has reaped it."""
         self._input = None if popen.stdin is None else _Input(_own(popen.stdin))
         self._outputs = [
             _Output(_own(pipe), name, callback)
@@ -119,18 +121,19 @@ class Process:
         thread_loop.current()
         _require_list(arguments)
         _require_exit_codes()
-        popen: subprocess.Popen[bytes] = subprocess.Popen(
-            list(arguments),
-            bufsize=0,
-            stdin=cast(int, stdin),  # It takes whatever has a fileno().
-            stdout=None if on_output is None else subprocess.PIPE,
-            stderr=None if on_error_output is None else subprocess.PIPE,
-            env=env,
-            cwd=cwd,
-            pass_fds=[_open_fd(file) for file in inherit_fds],
-            # Only if needed: without it subprocess may use vfork, which copies no page tables.
-            preexec_fn=_listen_to_signals if _is_deaf_to_signals() else None,
-        )
+        with forked.child_will_exec():
+            popen: subprocess.Popen[bytes] = subprocess.Popen(
+                list(arguments),
+                bufsize=0,
+                stdin=cast(int, stdin),  # It takes whatever has a fileno().
+                stdout=None if on_output is None else subprocess.PIPE,
+                stderr=None if on_error_output is None else subprocess.PIPE,
+                env=env,
+                cwd=cwd,
+                pass_fds=[_open_fd(file) for file in inherit_fds],
+                # Only if needed: without it subprocess may use vfork, which copies no page tables.
+                preexec_fn=_listen_to_signals if _is_deaf_to_signals() else None,
+            )
         try:
             return cls(popen, on_output, on_error_output, on_exit)
         except BaseException:
@@ -152,7 +155,7 @@ class Process:
     def exit_code(self) -> int | None:
         """The exit code, or the negative number of the signal that ended it; None while it runs.
 
-        255, which is logged, if something else reaped the process (by os.waitpid(-1))."""
+        255, which is logged, if something else reaped the process (by os.waitpid(-1)), however early."""
         return self._popen.returncode
 
     @property
@@ -191,7 +194,7 @@ class Process:
         Raises:
             PermissionError: the process has become another user's.
         """
-        if self._pidfd.closed:
+        if self._pidfd is None or self._pidfd.closed:
             return False
         try:
             signal.pidfd_send_signal(self._pidfd.fileno(), signo)
@@ -226,11 +229,12 @@ class Process:
             self._exited.resolve(self._popen.returncode)
 
     async def _end(self) -> None:
-        end = Notifier(self._pidfd, Notifier.Type.READ)
+        end = None if self._pidfd is None else Notifier(self._pidfd, Notifier.Type.READ)
         try:
-            await end
+            await (sleep_ms(0) if end is None else end)
         finally:
-            end.close()
+            if end is not None:
+                end.close()
             if self._input is not None:
                 self._input.close()
             self._reap()
@@ -238,18 +242,24 @@ class Process:
                 self._reap_later()
 
     def _reap(self) -> None:
+        if self._pidfd is None:
+            self._lose_exit_code()
+            return
         # Not by Popen.poll(), which returns 0 for a code that it cannot get.
         try:
             result = os.waitid(os.P_PIDFD, self._pidfd.fileno(), os.WEXITED | os.WNOHANG)
         except ChildProcessError:
-            logger.warning("%r: its exit code is lost, another waitpid reaped it", self)
-            self._popen.returncode = _UNKNOWN_CODE
+            self._lose_exit_code()
         else:
             if result is None:
                 return
             exited = result.si_code == os.CLD_EXITED
             self._popen.returncode = result.si_status if exited else -result.si_status
         self._pidfd.close()
+
+    def _lose_exit_code(self) -> None:
+        logger.warning("%r: its exit code is lost, another waitpid reaped it", self)
+        self._popen.returncode = _UNKNOWN_CODE
 
     def _reap_later(self) -> None:
         # When the interpreter ends no thread can be started any more; then init reaps.
@@ -262,7 +272,7 @@ class Process:
             return
         try:
             self._on_exit(code)
-        except Exception as error:
+        except BaseException as error:
             thread_loop.report(error, "on_exit", self._on_exit)
 
     def __repr__(self) -> str:
@@ -317,7 +327,7 @@ class _Output:
     def _deliver(self, data: bytes) -> None:
         try:
             self._callback(data)
-        except Exception as error:
+        except BaseException as error:
             thread_loop.report(error, self._name, self._callback)
 
 
@@ -339,8 +349,9 @@ class _Input:
             raise UsageError("the standard input of this process was closed by close_stdin()")
         if self._file.closed:
             raise BrokenPipeError(errno.EPIPE, "the process has exited or closed its standard input")
+        was_waiting = bool(self.unsent)
         self.unsent += data
-        if len(self.unsent) == len(data) and not self._send():
+        if not was_waiting and self.unsent and not self._send():
             raise BrokenPipeError(errno.EPIPE, "the process has closed its standard input")
 
     def end(self) -> None:
@@ -368,6 +379,15 @@ class _Input:
         else:
             self._notifier.set_enabled(bool(self.unsent))
         return True
+
+
+def _open_pidfd(pid: int) -> io.FileIO | None:
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        pidfd = _own(os.pidfd_open(pid))
+        # If something else has reaped the process, its pid may be a stranger's by now: ChildProcessError.
+        os.waitid(os.P_PIDFD, pidfd.fileno(), os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return pidfd
+    return None  # FileIO closes the fd with its last reference.
 
 
 def _require_list(arguments: Sequence[Argument]) -> None:

@@ -5,6 +5,7 @@ handled. Must not know what settles it; of the loop it knows the turns that awai
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import partial
@@ -12,9 +13,12 @@ from typing import Any, Generic, TypeVar
 
 from corelib.errors import Cancelled, TimedOut, UsageError
 from corelib.timer import Timer
-from corelib.turn import thread_loop
+from corelib.turn import nesting, thread_loop
+from corelib.turn.instruments import brief
 from corelib.turn.interrupts import calls_user_code
-from corelib.turn.timer_queue import deadline_after
+from corelib.turn.nesting import DEEPEST, postponed
+from corelib.turn.not_copied import NotCopied
+from corelib.turn.timer_queue import check_timeout, deadline_after
 from corelib.turn.wait_mode import WaitMode
 
 logger = logging.getLogger("corelib")
@@ -52,16 +56,23 @@ class _Rejection:
             logger.error("a rejected promise was dropped unhandled", exc_info=self.error)
 
 
+AWAITED_ELSEWHERE = (
+    "a promise is awaited in a coroutine that neither run_async nor corelib.asyncio_bridge runs: in an "
+    "asyncio program call asyncio_bridge.run(main()), not asyncio.run(main()); else call run_async(coroutine)"
+)
 _UNSETTLED: Any = object()
 _WAIT = WaitMode.WAIT_FOR_EVENTS
+_depth = 0
+"""How many promises are calling their callbacks, in all threads."""
 
 
-class Promise(Generic[T]):
+class Promise(NotCopied, Generic[T]):
     """A value that comes later: settled once, by resolve(value) or reject(error), in the loop's thread.
 
     Callbacks are called when it settles, in the order in which they were added, or at once if it has settled
-    already. Their exceptions go to the loop's on_exception, not to the code that settles. Coroutines await
-    it.
+    already. Callbacks that settle promises with callbacks of their own nest 32 deep; deeper ones are called
+    when those on the stack have returned. Their exceptions go to the loop's on_exception, not to the code
+    that settles. Coroutines await it.
 
     A rejection counts as handled by when_rejected, await and await_, and by map and the like, which pass it
     on. A rejection that nobody handled is logged when the promise is dropped.
@@ -162,17 +173,17 @@ class Promise(Generic[T]):
         stop = self.on_cancel
         self.reject(Cancelled("the promise was cancelled"))
         if stop is not None:
-            _stop_work(stop)
+            nesting.call(partial(_stop_work, stop))
         return True
 
     def when_resolved(self, callback: Callable[[T], object]) -> Promise[T]:
         """Call `callback(value)` when it resolves."""
-        self._add_reaction((callback, None))
+        self.react(callback, None)
         return self
 
     def when_rejected(self, callback: Callable[[BaseException], object]) -> Promise[T]:
         """Call `callback(error)` when it is rejected; the rejection counts as handled."""
-        self._add_reaction((None, callback))
+        self.react(None, callback)
         return self
 
     def map(self, function: Callable[[T], U]) -> Promise[U]:
@@ -192,13 +203,14 @@ class Promise(Generic[T]):
         return chained
 
     def within(self, seconds: float) -> Promise[T]:
-        """A promise of the same value, rejected with `TimedOut` after this many seconds.
+        """A promise of the same value, rejected with `TimedOut` after this many seconds (math.inf: never).
 
         Raises:
             NoEventLoop: the thread has no loop.
+            ValueError: NaN.
         """
         limited: Promise[T] = Promise()
-        timer = Timer.create_single_shot(seconds * 1000)
+        timer = Timer.create_single_shot(max(check_timeout(seconds), 0.0) * 1000)
         timer.start()
 
         def end_in_time(settle: Callable[[Any], bool], outcome: Any) -> None:
@@ -243,32 +255,58 @@ class Promise(Generic[T]):
             if thread is None or thread.coroutine is None:
                 return (yield from _foreign_wait(self).__await__())  # type: ignore[no-any-return]
         if not self.is_settled:
-            yield self
+            try:
+                yield self
+            except Exception:
+                if _is_run_by_us():
+                    raise
+                raise UsageError(AWAITED_ELSEWHERE) from None
         try:
             return self._outcome()
         finally:
             del self
 
+    def react(self, on_value: ValueCallback[T] | None, on_error: ErrorCallback | None) -> None:
+        """Add both callbacks."""
+        if self.is_settled:
+            nesting.call(partial(self._call, on_value, on_error))
+        elif self._reactions is None:
+            self._reactions = deque(((on_value, on_error),))
+        else:
+            self._reactions.append((on_value, on_error))
+
     def listen(self, on_value: ValueCallback[T], on_error: ErrorCallback) -> Withdraw:
         """Add both callbacks; return withdraw() for them."""
-        self._add_reaction((on_value, on_error))
+        self.react(on_value, on_error)
         return partial(self.withdraw, on_value, on_error)
 
-    def withdraw(self, on_value: ValueCallback[T], on_error: ErrorCallback) -> bool:
+    @property
+    def listeners(self) -> int:
+        """How many callbacks, derived promises and coroutines wait for it."""
+        return 0 if self._reactions is None else len(self._reactions)
+
+    def withdraw(self, on_value: ValueCallback[T], on_error: ErrorCallback, may_cancel: bool = True) -> bool:
         """Take back the callbacks of listen().
 
         Returns True if they are never called after it (they were withdrawn, or called before), and False if
-        they were the last listener: then the promise is cancelled, and `on_error` is called when it
-        settles."""
+        they were the last listener: then the promise is cancelled, and `on_error` is called when it settles.
+        Without `may_cancel` the promise goes on."""
         reaction: Reaction = (on_value, on_error)
         reactions = self._reactions
         if not reactions or reaction not in reactions:
             return True
-        if len(reactions) > 1:
+        if len(reactions) > 1 or not may_cancel:
             reactions.remove(reaction)
             return True
         self.cancel()
         return False
+
+    @reprlib.recursive_repr("<Promise ...>")
+    def __repr__(self) -> str:
+        return f"<{self._describe_work()}, {_state_of(self)}>"
+
+    def _describe_work(self) -> str:
+        return type(self).__name__
 
     def _depend_by(self, withdraw: Callable[[], object]) -> None:
         if not self.is_settled:
@@ -292,26 +330,28 @@ class Promise(Generic[T]):
                 raise TimedOut(f"the promise was not settled within {timeout} s")
             thread.turn(_WAIT, deadline)
 
-    def _add_reaction(self, reaction: Reaction) -> None:
-        if self.is_settled:
-            self._call(*reaction)
-        elif self._reactions is None:
-            self._reactions = deque([reaction])
-        else:
-            self._reactions.append(reaction)
-
+    @nesting.counted
     def _react(self) -> None:
         self.on_cancel = None
         reactions = self._reactions
         if reactions is None:
             return
+        # As nesting.call() does, with a count of its own: most promises pass here.
+        global _depth
+        if _depth >= DEEPEST and nesting.is_too_deep():
+            nesting.postpone(self._react)
+            return
+        _depth += 1
         try:
             while reactions:
                 self._call(*reactions.popleft())
         finally:
+            _depth -= 1
             if reactions:
                 # KeyboardInterrupt or SystemExit has left one of them; the others are still called.
                 thread_loop.current().queue.post(self._react)
+            if postponed:
+                nesting.call_postponed()
 
     @calls_user_code
     def _call(self, on_value: ValueCallback[T] | None, on_error: ErrorCallback | None) -> None:
@@ -322,17 +362,40 @@ class Promise(Generic[T]):
             elif on_error is not None:
                 self._rejection.noticed = True
                 on_error(self._rejection.error)
-        except Exception as error:
+        except BaseException as error:
             thread_loop.report(
                 error, "callback of a promise", on_value if self._rejection is None else on_error
             )
+
+
+def _state_of(promise: Promise[Any]) -> str:
+    if promise.is_resolved:
+        return f"resolved with {brief(promise._value)}"
+    if promise._rejection is None:
+        return "pending"
+    return "cancelled" if promise.is_cancelled else f"rejected with {brief(promise._rejection.error)}"
+
+
+def _reject(promise: Promise[Any], error: BaseException) -> None:
+    """Reject with the exception of user code; KeyboardInterrupt and SystemExit leave the turn as well."""
+    promise.reject(error)
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        if promise._rejection is not None:
+            promise._rejection.noticed = True  # Whoever it leaves to has noticed it.
+        raise error
+
+
+def _is_run_by_us() -> bool:
+    """Whether run_async runs the coroutine that is on the stack."""
+    thread = thread_loop.current_or_none()
+    return thread is not None and thread.coroutine is not None
 
 
 @calls_user_code
 def _stop_work(stop: Callable[[], object]) -> None:
     try:
         stop()
-    except Exception as error:
+    except BaseException as error:
         thread_loop.report(error, "on_cancel of a promise", stop)
 
 
@@ -340,8 +403,8 @@ def _stop_work(stop: Callable[[], object]) -> None:
 def _settle_with_result(mapped: Promise[U], function: Callable[[T], U], value: T) -> None:
     try:
         result = function(value)
-    except Exception as error:
-        mapped.reject(error)
+    except BaseException as error:
+        _reject(mapped, error)
     else:
         mapped.resolve(result)
 
@@ -350,8 +413,8 @@ def _settle_with_result(mapped: Promise[U], function: Callable[[T], U], value: T
 def _settle_as_result(chained: Promise[U], function: Callable[[T], Promise[U]], value: T) -> None:
     try:
         result = function(value)
-    except Exception as error:
-        chained.reject(error)
+    except BaseException as error:
+        _reject(chained, error)
         return
     if isinstance(result, Promise):
         chained._depend_by(result.listen(chained.resolve, chained.reject))

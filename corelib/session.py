@@ -14,12 +14,16 @@ _SESSION_ID = "%sid"
 _LONGEST_PATH = 107
 
 
-def socket_path(path: str) -> str:
+Path = str | os.PathLike[str]
+
+
+def socket_path(path: Path) -> str:
     """Replace `%sid` in a path: by $IPC_SESSION_ID if that is set, else by the user's id.
 
     Raises:
         SocketPathError: the variable is not a plain file name, or the path has a NUL or more than 107 bytes.
     """
+    path = os.fsdecode(path)
     if _SESSION_ID in path:
         path = path.replace(_SESSION_ID, _session_id())
     size = len(os.fsencode(path))
@@ -32,7 +36,7 @@ def socket_path(path: str) -> str:
     return path
 
 
-def prepare_folder(path: str) -> None:
+def prepare_folder(path: Path) -> None:
     """Make or verify the folders of a socket's path, so that no other user can reach or replace the socket.
 
     In a session (a folder of the path is `%sid`): the shared parent is made, sticky 1777, or verified; the
@@ -43,7 +47,7 @@ def prepare_folder(path: str) -> None:
     Raises:
         SocketPathError: a folder cannot be made, or is not as it must be.
     """
-    folder = os.path.dirname(path)
+    folder = os.path.dirname(os.fsdecode(path))
     if _SESSION_ID in folder:
         _prepare_private(folder)
     else:

@@ -4,9 +4,12 @@ Must not know what any of it is for; it reads the thread's loop and changes noth
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
-from corelib.turn.instruments import source_of
+from corelib.timer import NEVER_NS
+from corelib.turn.instruments import describe, source_of
 from corelib.turn.thread_loop import ThreadLoop
 
 _NS_PER_MS = 1_000_000
@@ -15,7 +18,9 @@ _NS_PER_US = 1_000
 
 @attrs.frozen
 class TimerState:
-    """A timer that is started, and not in its own callback. `due_in_ms` is negative if it is late."""
+    """A timer that is started, and not in its own callback.
+
+    `due_in_ms` is negative if it is late, and math.inf if it never comes due."""
 
     due_in_ms: float
     timer: str
@@ -60,7 +65,7 @@ class Snapshot:
     def __str__(self) -> str:
         lines = [f"{self.thread}: {self.loops} loops, {self.executing} executing, {self.nesting} turns deep"]
         lines.append(f"polled {self.polls} times, {self.poll_hits} in time; now for {self.poll_us:.0f} us")
-        lines += _section("timers", [f"in {timer.due_in_ms:.1f} ms: {timer.source}" for timer in self.timers])
+        lines += _section("timers", [f"{_due(timer.due_in_ms)}: {timer.source}" for timer in self.timers])
         lines += _section("notifiers", [f"fd {watched.fd}: {watched.source}" for watched in self.notifiers])
         lines += _section("pending", self.pending)
         lines += _section("tasks", self.tasks)
@@ -80,17 +85,25 @@ def take(thread: ThreadLoop) -> Snapshot:
         poll_hits=thread.busy_polling.hits,
         poll_us=thread.busy_polling.budget_ns / _NS_PER_US,
         timers=tuple(
-            TimerState((deadline - now) / _NS_PER_MS, repr(timer), source_of(timer))
+            TimerState(_due_in_ms(deadline - now), describe(timer), source_of(timer))
             for deadline, timer in thread.timers.armed()
         ),
         notifiers=tuple(
-            NotifierState(fd, repr(watcher), source_of(watcher))
+            NotifierState(fd, describe(watcher), source_of(watcher))
             for fd, watchers in watched
             for watcher in watchers
         ),
         pending=tuple(source_of(callback) for callback in thread.queue.items.copy()),
         tasks=tuple(source_of(task) for task in thread.tasks.copy()),
     )
+
+
+def _due_in_ms(nanoseconds: int) -> float:
+    return math.inf if nanoseconds > NEVER_NS // 2 else nanoseconds / _NS_PER_MS
+
+
+def _due(due_in_ms: float) -> str:
+    return "never" if due_in_ms == math.inf else f"in {due_in_ms:.1f} ms"
 
 
 def _section(title: str, entries: list[str] | tuple[str, ...]) -> list[str]:

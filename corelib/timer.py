@@ -9,20 +9,24 @@ from threading import get_ident
 
 from corelib.turn import thread_loop
 from corelib.turn.interrupts import calls_user_code
+from corelib.turn.not_copied import NotCopied
 from corelib.turn.thread_loop import ThreadLoop
 
 _NS_PER_MS = 1_000_000
+# Timers with longer intervals, of 31 years up to math.inf, never come due.
 _LONGEST_MS = 1e12
+NEVER_NS = 1 << 62
+"""The interval of a timer that never comes due, in nanoseconds: 146 years."""
 
 
-class Timer:
+class Timer(NotCopied):
     """Calls `on_timeout` once or repeatedly, in turns of the loop of the thread that started it.
 
     It is made stopped, as in LibCore. The loop keeps a started timer alive.
 
     A repeating timer keeps its phase: it comes due at its first deadline plus whole intervals, and skips the
     ticks that it missed while the loop was busy or its own callback ran. Intervals are milliseconds of the
-    loop's clock."""
+    loop's clock; with math.inf, or more than 31 years, it never fires."""
 
     __slots__ = (
         "_deadline",
@@ -46,10 +50,11 @@ class Timer:
         self._deadline: int | None = None
         """When it is due, in nanoseconds; None while it is stopped. It is in the timer queue from start()
         until it fires, and again when its callback has returned."""
-        if not 0 <= interval_ms <= _LONGEST_MS:
-            raise _no_interval(interval_ms)
-        self._interval_ms = interval_ms
-        self._interval_ns = int(interval_ms * _NS_PER_MS)
+        if 0 <= interval_ms <= _LONGEST_MS:
+            self._interval_ms = interval_ms
+            self._interval_ns = int(interval_ms * _NS_PER_MS)
+        else:
+            self.set_interval(interval_ms)
 
     @classmethod
     def create_single_shot(cls, interval_ms: float, callback: Callable[[], object] | None = None) -> Timer:
@@ -81,7 +86,7 @@ class Timer:
 
         Raises:
             NoEventLoop: the thread has no loop.
-            ValueError: the interval is not 0 to 1e12.
+            ValueError: the interval is negative or NaN.
         """
         if self._deadline is not None:
             return
@@ -116,12 +121,18 @@ class Timer:
         """Change the interval from the next start or tick on; the present deadline stays.
 
         Raises:
-            ValueError: the interval is not 0 to 1e12.
+            ValueError: the interval is negative or NaN.
         """
-        if not 0 <= interval_ms <= _LONGEST_MS:
-            raise _no_interval(interval_ms)
+        if 0 <= interval_ms <= _LONGEST_MS:
+            self._interval_ns = int(interval_ms * _NS_PER_MS)
+        elif interval_ms > _LONGEST_MS:
+            self._interval_ns = NEVER_NS
+        else:
+            raise ValueError(
+                "a timer's interval is a number of milliseconds from 0 on, or math.inf for never, "
+                f"not {interval_ms!r}"
+            )
         self._interval_ms = interval_ms
-        self._interval_ns = int(interval_ms * _NS_PER_MS)
 
     @property
     def user_code(self) -> object:
@@ -152,8 +163,5 @@ class Timer:
 
     def __repr__(self) -> str:
         kind = "single shot" if self._single_shot else "repeating"
-        return f"<Timer {self._interval_ms} ms, {kind}, on_timeout={self.on_timeout!r}>"
-
-
-def _no_interval(interval_ms: float) -> ValueError:
-    return ValueError(f"a timer's interval is a number of milliseconds from 0 on, not {interval_ms!r}")
+        state = "stopped" if self._deadline is None else "running" if self._running else "started"
+        return f"<Timer {self._interval_ms} ms, {kind}, {state}, on_timeout={self.on_timeout!r}>"

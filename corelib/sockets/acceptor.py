@@ -15,6 +15,7 @@ from corelib.notifier import Notifier
 from corelib.timer import Timer
 from corelib.turn import forked, thread_loop
 from corelib.turn.interrupts import calls_user_code
+from corelib.turn.not_copied import NotCopied
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Listening(Protocol[Client_co]):
         """Close a forked child's copy; the parent goes on listening."""
 
 
-class Acceptor(Generic[Client]):
+class Acceptor(NotCopied, Generic[Client]):
     """The common part of servers: passes each client to `on_accept`.
 
     It calls in turns of the loop of the thread that listens. Clients wait in the kernel while `on_accept` is
@@ -86,6 +87,17 @@ class Acceptor(Generic[Client]):
             self._notifier.close()
             self._listening.close()
         self._notifier = self._listening = None
+
+    def __repr__(self) -> str:
+        if self._listening is None:
+            state = "not listening"
+        elif self._pause.is_active:
+            state = f"at {self._listening}, pausing because the process is out of fds"
+        elif self._on_accept is None:
+            state = f"at {self._listening}, not accepting without an on_accept"
+        else:
+            state = f"at {self._listening}"
+        return f"<{type(self).__name__} {state}>"
 
     def _listen_with(self, listen: Callable[[], Listening[Client]]) -> None:
         thread_loop.current()
@@ -124,7 +136,7 @@ class Acceptor(Generic[Client]):
         assert self._on_accept is not None
         try:
             self._on_accept(client)
-        except Exception as error:
+        except BaseException as error:
             client.close()  # on_accept may have raised before it took the client over.
             thread_loop.report(error, "on_accept", self._on_accept)
 

@@ -15,6 +15,7 @@ from corelib import session
 from corelib.errors import AddressInUse, SocketPathError, UsageError
 from corelib.sockets.local_socket import LocalSocket
 from corelib.sockets.path_lock import PathLock
+from corelib.turn.not_copied import NotCopied
 
 # The kernel cuts it to net.core.somaxconn.
 _BACKLOG = 4096
@@ -22,7 +23,7 @@ _BACKLOG = 4096
 _LIVES_ON = frozenset({errno.EAGAIN, errno.EPROTOTYPE})
 
 
-class UnixListener:
+class UnixListener(NotCopied):
     """The common part of both kinds of listening socket; non-blocking."""
 
     __slots__ = ("__weakref__", "_socket", "path")
@@ -62,7 +63,7 @@ class ListeningSocket(UnixListener):
 
     __slots__ = ("_lock", "_stop")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: session.Path) -> None:
         """Listen at `path`; `%sid` and the folders are as in session.py.
 
         Raises:

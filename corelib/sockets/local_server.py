@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 from functools import partial
 
+from corelib import session
 from corelib.sockets.acceptor import Acceptor
 from corelib.sockets.listening_socket import InheritedSocket, ListeningSocket, UnixListener
 from corelib.sockets.local_socket import LocalSocket
@@ -29,7 +30,7 @@ class LocalServer(Acceptor[LocalSocket]):
         """The path where it listens, with `%sid` replaced; None while it does not."""
         return self._listening.path if isinstance(self._listening, UnixListener) else None
 
-    def listen(self, path: str) -> None:
+    def listen(self, path: session.Path) -> None:
         """Listen at `path`; `%sid` and the folders are as in session.py.
 
         Raises:

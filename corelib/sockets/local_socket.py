@@ -49,7 +49,7 @@ class LocalSocket(StreamSocket):
         self._recvmsg = connected.recvmsg
 
     @classmethod
-    def connect(cls, path: str) -> LocalSocket:
+    def connect(cls, path: session.Path) -> LocalSocket:
         """Connect to the server at `path` (`%sid` as in session.socket_path) without blocking.
 
         Raises:

@@ -11,9 +11,10 @@ import os
 import stat
 
 from corelib.errors import AddressInUse, SocketPathError
+from corelib.turn.not_copied import NotCopied
 
 
-class PathLock:
+class PathLock(NotCopied):
     """The file `path.lock`, locked by flock until release() or the end of the process; it has our pid."""
 
     __slots__ = ("_fd", "_path")

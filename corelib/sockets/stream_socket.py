@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 
 from corelib.errors import UsageError
 from corelib.turn.blocking import block_on
+from corelib.turn.not_copied import NotCopied
 from corelib.turn.poller import READABLE, WRITABLE
 
 Buffer = bytes | bytearray | memoryview
@@ -17,7 +18,7 @@ Buffer = bytes | bytearray | memoryview
 NO_SIGPIPE = int(socket.MSG_NOSIGNAL)
 
 
-class StreamSocket:
+class StreamSocket(NotCopied):
     """A connected stream socket, non-blocking and close-on-exec. Its last reference closes its fd.
 
     The kernel's errors are raised as they are: BrokenPipeError or ConnectionResetError once the peer is gone,
@@ -125,4 +126,9 @@ class StreamSocket:
         return block_on(self._socket.fileno(), WRITABLE, timeout)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} fd {self._socket.fileno()}>"
+        state = f"fd {self._socket.fileno()}" if self.is_open else "closed"
+        return f"<{type(self).__name__} {state}{self._describe_peer()}>"
+
+    def _describe_peer(self) -> str:
+        """The peer for the repr, if there is more to say than the fd."""
+        return ""

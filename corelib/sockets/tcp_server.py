@@ -11,6 +11,7 @@ from functools import partial
 from corelib.errors import AddressInUse
 from corelib.sockets.acceptor import Acceptor
 from corelib.sockets.tcp_socket import RawAddress, SocketAddress, TCPSocket, look_up
+from corelib.turn.not_copied import NotCopied
 
 # The kernel cuts it to net.core.somaxconn.
 _BACKLOG = 4096
@@ -55,15 +56,12 @@ class TCPServer(Acceptor[TCPSocket]):
             UsageError: it is listening already.
             NoEventLoop: the thread has no loop.
         """
-        if not 0 <= port <= 65535:
+        if not isinstance(port, int) or not 0 <= port <= 65535:
             raise ValueError(f"a TCP port to listen at is a number from 0 to 65535, not {port!r}")
         self._listen_with(partial(_ListeningTCPSocket, host, port))
 
-    def __repr__(self) -> str:
-        return f"<TCPServer at {self.address}>"
 
-
-class _ListeningTCPSocket:
+class _ListeningTCPSocket(NotCopied):
     """A listening TCP socket; non-blocking."""
 
     __slots__ = ("_socket", "address")

@@ -21,6 +21,7 @@ from corelib.sockets.stream_socket import StreamSocket
 from corelib.timer import Timer
 from corelib.turn import thread_loop
 from corelib.turn.thread_loop import ThreadLoop
+from corelib.turn.timer_queue import check_timeout
 
 RawAddress = tuple[Any, ...]
 """An address of the socket module: (host, port) or (host, port, flow, scope)."""
@@ -68,10 +69,10 @@ class TCPSocket(StreamSocket):
         that says what was wrong with each address. cancel() ends the attempt.
 
         Raises:
-            ValueError: the port is out of range.
+            ValueError: the port is out of range, or the timeout is NaN.
             NoEventLoop: the thread has no loop.
         """
-        if not 1 <= port <= 65535:
+        if not isinstance(port, int) or not 1 <= port <= 65535:
             raise ValueError(f"a TCP port to connect to is a number from 1 to 65535, not {port!r}")
         return _Attempt(host, port, timeout).outcome
 
@@ -109,8 +110,8 @@ class TCPSocket(StreamSocket):
             if value is not None:
                 self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
-    def __repr__(self) -> str:
-        return f"<TCPSocket fd {self._socket.fileno()}, peer {self._peer}>"
+    def _describe_peer(self) -> str:
+        return f", peer {self._peer}"
 
 
 def look_up(host: str, port: int, flags: int = 0) -> list[_Found]:
@@ -155,7 +156,8 @@ class _Attempt:
         thread = thread_loop.current()
         self.outcome.on_cancel = self._stop
         if timeout is not None:
-            self._timer = Timer.create_single_shot(timeout * 1000, partial(self._time_is_up, timeout))
+            interval_ms = max(check_timeout(timeout), 0.0) * 1000
+            self._timer = Timer.create_single_shot(interval_ms, partial(self._time_is_up, timeout))
             self._timer.start()
         self._look_up(thread, host, port)
 
@@ -163,7 +165,7 @@ class _Attempt:
         try:
             found = look_up(host, port, socket.AI_NUMERICHOST)
         except socket.gaierror:
-            self._looking = run_in_thread(thread, look_up, host, port)
+            self._looking = run_in_thread(thread, look_up, host, port, pool="look-up")
             self._looking.when_resolved(self._try_all).when_rejected(self._fail_unless_stopped)
         else:
             self._try_all(found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from corelib.errors import UsageError
 from corelib.turn.clock import SYSTEM_CLOCK
 from corelib.turn.interrupts import raise_pending
-from corelib.turn.poller import LONGEST_SLEEP, READABLE, wait_for
+from corelib.turn.poller import LONGEST_SLEEP, READABLE, SHORT_SLEEP, wait_for
 from corelib.turn.thread_loop import current_or_none
 from corelib.turn.timer_queue import deadline_after
 
@@ -31,11 +31,13 @@ def block_on(fd: int, events: int, timeout: float | None) -> bool:
     poll = clock.polling(lambda seconds, _most: wait_for(fds, seconds))
     deadline = deadline_after(clock.now_ns(), timeout)
     woken = False
+    has_signals = thread is not None and thread.signals is not None
+    longest = SHORT_SLEEP if has_signals else LONGEST_SLEEP
     try:
         while True:
             left = LONGEST_SLEEP if deadline is None else max(deadline - clock.now_ns(), 0) / 1e9
             raise_pending()
-            ready = poll(left, len(fds))
+            ready = poll(min(left, longest), len(fds))
             if any(ready_fd == fd for ready_fd, _ in ready):
                 return True
             if ready and thread is not None:
@@ -43,6 +45,11 @@ def block_on(fd: int, events: int, timeout: float | None) -> bool:
                 woken = True
             elif left == 0.0:
                 return False
+            elif has_signals and thread is not None and left > longest:
+                thread.wakeup.watch_signals()
+                longest = LONGEST_SLEEP
     finally:
+        if has_signals and thread is not None:
+            thread.wakeup.return_signals()
         if woken and thread is not None:
             thread.wakeup.wake()  # The wake-up was for the loop: pass it on.

@@ -15,6 +15,9 @@ from corelib.turn.interrupts import calls_user_code
 logger = logging.getLogger("corelib")
 
 _NS_PER_MS = 1_000_000
+_LONGEST_REPR = 100
+# More layers than this around user code, each with a `user_code`, are taken for a circle.
+_MOST_LAYERS = 100
 
 
 class Instrument:
@@ -22,7 +25,9 @@ class Instrument:
 
     Turns nest, so the methods for turns may be called between the two for a callback. `kind` is "notifier",
     "timer", "deferred callback" or "callback at the end of the turn"; `callback` is the Notifier, the Timer,
-    or the function. An instrument that raises is logged and removed."""
+    or the function. A package that makes several calls of user code in one callback may have each observed
+    as well, under a kind of its own, by Instruments.call(). An instrument that raises is logged and
+    removed."""
 
     def turn_started(self) -> None:
         """Called when a turn begins; it may sleep first."""
@@ -71,7 +76,11 @@ class Instruments:
 
     @calls_user_code
     def call(self, kind: str, callback: object, function: Callable[[], object]) -> None:
-        """Make a callback, and call all instruments before and after it. Called by the turn."""
+        """Make a callback, and call all instruments before and after it.
+
+        Called by the turn, and by packages that call user code in a callback of their own while
+        `ThreadLoop.instruments` is not None. Then `callback` is shown instead of `function`: an object with
+        `user_code`, and perhaps `user_code_name`, as source_of() reads them."""
         observers = list(self._instruments)
         for instrument in observers:
             self._call(instrument, instrument.callback_started, kind, callback)
@@ -85,9 +94,11 @@ class Instruments:
     def _call(self, instrument: Instrument, method: Callable[..., None], *arguments: object) -> None:
         try:
             method(*arguments)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
             self.remove(instrument)
-            logger.exception("%r raised, and is removed", instrument)
+            logger.exception("%s raised, and is removed", describe(instrument))
 
 
 class Observed(Protocol):
@@ -114,13 +125,21 @@ def remove_from(observed: Observed, instrument: Instrument) -> None:
 class SlowCallbacks(Instrument):
     """Logs each callback that held up the loop for longer than `threshold` seconds, with its source.
 
-    Turns made inside a callback do not count: meanwhile the loop went on."""
+    Turns made inside a callback do not count: meanwhile the loop went on. Nor does a slow callback inside
+    another one, which is logged itself."""
 
     def __init__(self, threshold: float, now_ns: Callable[[], int]) -> None:
+        """Log callbacks that take more than `threshold` seconds.
+
+        Raises:
+            ValueError: the threshold is negative or NaN.
+        """
+        if not threshold >= 0:
+            raise ValueError(f"slow_callback is a number of seconds from 0 on, or None, not {threshold!r}")
         self._threshold_ms = threshold * 1000
         self._now_ns = now_ns
-        self._began: list[int] = []
-        """When each callback on the stack began, plus the time that turns inside it took."""
+        self._callbacks: list[_Measured] = []
+        """The callbacks on the stack, innermost last."""
         self._turns_began: list[int] = []
 
     def turn_started(self) -> None:
@@ -128,44 +147,76 @@ class SlowCallbacks(Instrument):
 
     def turn_ended(self, handled: int) -> None:
         if self._turns_began:
-            took = self._now_ns() - self._turns_began.pop()
-            if self._began:
-                self._began[-1] += took
+            self._leave_out(self._now_ns() - self._turns_began.pop())
 
     def callback_started(self, kind: str, callback: object) -> None:
-        self._began.append(self._now_ns())
+        self._callbacks.append(_Measured(self._now_ns(), len(self._turns_began)))
 
     def callback_ended(self, kind: str, callback: object) -> None:
-        if not self._began:
+        if not self._callbacks:
             return  # The callback was on the stack already when this instrument was added.
-        took_ms = (self._now_ns() - self._began.pop()) / _NS_PER_MS
-        if took_ms > self._threshold_ms:
-            logger.warning("%s took %.1f ms: %s", kind, took_ms, source_of(callback))
+        took_ns = self._now_ns() - self._callbacks.pop().began_ns
+        if took_ns / _NS_PER_MS > self._threshold_ms:
+            logger.warning("%s took %.1f ms: %s", kind, took_ns / _NS_PER_MS, source_of(callback))
+            self._leave_out(took_ns)
+
+    def _leave_out(self, took_ns: int) -> None:
+        """Do not count this time for the callbacks of the present turn that are on the stack."""
+        for callback in reversed(self._callbacks):
+            if callback.turns != len(self._turns_began):
+                return
+            callback.began_ns += took_ns
+
+
+class _Measured:
+    """A callback on the stack: when it began, plus what does not count, and the turns around it."""
+
+    __slots__ = ("began_ns", "turns")
+
+    def __init__(self, began_ns: int, turns: int) -> None:
+        self.began_ns = began_ns
+        self.turns = turns
 
 
 def source_of(callback: object) -> str:
     """The user code behind a callback, as `name at file:line`.
 
-    Looks through partials, bound methods, and corelib's own objects around user code, which name it by a
-    property `user_code`."""
+    Looks through partials, bound methods, and objects around user code, which give it by a property
+    `user_code`. Such an object may have a better name for it, `user_code_name`: that of a handler, with the
+    peer for which it runs."""
     seen = callback
-    while (inner := _inside(seen)) is not None:
+    name: str | None = getattr(callback, "user_code_name", None)
+    for _ in range(_MOST_LAYERS):
+        inner = _inside(seen)
+        if inner is None:
+            break
         seen = inner
     if inspect.iscoroutine(seen):
         line = seen.cr_frame.f_lineno if seen.cr_frame is not None else seen.cr_code.co_firstlineno
-        return f"{seen.__qualname__} at {seen.cr_code.co_filename}:{line}"
+        return f"{name or seen.__qualname__} at {seen.cr_code.co_filename}:{line}"
     code = getattr(seen, "__code__", None)
     if code is None:
-        return describe(seen)
-    return f"{getattr(seen, '__qualname__', code.co_name)} at {code.co_filename}:{code.co_firstlineno}"
+        return name or describe(seen)
+    name = name or getattr(seen, "__qualname__", code.co_name)
+    return f"{name} at {code.co_filename}:{code.co_firstlineno}"
 
 
 def describe(thing: object) -> str:
     """The repr of a thing, or object's if its own raises: a broken __repr__ must not hide the report."""
     try:
         return repr(thing)
-    except Exception:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
         return object.__repr__(thing)
+
+
+def brief(value: object) -> str:
+    """The repr of a value, cut to about 100 characters."""
+    if isinstance(value, (str, bytes, bytearray)) and len(value) > _LONGEST_REPR:
+        return f"{value[:_LONGEST_REPR]!r}..."
+    text = describe(value)
+    return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}..."
 
 
 def _inside(callback: object) -> object | None:

@@ -11,13 +11,17 @@ nothing until a signal comes.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
+from corelib.errors import EventLoopClosed
+
 F = TypeVar("F", bound=Callable[..., Any])
+_wake: Callable[[], object] | None = None
 
 _protected_packages: set[str] = set()
 # By identity: code objects of two functions with the same text are equal.
@@ -49,8 +53,22 @@ def raise_pending() -> None:
         raise KeyboardInterrupt
 
 
-def install() -> None:
-    """Replace Python's own handler of SIGINT, but no handler of the program's. Main thread only."""
+def hold_back() -> None:
+    """Note a KeyboardInterrupt that is to be raised at the next safe point, and end the loop's sleep."""
+    global pending
+    pending = True
+    if _wake is not None:
+        with contextlib.suppress(EventLoopClosed):
+            _wake()
+
+
+def install(wake: Callable[[], object] | None = None) -> None:
+    """Replace Python's own handler of SIGINT, but no handler of the program's. Main thread only.
+
+    `wake` ends the loop's sleep; without it, what was given last does."""
+    global _wake
+    if wake is not None:
+        _wake = wake
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _on_interrupt)
 
@@ -66,7 +84,7 @@ def _on_interrupt(_signo: int, frame: FrameType | None) -> None:
     if is_user_code(frame):
         pending = False
         raise KeyboardInterrupt
-    pending = True
+    hold_back()
 
 
 def is_user_code(interrupted: FrameType | None) -> bool:

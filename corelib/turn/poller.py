@@ -12,6 +12,7 @@ from typing import Protocol
 
 from corelib.errors import EventLoopClosed, NotWatchable
 from corelib.turn.clock import SYSTEM_CLOCK, Clock
+from corelib.turn.not_copied import NotCopied
 
 READABLE: int = select.EPOLLIN
 WRITABLE: int = select.EPOLLOUT
@@ -22,6 +23,9 @@ _ALWAYS = select.EPOLLERR | select.EPOLLHUP
 MOST_READY = 64
 # Cheaper than any number: neither Python nor the kernel then looks at a clock.
 FOR_EVER = None
+# In seconds. During a short sleep nothing is lost if it is deaf to closed fds and to signals (see wakeup.py);
+# before a longer one the sleeper looks after both.
+SHORT_SLEEP = 0.05
 # In seconds. The kernel counts milliseconds in an int, 24 days at the most; waking once a day does no harm.
 LONGEST_SLEEP = 86400.0
 
@@ -48,7 +52,7 @@ class Watcher(Protocol):
         """Called when the fd no longer names the file that was watched, which is not watched any more."""
 
 
-class Poller:
+class Poller(NotCopied):
     """Level-triggered readiness of fds.
 
     It uses epoll directly: the `selectors` module costs a quarter to a half of a turn.

@@ -1,5 +1,9 @@
-"""Owns where the exceptions of callbacks go: to a loop's hook, or to the log.
+"""Owns where the exceptions of callbacks go: to a loop's hook or to the log, or out of the turn.
 Must not know which loop is current, nor who calls the callbacks.
+
+KeyboardInterrupt and SystemExit leave the turn; everything else is reported, and the loop goes on: Cancelled,
+asyncio.CancelledError and GeneratorExit too, although they are not Exceptions. So the code that calls user
+code writes `except BaseException`, and reports; reporting raises again what is to leave.
 """
 
 from __future__ import annotations
@@ -17,22 +21,34 @@ logger = logging.getLogger("corelib")
 class Loop(Protocol):
     """The part of an event loop that a turn uses: its hook for exceptions, and whether it is to end."""
 
-    on_exception: Callable[[Exception, str], None]
+    on_exception: Callable[[BaseException, str], None]
 
     def was_exit_requested(self) -> bool: ...
 
 
-def report_to(loop: Loop, error: Exception, source: str, callback: object) -> None:
-    """Pass a callback's exception to a loop's on_exception; log both if that raises."""
+def raise_if_it_leaves(error: BaseException) -> None:
+    """Raise a KeyboardInterrupt or SystemExit again; return for any other error."""
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        raise error
+
+
+def report_to(loop: Loop, error: BaseException, source: str, callback: object) -> None:
+    """Pass a callback's exception to a loop's on_exception; log both if that raises.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: the exception is one of them, or the hook has raised one.
+    """
+    raise_if_it_leaves(error)
     context = name_of(source, callback)
     try:
         _call_hook(loop, error, context)
-    except Exception as hook_error:
+    except BaseException as hook_error:
+        raise_if_it_leaves(hook_error)
         log_exception(error, context)
         log_exception(hook_error, "on_exception of the event loop")
 
 
-def log_exception(error: Exception, context: str) -> None:
+def log_exception(error: BaseException, context: str) -> None:
     """Log a callback's exception with its traceback; what a loop's on_exception is by default."""
     logger.error("%s raised", context, exc_info=error)
 
@@ -43,5 +59,5 @@ def name_of(source: str, callback: object) -> str:
 
 
 @calls_user_code
-def _call_hook(loop: Loop, error: Exception, context: str) -> None:
+def _call_hook(loop: Loop, error: BaseException, context: str) -> None:
     loop.on_exception(error, context)

@@ -8,7 +8,7 @@ How a turn polls:
 | POLL_FOR_EVENTS | `Poller.poll_at_once` | in each turn | never |
 | WAIT_FOR_EVENTS, callbacks queued | `Poller.poll_now_and_then` | every 8 turns or 100 us | never |
 | WAIT_FOR_EVENTS, nothing queued | `_sleep` | busily while that pays, then once | until something is ready |
-| the same, after 50 ms with nothing ready | `_audit_and_sleep` | after an audit of the watchers | the rest |
+| the same, after 50 ms with nothing ready | `_settle_and_sleep` | after a look at fds, signals | the rest |
 
 The methods of a turn repeat a few lines on purpose. On 3.11 a Python call costs 50 to 100 ns, the comparison
 `if interrupts.pending` 20 and an entered `try` nothing, and each callback passes both. So the safe points for
@@ -18,23 +18,26 @@ are needed.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import weakref
 from collections import deque
+from contextvars import copy_context
 from os import sched_yield
 from threading import get_ident
-from typing import Protocol
 
 from corelib.errors import EventLoopClosed, NoEventLoop, UsageError, WrongThread
-from corelib.turn import forked, interrupts, processors
+from corelib.turn import closing, forked, interrupts, processors
 from corelib.turn.busy_polling import BusyPolling, default_bound_us
 from corelib.turn.clock import SYSTEM_CLOCK, Clock
+from corelib.turn.closing import Due, EndOfThread, Generators, Task
 from corelib.turn.event_queue import Callback, EventQueue
 from corelib.turn.instruments import Instruments
 from corelib.turn.interrupts import calls_user_code, raise_pending
-from corelib.turn.poller import FOR_EVER, LONGEST_SLEEP, MOST_READY, Poller
-from corelib.turn.reports import Loop, log_exception, name_of, report_to
-from corelib.turn.signals import SignalHandlers
+from corelib.turn.not_copied import NotCopied
+from corelib.turn.poller import FOR_EVER, LONGEST_SLEEP, MOST_READY, SHORT_SLEEP, Poller
+from corelib.turn.reports import Loop, log_exception, name_of, raise_if_it_leaves, report_to
+from corelib.turn.signals import DEFAULT_ACTIONS, SignalHandlers, get_handler
 from corelib.turn.timer_queue import SEQUENCE_BITS, TimerQueue
 from corelib.turn.wait_mode import WaitMode
 from corelib.turn.wakeup import WakeUp
@@ -42,35 +45,20 @@ from corelib.turn.wakeup import WakeUp
 # On 3.11 `Enum.MEMBER` costs about 90 ns (a descriptor), a bound name 9.
 _WAIT = WaitMode.WAIT_FOR_EVENTS
 
-# The poller audits its watchers when nothing was ready for this long, in seconds; in a loop that never is so
-# quiet, about once a second, for which it reads the clock every 64 turns.
-_QUIET = 0.05
+# The poller audits its watchers when nothing was ready for a short sleep; in a loop that never is so quiet,
+# about once a second, for which it reads the clock every 64 turns.
 _TURNS_MASK = 63
 _NOTHING_READY: list[tuple[int, int]] = []
 
 
-class Due(Protocol):
-    """An item of the timer queue: a Timer."""
-
-    def fire(self) -> None: ...
-
-    def forget(self) -> None: ...
-
-
-class Task(Protocol):
-    """A coroutine, or a job of another thread, that has not ended."""
-
-    def close(self) -> None: ...
-
-
-class ThreadLoop:
+class ThreadLoop(NotCopied):
     """The loop of one thread: its first EventLoop makes it, its last one closes it.
 
     Nested turns share everything here, and nothing waits in a local variable of an outer turn: the inner turn
     finds whatever is queued, due or ready, and the outer one goes on with what the inner one left.
 
-    Other packages may use `turn`, `depth`, `ident`, `closed`, `now_ns`, `queue.post` and `turn_end.append`;
-    the rest is corelib's own."""
+    Other packages may use `turn`, `depth`, `ident`, `closed`, `now_ns`, `queue.post`, `turn_end.append` and
+    `instruments`; the rest is corelib's own."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self.loops: list[Loop] = []
@@ -91,7 +79,11 @@ class ThreadLoop:
         self.tasks: set[Task] = set()
         """The coroutines and jobs that have not ended."""
         self.coroutine: Task | None = None
-        """The innermost coroutine on the stack."""
+        """The innermost coroutine on the stack, inside the innermost turn."""
+        self.async_generators: Generators | None = None
+        """Those of the coroutines; None before the first coroutine."""
+        self.context = copy_context()
+        """The context of callbacks in turns that a coroutine makes: not the coroutine's."""
         self.instruments: Instruments | None = None
         """None while there is no instrument."""
         self.closed = False
@@ -103,7 +95,8 @@ class ThreadLoop:
         if threading.current_thread() is threading.main_thread():
             self.signals = SignalHandlers(self.queue.post)
             self.wakeup.watch_signals()
-            interrupts.install()
+            self.wakeup.return_signals()
+            interrupts.install(self.wakeup.wake)
         _all.add(self)
 
     @property
@@ -140,6 +133,8 @@ class ThreadLoop:
         """
         if self.closed:
             raise EventLoopClosed
+        if self.coroutine is not None:
+            return _turn_beside_the_coroutine(self, mode, until_ns)
         # Before any wait: an inner turn may wait for the answer to what an outer callback has posted.
         if self.turn_end:
             self.run_turn_end()
@@ -182,8 +177,8 @@ class ThreadLoop:
             raise_pending()
         return handled
 
-    def report(self, error: Exception, source: str, callback: object) -> None:
-        """Pass a callback's exception to the current loop's on_exception."""
+    def report(self, error: BaseException, source: str, callback: object) -> None:
+        """Pass a callback's exception to the current loop's on_exception; see reports.py for what leaves."""
         report_to(self.current_loop, error, source, callback)
 
     def close(self) -> None:
@@ -196,33 +191,17 @@ class ThreadLoop:
             raise UsageError(
                 "the last event loop of a thread cannot be closed in a turn: quit() it, close it after exec()"
             )
-        for task in list(self.tasks):
-            task.close()
-        self._release()
-        raise_pending()
+        try:
+            closing.close(self)
+        finally:
+            _forget(self)
 
     def abandon(self) -> None:
         """Close it in a forked child: only the child's copies of the fds, not the parent's epoll set."""
         # Outer turns on the stack notice that another turn came in between, and drop what they hold.
         self._turns += 1
-        # Never resumed and never finalised here: their finally blocks are the parent's to run.
-        _tasks_of_the_parent.update(self.tasks)
-        self.turn_end.clear()
-        self._release()
-
-    def _release(self) -> None:
-        self.closed = True
-        if self.signals is not None:
-            self.signals.close()
-            interrupts.uninstall()
-        self.poller.close()
-        # Before the queue drops its items, so that a concurrent post either succeeds or raises.
-        self.wakeup.close()
-        self.queue.close()
-        for due in self.timers.clear():
-            due.forget()
-        if _local.loop is self:
-            _local.loop = None
+        closing.abandon(self)
+        _forget(self)
 
     def _sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
         """Sleep until an fd is ready, a timer due or `until_ns` reached; first poll busily, if that pays."""
@@ -246,24 +225,34 @@ class ThreadLoop:
                     break
                 # The peer may be waiting for this very processor.
                 sched_yield()
+        if self.signals is not None:
+            for signo in self.signals.numbers:
+                if get_handler(signo) in DEFAULT_ACTIONS:
+                    self.signals.take_back()
         asleep_at = now_ns()
         if queue.items or until_ns is not None or self.timers.heap:
             seconds = self._time_to_sleep(until_ns)
         else:
             seconds = FOR_EVER
-        if poller.is_audited or (seconds is not FOR_EVER and seconds <= _QUIET):
+        if seconds is not FOR_EVER and seconds <= SHORT_SLEEP:
             ready = poll(seconds, MOST_READY)
         else:
-            ready = poll(_QUIET, MOST_READY) or self._audit_and_sleep(until_ns)
+            ready = poll(SHORT_SLEEP, MOST_READY) or self._settle_and_sleep(until_ns)
         if ready and busy.bound_ns:
             busy.learn(now_ns() - asleep_at)
         queue.sleeping = False
         return ready
 
-    def _audit_and_sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
+    def _settle_and_sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
         if not self.poller.audit():
             return _NOTHING_READY  # Orphaned notifiers may have queued work; do not sleep.
-        return self.poller.poll(self._time_to_sleep(until_ns), MOST_READY)
+        if self.signals is None:
+            return self.poller.poll(self._time_to_sleep(until_ns), MOST_READY)
+        self.wakeup.watch_signals()
+        try:
+            return self.poller.poll(self._time_to_sleep(until_ns), MOST_READY)
+        finally:
+            self.wakeup.return_signals()
 
     def _time_to_sleep(self, until_ns: int | None) -> float | None:
         if self.queue.items:
@@ -302,7 +291,7 @@ class ThreadLoop:
                         instruments.call("notifier", watcher, call)
                     else:
                         call()
-                except Exception as error:
+                except BaseException as error:
                     self.report(error, "notifier", watcher)
                 handled += 1
                 if interrupts.pending:
@@ -322,7 +311,7 @@ class ThreadLoop:
                     instruments.call("timer", timer, timer.fire)
                 else:
                     timer.fire()
-            except Exception as error:
+            except BaseException as error:
                 self.report(error, "timer", timer)
             handled += 1
             if interrupts.pending:
@@ -342,7 +331,7 @@ class ThreadLoop:
                     instruments.call("deferred callback", callback, callback)
                 else:
                     callback()
-            except Exception as error:
+            except BaseException as error:
                 self.report(error, "deferred callback", callback)
             handled += 1
             if interrupts.pending:
@@ -359,7 +348,7 @@ class ThreadLoop:
                     self.instruments.call("callback at the end of the turn", callback, callback)
                 else:
                     callback()
-            except Exception as error:
+            except BaseException as error:
                 self.report(error, "callback at the end of the turn", callback)
 
 
@@ -384,6 +373,7 @@ def current_or_new(clock: Clock | None = None) -> ThreadLoop:
     loop = _local.loop
     if loop is None:
         _local.loop = loop = ThreadLoop(SYSTEM_CLOCK if clock is None else clock)
+        _local.end = EndOfThread(loop)
     elif clock is not None and loop.clock is not clock:
         raise UsageError(
             "this thread has an event loop with another clock: all loops of a thread share the first one's"
@@ -396,13 +386,29 @@ def current_or_none() -> ThreadLoop | None:
     return _local.loop
 
 
-def report(error: Exception, source: str, callback: object) -> None:
-    """Pass a callback's exception to the calling thread's current loop, or log it if there is none."""
+def report(error: BaseException, source: str, callback: object) -> None:
+    """As ThreadLoop.report() of the calling thread's loop; without a loop, log the exception."""
     loop = _local.loop
     if loop is None:
+        raise_if_it_leaves(error)
         log_exception(error, name_of(source, callback))
     else:
         loop.report(error, source, callback)
+
+
+def _turn_beside_the_coroutine(loop: ThreadLoop, mode: WaitMode, until_ns: int | None) -> int:
+    """Make a turn inside a coroutine, whose context and whose place on the stack callbacks do not see."""
+    outer, loop.coroutine = loop.coroutine, None
+    try:
+        # A copy, because a context cannot be entered twice, and such turns nest.
+        return loop.context.copy().run(loop.turn, mode, until_ns)
+    finally:
+        loop.coroutine = outer
+
+
+def _forget(loop: ThreadLoop) -> None:
+    if _local.loop is loop:
+        _local.loop = _local.end = None
 
 
 def _may_poll_busily(clock: Clock) -> bool:
@@ -410,12 +416,18 @@ def _may_poll_busily(clock: Clock) -> bool:
     return clock is SYSTEM_CLOCK and processors.usable() >= 2
 
 
+def _close_at_exit() -> None:
+    loop = _local.loop
+    if loop is not None and not loop.depth:
+        loop.close()
+
+
 class _Local(threading.local):
     loop: ThreadLoop | None = None
+    end: EndOfThread | None = None
 
 
 _local = _Local()
-_tasks_of_the_parent: set[Task] = set()
 _all: weakref.WeakSet[ThreadLoop] = weakref.WeakSet()
 
 
@@ -428,3 +440,5 @@ def _forget_parent() -> None:
 
 
 forked.forget(_forget_parent)
+# Coroutines that have not ended run their finally blocks, as at the end of asyncio.run.
+atexit.register(_close_at_exit)

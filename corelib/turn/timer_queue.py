@@ -4,7 +4,6 @@ time is passed in, as nanoseconds of one clock.
 
 from __future__ import annotations
 
-import math
 from heapq import heappop, heappush
 from operator import itemgetter
 from typing import Generic, TypeVar
@@ -19,16 +18,33 @@ _LONGEST_SECONDS = 1e9
 
 
 def deadline_after(now_ns: int, seconds: float | None) -> int | None:
-    """The moment `seconds` after `now_ns`, in nanoseconds; None (never) for None.
+    """The moment `seconds` after `now_ns`, in nanoseconds; None (never) for None, math.inf and 30 years.
+
+    A negative timeout has passed already, as the rest of a deadline may have.
 
     Raises:
         ValueError: NaN.
+        TypeError: not a number.
     """
-    if seconds is None or seconds > _LONGEST_SECONDS:
+    if seconds is None or check_timeout(seconds) > _LONGEST_SECONDS:
         return None
-    if math.isnan(seconds):
-        raise ValueError("a timeout is a number of seconds or None, not NaN")
     return now_ns + int(max(seconds, 0.0) * 1e9)
+
+
+def check_timeout(seconds: float) -> float:
+    """Return the timeout.
+
+    Raises:
+        ValueError: NaN.
+        TypeError: not a number.
+    """
+    try:
+        is_number = seconds == seconds + 0.0  # NaN is not equal to itself.
+    except TypeError:
+        raise TypeError(f"a timeout is a number of seconds, or None for no end, not {seconds!r}") from None
+    if not is_number:
+        raise ValueError("a timeout is a number of seconds, or None for no end, not NaN")
+    return seconds
 
 
 class TimerQueue(Generic[T]):

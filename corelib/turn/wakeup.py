@@ -1,31 +1,42 @@
 """Owns the pipe that ends a thread's sleep, from other threads and from signal handlers.
 Must not know the loop: the sleeper polls `fd` and drains it.
+
+Python's wake-up fd for signals is one for the process, and whoever sets it last has it: stock asyncio takes
+it for its signal handlers, and sets it to none when it has no handler left. Nothing but setting another one
+tells which it is, at the cost of two system calls. So the loop takes it when it is made, unless somebody else
+has it, and looks again before each long sleep. Without it, a signal that comes just before the system call is
+only handled at the end of a short sleep.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 
 from corelib.errors import EventLoopClosed
+from corelib.turn.not_copied import NotCopied
 
 _DRAIN_BYTES = 4096
+# The C signal handler writes the signal's number, wake() this.
+_NO_SIGNAL = b"\0"
 
 
-class WakeUp:
+class WakeUp(NotCopied):
     """A pipe whose read end wakes the sleeper.
 
     Not an eventfd: that takes eight bytes, and the C signal handler of signal.set_wakeup_fd writes one."""
 
-    __slots__ = ("_reader", "_signal_fd_before", "_writer")
+    __slots__ = ("_lender", "_reader", "_writer")
 
     def __init__(self) -> None:
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # A closed FileIO raises, so a late wake from another thread never writes to a reused number.
         self._reader = io.FileIO(reader, "r")
         self._writer = io.FileIO(writer, "w")
-        self._signal_fd_before: int | None = None
+        self._lender: int | None = None
+        """Somebody else's wake-up fd, while signals wake ours instead."""
 
     @property
     def fd(self) -> int:
@@ -39,25 +50,53 @@ class WakeUp:
             EventLoopClosed: the pipe is closed.
         """
         try:
-            self._writer.write(b"\0")
+            self._writer.write(_NO_SIGNAL)
         except ValueError:
             raise EventLoopClosed from None
 
     def drain(self) -> None:
         """Discard the wakes so far; after more than 4096 of them, `fd` stays readable."""
-        self._reader.read(_DRAIN_BYTES)
+        came = self._reader.read(_DRAIN_BYTES)
+        if self._lender is not None:
+            _pass_on(came, self._lender)
 
     def watch_signals(self) -> None:
-        """Make every signal wake too. Main thread only.
+        """Make every signal wake too, until return_signals(). Main thread only.
 
         Otherwise a signal just before the system call would not end the sleep, and after one during it PEP
         475 would sleep on."""
-        self._signal_fd_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        ours = self._writer.fileno()
+        before = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        if before not in (-1, ours):
+            self._lender = before
+
+    def return_signals(self) -> None:
+        """Give the wake-up fd back if somebody else had it, with the signals that have come meanwhile."""
+        if self._lender is None:
+            return
+        lender, self._lender = self._lender, None
+        try:
+            signal.set_wakeup_fd(lender, warn_on_full_buffer=False)
+        except (OSError, ValueError):
+            return  # Its owner has closed it without a word: ours stays.
+        _pass_on(self._reader.read(_DRAIN_BYTES), lender)
+
+    def stop_watching_signals(self) -> None:
+        """Set no wake-up fd if it is ours; somebody else's stays. Main thread only."""
+        self.return_signals()
+        current = signal.set_wakeup_fd(-1)
+        if current not in (-1, self._writer.fileno()):
+            with contextlib.suppress(OSError, ValueError):
+                signal.set_wakeup_fd(current, warn_on_full_buffer=False)
 
     def close(self) -> None:
-        """Close the pipe, and restore the fd that signals woke before."""
-        if self._signal_fd_before is not None:
-            signal.set_wakeup_fd(self._signal_fd_before)
-            self._signal_fd_before = None
+        """Close the pipe."""
         self._writer.close()
         self._reader.close()
+
+
+def _pass_on(came: bytes | None, fd: int) -> None:
+    signals = (came or b"").replace(_NO_SIGNAL, b"")
+    if signals:
+        with contextlib.suppress(OSError):
+            os.write(fd, signals)

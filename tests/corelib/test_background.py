@@ -35,7 +35,7 @@ def thread(loop: EventLoop) -> ThreadLoop:
 def one_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadPoolExecutor]:
     # The pool is private, and has several workers: with one, a second job waits for the first.
     with ThreadPoolExecutor(1) as pool:
-        monkeypatch.setattr(background, "_pool", lambda: pool)
+        monkeypatch.setattr(background, "_pool", lambda kind: pool)
         yield pool
 
 

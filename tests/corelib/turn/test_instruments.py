@@ -193,7 +193,7 @@ def test_source_of_names_the_user_code_behind_a_callback() -> None:
     line = Holder.method.__code__.co_firstlineno
     assert source_of(Holder().method) == f"Holder.method at {__file__}:{line}"
     assert source_of([].clear).startswith("<built-in method clear")
-    assert source_of(Timer.create_single_shot(1)) == "<Timer 1 ms, single shot, on_timeout=None>"
+    assert source_of(Timer.create_single_shot(1)) == "<Timer 1 ms, single shot, stopped, on_timeout=None>"
 
 
 def test_a_repr_that_raises_does_not_hide_the_source() -> None:

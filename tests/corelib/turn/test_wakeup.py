@@ -51,7 +51,7 @@ def test_waking_a_closed_pipe_raises() -> None:
         wakeup.wake()
 
 
-def test_signals_wake_until_the_pipe_is_closed() -> None:
+def test_signals_wake_until_they_are_not_watched() -> None:
     before = signal.set_wakeup_fd(-1)
     wakeup = WakeUp()
     wakeup.watch_signals()
@@ -61,5 +61,6 @@ def test_signals_wake_until_the_pipe_is_closed() -> None:
         assert is_readable(wakeup.fd)
     finally:
         signal.signal(signal.SIGUSR1, previous)
+    wakeup.stop_watching_signals()
     wakeup.close()
     assert signal.set_wakeup_fd(before) == -1

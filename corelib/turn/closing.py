@@ -1,0 +1,134 @@
+"""Owns the end of a thread's loop: by close(), with its thread, with the program, or in a forked child.
+Must not know turns. Each way ends with everything released, whatever raises on the way.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, Protocol
+
+from corelib.turn import interrupts
+from corelib.turn.event_queue import EventQueue
+from corelib.turn.interrupts import raise_pending
+from corelib.turn.poller import Poller
+from corelib.turn.signals import SignalHandlers
+from corelib.turn.timer_queue import TimerQueue
+from corelib.turn.wakeup import WakeUp
+
+
+class Task(Protocol):
+    """A coroutine, or a job of another thread, that has not ended."""
+
+    def close(self) -> None: ...
+
+
+class Generators(Protocol):
+    """The asynchronous generators that coroutines have begun and not ended."""
+
+    @property
+    def finisher(self) -> Callable[..., object]: ...
+
+    def run_with_hooks(self, context: Context) -> Callable[..., Any]: ...
+
+    def close(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+class Due(Protocol):
+    """An item of the timer queue: a Timer."""
+
+    def fire(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+
+class Loop(Protocol):
+    """What a ThreadLoop has to close."""
+
+    closed: bool
+    depth: int
+    tasks: set[Task]
+    async_generators: Generators | None
+    signals: SignalHandlers | None
+    wakeup: WakeUp
+    queue: EventQueue
+    poller: Poller
+    timers: TimerQueue[Due]
+    turn_end: deque[Any]
+
+
+def close(loop: Loop) -> None:
+    """Run the finally blocks of coroutines and generators, then release everything.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: what a finally block has raised, after all are closed.
+    """
+    leaving: BaseException | None = None
+    while loop.tasks or loop.async_generators is not None:
+        try:
+            _close_tasks(loop)
+        except BaseException as error:
+            leaving = error
+    _release(loop)
+    raise_pending()
+    if leaving is not None:
+        raise leaving
+
+
+def abandon(loop: Loop) -> None:
+    """Close it in a forked child: only the child's copies of the fds, not the parent's epoll set."""
+    # Never resumed and never finalised here: their finally blocks are the parent's to run.
+    _of_the_parent.extend(loop.tasks)
+    loop.tasks.clear()
+    if loop.async_generators is not None:
+        loop.async_generators.abandon()
+        loop.async_generators = None
+    loop.turn_end.clear()
+    _release(loop)
+
+
+class EndOfThread:
+    """Closes the loop that a thread leaves open; dropped with the thread's local variables."""
+
+    __slots__ = ("_loop", "_process")
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._process = os.getpid()
+
+    def __del__(self) -> None:
+        # fork() drops the variables of all other threads in the child; those loops are abandoned instead.
+        if self._loop.closed or self._process != os.getpid() or sys.is_finalizing():
+            return
+        close(self._loop)
+
+
+def _close_tasks(loop: Loop) -> None:
+    while loop.tasks:
+        loop.tasks.pop().close()
+    generators, loop.async_generators = loop.async_generators, None
+    if generators is not None:
+        generators.close()
+
+
+def _release(loop: Loop) -> None:
+    loop.closed = True
+    if loop.signals is not None:
+        loop.signals.close()
+        loop.wakeup.stop_watching_signals()
+    loop.poller.close()
+    # Before the queue drops its items, so that a concurrent post either succeeds or raises.
+    loop.wakeup.close()
+    loop.queue.close()
+    for due in loop.timers.clear():
+        due.forget()
+    if loop.signals is not None:
+        interrupts.uninstall()  # The last step, because Python's own handler raises between any two.
+
+
+_of_the_parent: list[Task] = []
