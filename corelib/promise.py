@@ -13,10 +13,10 @@ from typing import Any, Generic, TypeVar
 
 from corelib.errors import Cancelled, TimedOut, UsageError
 from corelib.timer import Timer
-from corelib.turn import nesting, thread_loop
+from corelib.turn import thread_loop
 from corelib.turn.instruments import brief
 from corelib.turn.interrupts import calls_user_code
-from corelib.turn.nesting import DEEPEST, postponed
+from corelib.turn.nesting import DEEPEST, call_later, call_postponed, counted, is_too_deep, postpone
 from corelib.turn.not_copied import NotCopied
 from corelib.turn.timer_queue import check_timeout, deadline_after
 from corelib.turn.wait_mode import WaitMode
@@ -30,14 +30,15 @@ ErrorCallback = Callable[[BaseException], object]
 Reaction = tuple[ValueCallback[Any] | None, ErrorCallback | None]
 Withdraw = Callable[[], bool]
 
-ForeignWait = Callable[["Promise[Any]"], Awaitable[Any]]
+ForeignWait = Callable[["Promise[Any]"], Awaitable[Any] | None]
 _foreign_wait: ForeignWait | None = None
 
 
 def let_foreign_coroutines_await(wait: ForeignWait) -> None:
     """Have coroutines of another framework await promises by `await wait(promise)`.
 
-    Called by the bridge to that framework. Coroutines of run_async never go this way."""
+    Called by the bridge to that framework. `wait` returns None while that does not run. Coroutines of
+    run_async never go this way."""
     global _foreign_wait
     _foreign_wait = wait
 
@@ -63,14 +64,15 @@ AWAITED_ELSEWHERE = (
 _UNSETTLED: Any = object()
 _WAIT = WaitMode.WAIT_FOR_EVENTS
 _depth = 0
-"""How many promises are calling their callbacks, in all threads."""
+"""How many functions that are marked `counted` are on the stacks of all threads. Python switches threads at
+calls and jumps, never in the middle of `_depth += 1`."""
 
 
 class Promise(NotCopied, Generic[T]):
     """A value that comes later: settled once, by resolve(value) or reject(error), in the loop's thread.
 
     Callbacks are called when it settles, in the order in which they were added, or at once if it has settled
-    already. Callbacks that settle promises with callbacks of their own nest 32 deep; deeper ones are called
+    already. Callbacks that settle promises with callbacks of their own nest 24 deep; deeper ones are called
     when those on the stack have returned. Their exceptions go to the loop's on_exception, not to the code
     that settles. Coroutines await it.
 
@@ -153,7 +155,10 @@ class Promise(NotCopied, Generic[T]):
         self._value = value
         self.on_cancel = None
         if self._reactions is not None:
-            self._react()
+            if _depth < DEEPEST or not is_too_deep():
+                self._react()
+            else:
+                postpone(self._react)
         return True
 
     def reject(self, error: BaseException) -> bool:
@@ -161,7 +166,12 @@ class Promise(NotCopied, Generic[T]):
         if self.is_settled:
             return False
         self._rejection = _Rejection(error)
-        self._react()
+        self.on_cancel = None
+        if self._reactions is not None:
+            if _depth < DEEPEST or not is_too_deep():
+                self._react()
+            else:
+                postpone(self._react)
         return True
 
     def cancel(self) -> bool:
@@ -173,7 +183,10 @@ class Promise(NotCopied, Generic[T]):
         stop = self.on_cancel
         self.reject(Cancelled("the promise was cancelled"))
         if stop is not None:
-            nesting.call(partial(_stop_work, stop))
+            if _depth < DEEPEST or not is_too_deep():
+                _call(stop, (), "on_cancel of a promise")
+            else:
+                postpone(partial(_call, stop, (), "on_cancel of a promise"))
         return True
 
     def when_resolved(self, callback: Callable[[T], object]) -> Promise[T]:
@@ -209,27 +222,7 @@ class Promise(NotCopied, Generic[T]):
             NoEventLoop: the thread has no loop.
             ValueError: NaN.
         """
-        limited: Promise[T] = Promise()
-        timer = Timer.create_single_shot(max(check_timeout(seconds), 0.0) * 1000)
-        timer.start()
-
-        def end_in_time(settle: Callable[[Any], bool], outcome: Any) -> None:
-            timer.stop()
-            settle(outcome)
-
-        withdraw = self.listen(partial(end_in_time, limited.resolve), partial(end_in_time, limited.reject))
-
-        def give_up() -> None:
-            timer.stop()
-            withdraw()
-
-        def end_late() -> None:
-            limited.reject(TimedOut(f"the promise was not settled within {seconds} s"))
-            withdraw()
-
-        timer.on_timeout = end_late
-        limited._depend_by(give_up)
-        return limited
+        return _within(self, seconds)
 
     def await_(self, timeout: float | None = None) -> T:
         """Make turns until it is settled, whether or not the loop is to quit; return the value.
@@ -253,14 +246,17 @@ class Promise(NotCopied, Generic[T]):
         if _foreign_wait is not None:
             thread = thread_loop.current_or_none()
             if thread is None or thread.coroutine is None:
-                return (yield from _foreign_wait(self).__await__())  # type: ignore[no-any-return]
+                wait = _foreign_wait(self)
+                if wait is not None:
+                    return (yield from wait.__await__())  # type: ignore[no-any-return]
         if not self.is_settled:
             try:
                 yield self
-            except Exception:
-                if _is_run_by_us():
-                    raise
-                raise UsageError(AWAITED_ELSEWHERE) from None
+            except BaseException as error:
+                thread = thread_loop.current_or_none()
+                if isinstance(error, Exception) and (thread is None or thread.coroutine is None):
+                    raise UsageError(AWAITED_ELSEWHERE) from None
+                raise
         try:
             return self._outcome()
         finally:
@@ -268,9 +264,12 @@ class Promise(NotCopied, Generic[T]):
 
     def react(self, on_value: ValueCallback[T] | None, on_error: ErrorCallback | None) -> None:
         """Add both callbacks."""
-        if self.is_settled:
-            nesting.call(partial(self._call, on_value, on_error))
-        elif self._reactions is None:
+        if self._value is not _UNSETTLED or self._rejection is not None:
+            if _depth < DEEPEST or not is_too_deep():
+                self._call_at_once(on_value, on_error)
+                return
+            postpone(self._react)
+        if self._reactions is None:
             self._reactions = deque(((on_value, on_error),))
         else:
             self._reactions.append((on_value, on_error))
@@ -295,7 +294,7 @@ class Promise(NotCopied, Generic[T]):
         reactions = self._reactions
         if not reactions or reaction not in reactions:
             return True
-        if len(reactions) > 1 or not may_cancel:
+        if len(reactions) > 1 or not may_cancel or self.is_settled:
             reactions.remove(reaction)
             return True
         self.cancel()
@@ -330,42 +329,64 @@ class Promise(NotCopied, Generic[T]):
                 raise TimedOut(f"the promise was not settled within {timeout} s")
             thread.turn(_WAIT, deadline)
 
-    @nesting.counted
+    @counted
+    @calls_user_code
     def _react(self) -> None:
-        self.on_cancel = None
-        reactions = self._reactions
-        if reactions is None:
-            return
-        # As nesting.call() does, with a count of its own: most promises pass here.
         global _depth
-        if _depth >= DEEPEST and nesting.is_too_deep():
-            nesting.postpone(self._react)
-            return
+        reactions = self._reactions
         _depth += 1
         try:
             while reactions:
-                self._call(*reactions.popleft())
+                on_value, on_error = reactions.popleft()
+                try:
+                    if self._rejection is None:
+                        if on_value is not None:
+                            on_value(self._value)
+                    elif on_error is not None:
+                        self._rejection.noticed = True
+                        on_error(self._rejection.error)
+                except BaseException as error:
+                    callback = on_value if self._rejection is None else on_error
+                    thread_loop.report(error, "callback of a promise", callback)
         finally:
             _depth -= 1
             if reactions:
                 # KeyboardInterrupt or SystemExit has left one of them; the others are still called.
-                thread_loop.current().queue.post(self._react)
-            if postponed:
-                nesting.call_postponed()
+                call_later(self._react)
+            if _depth >= DEEPEST - 1:
+                call_postponed()
 
-    @calls_user_code
-    def _call(self, on_value: ValueCallback[T] | None, on_error: ErrorCallback | None) -> None:
-        try:
-            if self._rejection is None:
-                if on_value is not None:
-                    on_value(self._value)
-            elif on_error is not None:
-                self._rejection.noticed = True
-                on_error(self._rejection.error)
-        except BaseException as error:
-            thread_loop.report(
-                error, "callback of a promise", on_value if self._rejection is None else on_error
-            )
+    def _call_at_once(self, on_value: ValueCallback[T] | None, on_error: ErrorCallback | None) -> None:
+        if self._rejection is None:
+            if on_value is not None:
+                _call(on_value, (self._value,), "callback of a promise")
+        elif on_error is not None:
+            self._rejection.noticed = True
+            _call(on_error, (self._rejection.error,), "callback of a promise")
+
+
+def _within(promise: Promise[T], seconds: float) -> Promise[T]:
+    limited: Promise[T] = Promise()
+    timer = Timer.create_single_shot(max(check_timeout(seconds), 0.0) * 1000)
+    timer.start()
+
+    def end_in_time(settle: Callable[[Any], bool], outcome: Any) -> None:
+        timer.stop()
+        settle(outcome)
+
+    withdraw = promise.listen(partial(end_in_time, limited.resolve), partial(end_in_time, limited.reject))
+
+    def give_up() -> None:
+        timer.stop()
+        withdraw()
+
+    def end_late() -> None:
+        limited.reject(TimedOut(f"the promise was not settled within {seconds} s"))
+        withdraw()
+
+    timer.on_timeout = end_late
+    limited._depend_by(give_up)
+    return limited
 
 
 def _state_of(promise: Promise[Any]) -> str:
@@ -385,18 +406,19 @@ def _reject(promise: Promise[Any], error: BaseException) -> None:
         raise error
 
 
-def _is_run_by_us() -> bool:
-    """Whether run_async runs the coroutine that is on the stack."""
-    thread = thread_loop.current_or_none()
-    return thread is not None and thread.coroutine is not None
-
-
+@counted
 @calls_user_code
-def _stop_work(stop: Callable[[], object]) -> None:
+def _call(callback: Callable[..., object], arguments: tuple[Any, ...], source: str) -> None:
+    global _depth
+    _depth += 1
     try:
-        stop()
+        callback(*arguments)
     except BaseException as error:
-        thread_loop.report(error, "on_cancel of a promise", stop)
+        thread_loop.report(error, source, callback)
+    finally:
+        _depth -= 1
+        if _depth >= DEEPEST - 1:
+            call_postponed()
 
 
 @calls_user_code
