@@ -1,10 +1,5 @@
 """Owns the asynchronous generators of coroutines: one that is left early runs its finally blocks.
 Must not know coroutines: a function that runs one is passed in.
-
-Python calls the hooks of the thread that iterates a generator for the first time, and the finalizer in
-whichever thread drops it. The hooks are set when a thread runs its first coroutine and stay until its loop is
-closed. While another framework runs in the thread and has set its own, ours are set for each step of a
-coroutine.
 """
 
 from __future__ import annotations
@@ -12,7 +7,6 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import AsyncGenerator, Callable
-from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -23,30 +17,41 @@ from corelib.turn.interrupts import calls_user_code
 from corelib.turn.thread_loop import ThreadLoop
 
 Generator = AsyncGenerator[Any, Any]
-Run = Callable[..., Any]
 
 
 class AsyncGenerators:
-    """The generators that coroutines of one loop have begun and not ended."""
+    """The generators that coroutines of one loop have begun and not ended.
 
-    __slots__ = ("__weakref__", "_abandoned", "_begun", "_closed", "_run_coroutine", "_thread", "finisher")
+    Python calls the hooks of the thread that iterates a generator for the first time, and the finalizer in
+    whichever thread drops it. A thread's hooks are set at its first coroutine and removed when its loop is
+    closed. While another framework's hooks are set, as during a run of asyncio, each step of a coroutine
+    sets ours and restores theirs."""
+
+    __slots__ = ("__weakref__", "_abandoned", "_begun", "_closed", "_finalizer", "_run_coroutine", "_thread")
 
     def __init__(self, thread: ThreadLoop, run_coroutine: Callable[[Any], object]) -> None:
+        """Set the calling thread's hooks, unless another framework has set its own."""
         self._thread = thread
         self._run_coroutine = run_coroutine
         self._begun: weakref.WeakSet[Generator] = weakref.WeakSet()
         self._closed = False
         self._abandoned = False
-        self.finisher = self._finish
-        """Our finalizer: while sys.get_asyncgen_hooks() has it, our hooks are set."""
+        self._finalizer = self._finish
+        set_now = sys.get_asyncgen_hooks().finalizer
+        if set_now is None or isinstance(getattr(set_now, "__self__", None), AsyncGenerators):
+            sys.set_asyncgen_hooks(self._note, self._finalizer)
+        else:
+            thread.has_foreign_hooks = True
 
-    def run_with_hooks(self, context: Context) -> Run:
-        """What runs a coroutine's steps in its context, with our hooks set: `run(method, *arguments)`."""
-        theirs = sys.get_asyncgen_hooks().finalizer
-        if theirs is not None and not isinstance(getattr(theirs, "__self__", None), AsyncGenerators):
-            return partial(self._run_a_step, context.run)
-        sys.set_asyncgen_hooks(self._note, self.finisher)
-        return context.run
+    @calls_user_code
+    def run_with_hooks(self, run: Callable[..., object], *arguments: object) -> object:
+        """Return `run(*arguments)`, a step of a coroutine, during which our hooks are set."""
+        before = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(self._note, self._finalizer)
+        try:
+            return run(*arguments)
+        finally:
+            sys.set_asyncgen_hooks(*before)
 
     def close(self) -> None:
         """Run the finally blocks of all, as far as their first await, and remove the hooks."""
@@ -54,21 +59,12 @@ class AsyncGenerators:
         for generator in list(self._begun):
             self._finish_now(generator)
         # The hooks are those of the calling thread, which is another one's if that has ended.
-        if sys.get_asyncgen_hooks().finalizer is self.finisher:
+        if sys.get_asyncgen_hooks().finalizer is self._finalizer:
             sys.set_asyncgen_hooks(None, None)
 
     def abandon(self) -> None:
         """Run no finally blocks any more: in a forked child they are the parent's to run."""
         self._abandoned = True
-
-    @calls_user_code
-    def _run_a_step(self, run: Run, method: Callable[..., object], *arguments: object) -> object:
-        before = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(self._note, self.finisher)
-        try:
-            return run(method, *arguments)
-        finally:
-            sys.set_asyncgen_hooks(*before)
 
     def _note(self, generator: Generator) -> None:
         self._begun.add(generator)

@@ -20,11 +20,11 @@ from types import FrameType
 from typing import Any, TypeVar, TypeVarTuple
 
 from corelib.asyncio_signals import interrupts_at_safe_points, wakeup_fd_kept
-from corelib.coroutine import let_coroutines_await_foreign_futures
+from corelib.coroutine import finish_async_generators, let_coroutines_await_foreign_futures
 from corelib.errors import Cancelled, UsageError
 from corelib.event_loop import EventLoop
 from corelib.notifier import Notifier
-from corelib.promise import AWAITED_ELSEWHERE, Promise, let_foreign_coroutines_await
+from corelib.promise import Promise, let_foreign_coroutines_await
 from corelib.timer import Timer
 from corelib.turn import instruments, interrupts, thread_loop
 from corelib.turn.clock import SYSTEM_CLOCK
@@ -187,11 +187,14 @@ class AsyncioEventLoop(NotCopied, asyncio.SelectorEventLoop):
         """Run asyncio's code: its tasks are not part of the corelib coroutine that may be on the stack."""
         thread = thread_loop.current()
         outer, thread.coroutine = thread.coroutine, None
+        finish_async_generators(thread)
+        had_foreign_hooks, thread.has_foreign_hooks = thread.has_foreign_hooks, True
         self._watch_blocking_calls(thread, self.get_debug())
         try:
             yield
         finally:
             self._watch_blocking_calls(thread, False)
+            thread.has_foreign_hooks = had_foreign_hooks
             thread.coroutine = outer
 
     def _watch_blocking_calls(self, thread: thread_loop.ThreadLoop, enabled: bool) -> None:
@@ -375,12 +378,16 @@ def _run(main: Coroutine[Any, Any, T], debug: bool | None) -> T:
         return runner.run(main)
 
 
-async def _wait_for(awaited: Promise[T]) -> T:
+def _wait_for(awaited: Promise[T]) -> Coroutine[Any, Any, T] | None:
+    running = asyncio._get_running_loop()
+    return _wait_in_a_task(running, awaited) if isinstance(running, AsyncioEventLoop) else None
+
+
+async def _wait_in_a_task(loop: AsyncioEventLoop, awaited: Promise[T]) -> T:
     """Await a promise in a task of asyncio.
 
     Cancelling the task withdraws its listener. Cancelling the promise raises asyncio's CancelledError
     here."""
-    loop = _running_bridge()
     settled = loop.create_future()
 
     def on_settled(_outcome: object) -> None:
@@ -410,10 +417,3 @@ def _watch_future(awaited: Any, resume: Callable[[bool], None]) -> Callable[[], 
 
 let_foreign_coroutines_await(_wait_for)
 let_coroutines_await_foreign_futures(_watch_future)
-
-
-def _running_bridge() -> AsyncioEventLoop:
-    running = asyncio._get_running_loop()
-    if isinstance(running, AsyncioEventLoop):
-        return running
-    raise UsageError(AWAITED_ELSEWHERE)

@@ -7,10 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
-from sys import get_asyncgen_hooks
 from typing import Any, TypeVar
 
-from corelib.async_generators import AsyncGenerators, Run
+from corelib.async_generators import AsyncGenerators
 from corelib.errors import Cancelled, UsageError
 from corelib.promise import Promise
 from corelib.timer import Timer
@@ -52,15 +51,17 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> Promise[T]:
             f"run_async takes a coroutine, which calling an `async def` function gives, not {coroutine!r}"
         )
     thread = thread_loop.current()
-    generators = thread.async_generators
-    if generators is None:
-        generators = thread.async_generators = AsyncGenerators(thread, run_async)
-    context = copy_context()
-    # Nearly always: the call would cost more than the question.
-    has_hooks = get_asyncgen_hooks()[1] is generators.finisher
-    task = Task(coroutine, thread, context.run if has_hooks else generators.run_with_hooks(context))
+    if thread.async_generators is None:
+        finish_async_generators(thread)
+    task = Task(coroutine, thread)
     task.step()
     return task
+
+
+def finish_async_generators(thread: thread_loop.ThreadLoop) -> None:
+    """Have asynchronous generators that coroutines leave early finished by the calling thread's loop."""
+    if thread.async_generators is None:
+        thread.async_generators = AsyncGenerators(thread, run_async)
 
 
 def sleep_ms(interval_ms: float) -> Promise[None]:
@@ -80,13 +81,13 @@ def sleep_ms(interval_ms: float) -> Promise[None]:
 class Task(Promise[T]):
     """The promise of a running coroutine. Made by run_async."""
 
-    __slots__ = ("_awaited", "_cancel_foreign", "_coroutine", "_run", "_thread", "_throw")
+    __slots__ = ("_awaited", "_cancel_foreign", "_context", "_coroutine", "_thread", "_throw")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], thread: thread_loop.ThreadLoop, run: Run) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], thread: thread_loop.ThreadLoop) -> None:
         super().__init__()
         self._coroutine = coroutine
         self._thread = thread
-        self._run = run
+        self._context = copy_context()
         self._throw: BaseException | None = None
         """The error that the next step raises inside the coroutine."""
         self._awaited: Promise[Any] | None = None
@@ -106,13 +107,10 @@ class Task(Promise[T]):
         if self.is_settled:
             return False
         self._thread.require_own_thread()
-        # A loop, because coroutines may await one another in long rows, and in circles.
-        seen: set[Promise[Any]] = {self}
-        task: Task[Any] = self
-        while isinstance(inner := task._awaited, Task) and inner not in seen and inner.listeners == 1:
-            seen.add(inner)
-            task = inner
-        task._cancel_here()
+        if isinstance(self._awaited, Task):
+            _innermost(self)._cancel_here()
+        else:
+            self._cancel_here()
         return True
 
     @property
@@ -143,7 +141,8 @@ class Task(Promise[T]):
             self._inside(self._coroutine.close)
         except BaseException as error:
             thread_loop.report(error, "closing of a coroutine", self)
-        self.reject(Cancelled("the event loop was closed before the coroutine ended"))
+        finally:
+            self.reject(Cancelled("the event loop was closed before the coroutine ended"))
 
     def _go_on(self) -> object:
         if self._throw is None:
@@ -156,7 +155,9 @@ class Task(Promise[T]):
         thread = self._thread
         outer, thread.coroutine = thread.coroutine, self
         try:
-            return self._run(method, *argument)
+            if thread.has_foreign_hooks and thread.async_generators is not None:
+                return thread.async_generators.run_with_hooks(self._context.run, method, *argument)
+            return self._context.run(method, *argument)
         finally:
             thread.coroutine = outer
 
@@ -217,6 +218,15 @@ class Task(Promise[T]):
 
     def _describe_work(self) -> str:
         return f"Task of {getattr(self._coroutine, '__qualname__', self._coroutine)}"
+
+
+def _innermost(task: Task[Any]) -> Task[Any]:
+    """The coroutine to cancel first. Coroutines may await one another in long rows, and in circles."""
+    seen: set[Promise[Any]] = {task}
+    while isinstance(inner := task._awaited, Task) and inner not in seen and inner.listeners == 1:
+        seen.add(inner)
+        task = inner
+    return task
 
 
 def _without_our_frames(error: BaseException) -> BaseException:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from corelib.turn import interrupts
@@ -29,10 +29,7 @@ class Task(Protocol):
 class Generators(Protocol):
     """The asynchronous generators that coroutines have begun and not ended."""
 
-    @property
-    def finisher(self) -> Callable[..., object]: ...
-
-    def run_with_hooks(self, context: Context) -> Callable[..., Any]: ...
+    def run_with_hooks(self, run: Callable[..., object], *arguments: object) -> object: ...
 
     def close(self) -> None: ...
 
@@ -118,17 +115,22 @@ def _close_tasks(loop: Loop) -> None:
 
 def _release(loop: Loop) -> None:
     loop.closed = True
-    if loop.signals is not None:
-        loop.signals.close()
-        loop.wakeup.stop_watching_signals()
-    loop.poller.close()
-    # Before the queue drops its items, so that a concurrent post either succeeds or raises.
-    loop.wakeup.close()
-    loop.queue.close()
-    for due in loop.timers.clear():
+    with ExitStack() as steps:  # Each is made, whatever another raises; the last one first.
+        if loop.signals is not None:
+            steps.callback(interrupts.uninstall)  # Last, as Python's own handler raises between any two.
+        steps.callback(_forget_timers, loop.timers)
+        steps.callback(loop.queue.close)
+        # Before the queue drops its items, so that a concurrent post either succeeds or raises.
+        steps.callback(loop.wakeup.close)
+        steps.callback(loop.poller.close)
+        if loop.signals is not None:
+            steps.callback(loop.wakeup.stop_watching_signals)
+            steps.callback(loop.signals.close)
+
+
+def _forget_timers(timers: TimerQueue[Due]) -> None:
+    for due in timers.clear():
         due.forget()
-    if loop.signals is not None:
-        interrupts.uninstall()  # The last step, because Python's own handler raises between any two.
 
 
 _of_the_parent: list[Task] = []

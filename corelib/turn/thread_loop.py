@@ -37,7 +37,7 @@ from corelib.turn.interrupts import calls_user_code, raise_pending
 from corelib.turn.not_copied import NotCopied
 from corelib.turn.poller import FOR_EVER, LONGEST_SLEEP, MOST_READY, SHORT_SLEEP, Poller
 from corelib.turn.reports import Loop, log_exception, name_of, raise_if_it_leaves, report_to
-from corelib.turn.signals import DEFAULT_ACTIONS, SignalHandlers, get_handler
+from corelib.turn.signals import SIG_DFL, SignalHandlers, default_int_handler, get_handler
 from corelib.turn.timer_queue import SEQUENCE_BITS, TimerQueue
 from corelib.turn.wait_mode import WaitMode
 from corelib.turn.wakeup import WakeUp
@@ -66,8 +66,7 @@ class ThreadLoop(NotCopied):
         """The loops whose exec or spin_until is on the stack, innermost last."""
         self.clock = clock
         self.now_ns = clock.now_ns
-        """Returns the clock's present moment, in nanoseconds. Hot methods bind it to a local name first: 3.11
-        looks up `self.now_ns()` 20 ns slower."""
+        """The clock's. Hot methods bind it to a local name: 3.11 looks up `self.now_ns()` 20 ns slower."""
         self.wakeup = WakeUp()
         self.queue = EventQueue(self.wakeup.wake)
         self.timers: TimerQueue[Due] = TimerQueue()
@@ -82,6 +81,8 @@ class ThreadLoop(NotCopied):
         """The innermost coroutine on the stack, inside the innermost turn."""
         self.async_generators: Generators | None = None
         """Those of the coroutines; None before the first coroutine."""
+        self.has_foreign_hooks = False
+        """Whether each step of a coroutine must set the hooks for asynchronous generators itself."""
         self.context = copy_context()
         """The context of callbacks in turns that a coroutine makes: not the coroutine's."""
         self.instruments: Instruments | None = None
@@ -94,8 +95,7 @@ class ThreadLoop(NotCopied):
         self.ident = get_ident()
         if threading.current_thread() is threading.main_thread():
             self.signals = SignalHandlers(self.queue.post)
-            self.wakeup.watch_signals()
-            self.wakeup.return_signals()
+            self.wakeup.offer_to_signals()
             interrupts.install(self.wakeup.wake)
         _all.add(self)
 
@@ -143,6 +143,8 @@ class ThreadLoop(NotCopied):
         self._turns += 1
         if not self._turns & _TURNS_MASK and self.poller.audit_now_and_then(self.now_ns()):
             self.busy_polling.allow(_may_poll_busily(self.clock))
+            if self.signals is not None:
+                self.signals.take_back()
         self.depth += 1
         handled = 0
         now_ns = self.now_ns
@@ -198,8 +200,7 @@ class ThreadLoop(NotCopied):
 
     def abandon(self) -> None:
         """Close it in a forked child: only the child's copies of the fds, not the parent's epoll set."""
-        # Outer turns on the stack notice that another turn came in between, and drop what they hold.
-        self._turns += 1
+        self._turns += 1  # As a turn in between: outer ones on the stack drop what they hold.
         closing.abandon(self)
         _forget(self)
 
@@ -223,12 +224,7 @@ class ThreadLoop(NotCopied):
                     return ready
                 if now_ns() > end:
                     break
-                # The peer may be waiting for this very processor.
-                sched_yield()
-        if self.signals is not None:
-            for signo in self.signals.numbers:
-                if get_handler(signo) in DEFAULT_ACTIONS:
-                    self.signals.take_back()
+                sched_yield()  # The peer may be waiting for this very processor.
         asleep_at = now_ns()
         if queue.items or until_ns is not None or self.timers.heap:
             seconds = self._time_to_sleep(until_ns)
@@ -237,6 +233,11 @@ class ThreadLoop(NotCopied):
         if seconds is not FOR_EVER and seconds <= SHORT_SLEEP:
             ready = poll(seconds, MOST_READY)
         else:
+            if self.signals is not None:
+                for signo in self.signals.numbers:
+                    handler = get_handler(signo)
+                    if handler is SIG_DFL or handler is default_int_handler:
+                        self.signals.take_back()
             ready = poll(SHORT_SLEEP, MOST_READY) or self._settle_and_sleep(until_ns)
         if ready and busy.bound_ns:
             busy.learn(now_ns() - asleep_at)
