@@ -51,4 +51,5 @@ def wakeup_fd_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.set_wakeup_fd(before, warn_on_full_buffer=False)
+        with contextlib.suppress(OSError, ValueError):  # Its owner has closed it.
+            signal.set_wakeup_fd(before, warn_on_full_buffer=False)

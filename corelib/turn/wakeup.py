@@ -1,11 +1,5 @@
 """Owns the pipe that ends a thread's sleep, from other threads and from signal handlers.
 Must not know the loop: the sleeper polls `fd` and drains it.
-
-Python's wake-up fd for signals is one for the process, and whoever sets it last has it: stock asyncio takes
-it for its signal handlers, and sets it to none when it has no handler left. Nothing but setting another one
-tells which it is, at the cost of two system calls. So the loop takes it when it is made, unless somebody else
-has it, and looks again before each long sleep. Without it, a signal that comes just before the system call is
-only handled at the end of a short sleep.
 """
 
 from __future__ import annotations
@@ -26,15 +20,25 @@ _NO_SIGNAL = b"\0"
 class WakeUp(NotCopied):
     """A pipe whose read end wakes the sleeper.
 
-    Not an eventfd: that takes eight bytes, and the C signal handler of signal.set_wakeup_fd writes one."""
+    Not an eventfd: that takes eight bytes, and the C signal handler of signal.set_wakeup_fd writes one.
 
-    __slots__ = ("_lender", "_reader", "_writer")
+    A process has one wake-up fd for signals, and whoever sets it last has it: stock asyncio takes it for its
+    signal handlers, and sets none when the last one is removed. Only setting another one tells which it is,
+    at the cost of two system calls. So a loop takes it when it is made, unless somebody else has it, and
+    looks again before each long sleep. Without it, a signal that comes just before the system call is only
+    handled at the end of a short sleep."""
+
+    __slots__ = ("_is_closed", "_lender", "_reader", "_writer", "_writing")
 
     def __init__(self) -> None:
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # A closed FileIO raises, so a late wake from another thread never writes to a reused number.
         self._reader = io.FileIO(reader, "r")
         self._writer = io.FileIO(writer, "w")
+        self._is_closed = False
+        self._writing = 0
+        """How many wake() are on the stacks of all threads. The last one closes the write end of a closed
+        pipe, so none writes to another file that has got its number. Python switches threads at calls and
+        jumps, never in the middle of `_writing += 1`. A lock would block a child that is forked meanwhile."""
         self._lender: int | None = None
         """Somebody else's wake-up fd, while signals wake ours instead."""
 
@@ -49,16 +53,28 @@ class WakeUp(NotCopied):
         Raises:
             EventLoopClosed: the pipe is closed.
         """
+        self._writing += 1
         try:
+            if self._is_closed:
+                raise EventLoopClosed
             self._writer.write(_NO_SIGNAL)
-        except ValueError:
+        except BrokenPipeError:
             raise EventLoopClosed from None
+        finally:
+            self._writing -= 1
+            if self._is_closed:
+                self._close_writer()
 
     def drain(self) -> None:
         """Discard the wakes so far; after more than 4096 of them, `fd` stays readable."""
         came = self._reader.read(_DRAIN_BYTES)
         if self._lender is not None:
             _pass_on(came, self._lender)
+
+    def offer_to_signals(self) -> None:
+        """Make every signal wake too, unless somebody else has the wake-up fd. Main thread only."""
+        self.watch_signals()
+        self.return_signals()
 
     def watch_signals(self) -> None:
         """Make every signal wake too, until return_signals(). Main thread only.
@@ -90,9 +106,14 @@ class WakeUp(NotCopied):
                 signal.set_wakeup_fd(current, warn_on_full_buffer=False)
 
     def close(self) -> None:
-        """Close the pipe."""
-        self._writer.close()
+        """Close the pipe; twice is fine."""
+        self._is_closed = True
+        self._close_writer()
         self._reader.close()
+
+    def _close_writer(self) -> None:
+        if not self._writing:
+            self._writer.close()
 
 
 def _pass_on(came: bytes | None, fd: int) -> None:
