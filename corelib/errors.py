@@ -20,8 +20,8 @@ class UsageError(CorelibError, RuntimeError):
 class NoEventLoop(UsageError):
     """The calling thread has no EventLoop yet."""
 
-    def __init__(self, text: str | None = None) -> None:
-        super().__init__(text or _how_to_get_a_loop())
+    def __init__(self) -> None:
+        super().__init__(_how_to_get_a_loop())
 
 
 class EventLoopClosed(UsageError):

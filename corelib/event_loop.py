@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar, TypeVarTuple, cast
 
 from corelib import background, snapshot
 from corelib.coroutine import run_async
-from corelib.errors import EventLoopClosed, NoEventLoop, UsageError, WrongThread
+from corelib.errors import EventLoopClosed, UsageError, WrongThread
 from corelib.promise import Promise
 from corelib.turn import instruments, interrupts, thread_loop
 from corelib.turn.clock import Clock
@@ -354,13 +354,7 @@ def deferred_invoke(callback: Callable[[], object]) -> None:
     Raises:
         NoEventLoop: the thread has no loop; another thread's has a method of this name.
     """
-    thread = thread_loop.current_or_none()
-    if thread is None:
-        raise NoEventLoop(
-            "this thread has no event loop: to have the callback called by another thread's, use the method "
-            "of that loop, loop.deferred_invoke(callback); else make one first, `loop = EventLoop()`"
-        )
-    thread.queue.post(callback)
+    thread_loop.current().queue.post(callback)
 
 
 @calls_user_code

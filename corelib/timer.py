@@ -15,6 +15,7 @@ from corelib.turn.thread_loop import ThreadLoop
 _NS_PER_MS = 1_000_000
 # Timers with longer intervals, of 31 years up to math.inf, never come due.
 _LONGEST_MS = 1e12
+_INTERVAL = "a timer's interval is a number of milliseconds from 0 on, or math.inf for never"
 NEVER_NS = 1 << 62
 """The interval of a timer that never comes due, in nanoseconds: 146 years."""
 
@@ -50,11 +51,7 @@ class Timer(NotCopied):
         self._deadline: int | None = None
         """When it is due, in nanoseconds; None while it is stopped. It is in the timer queue from start()
         until it fires, and again when its callback has returned."""
-        if 0 <= interval_ms <= _LONGEST_MS:
-            self._interval_ms = interval_ms
-            self._interval_ns = int(interval_ms * _NS_PER_MS)
-        else:
-            self.set_interval(interval_ms)
+        self.set_interval(interval_ms)
 
     @classmethod
     def create_single_shot(cls, interval_ms: float, callback: Callable[[], object] | None = None) -> Timer:
@@ -123,15 +120,15 @@ class Timer(NotCopied):
         Raises:
             ValueError: the interval is negative or NaN.
         """
-        if 0 <= interval_ms <= _LONGEST_MS:
-            self._interval_ns = int(interval_ms * _NS_PER_MS)
-        elif interval_ms > _LONGEST_MS:
-            self._interval_ns = NEVER_NS
-        else:
-            raise ValueError(
-                "a timer's interval is a number of milliseconds from 0 on, or math.inf for never, "
-                f"not {interval_ms!r}"
-            )
+        try:
+            if 0 <= interval_ms <= _LONGEST_MS:
+                self._interval_ns = int(interval_ms * _NS_PER_MS)
+            elif interval_ms > _LONGEST_MS:
+                self._interval_ns = NEVER_NS
+            else:
+                raise ValueError(f"{_INTERVAL}, not {interval_ms!r}")
+        except TypeError:
+            raise TypeError(f"{_INTERVAL}, not {interval_ms!r}") from None
         self._interval_ms = interval_ms
 
     @property

@@ -1,9 +1,5 @@
 """Owns where the exceptions of callbacks go: to a loop's hook or to the log, or out of the turn.
 Must not know which loop is current, nor who calls the callbacks.
-
-KeyboardInterrupt and SystemExit leave the turn; everything else is reported, and the loop goes on: Cancelled,
-asyncio.CancelledError and GeneratorExit too, although they are not Exceptions. So the code that calls user
-code writes `except BaseException`, and reports; reporting raises again what is to leave.
 """
 
 from __future__ import annotations
@@ -27,7 +23,10 @@ class Loop(Protocol):
 
 
 def raise_if_it_leaves(error: BaseException) -> None:
-    """Raise a KeyboardInterrupt or SystemExit again; return for any other error."""
+    """Raise a KeyboardInterrupt or SystemExit again; return for any other error.
+
+    All others are reported, and the loop goes on: Cancelled, asyncio.CancelledError and GeneratorExit too,
+    although they are not Exceptions. So code that calls user code writes `except BaseException`."""
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         raise error
 

@@ -15,6 +15,7 @@ _COMPACTION_FLOOR = 64
 # half the time of two tuples.
 SEQUENCE_BITS = 64
 _LONGEST_SECONDS = 1e9
+_NS_PER_SECOND = 1_000_000_000
 
 
 def deadline_after(now_ns: int, seconds: float | None) -> int | None:
@@ -28,7 +29,7 @@ def deadline_after(now_ns: int, seconds: float | None) -> int | None:
     """
     if seconds is None or check_timeout(seconds) > _LONGEST_SECONDS:
         return None
-    return now_ns + int(max(seconds, 0.0) * 1e9)
+    return now_ns + int(seconds * _NS_PER_SECOND) if seconds > 0 else now_ns
 
 
 def check_timeout(seconds: float) -> float:
@@ -39,12 +40,11 @@ def check_timeout(seconds: float) -> float:
         TypeError: not a number.
     """
     try:
-        is_number = seconds == seconds + 0.0  # NaN is not equal to itself.
+        if seconds > 0 or seconds <= 0:  # Neither is true of NaN.
+            return seconds
     except TypeError:
         raise TypeError(f"a timeout is a number of seconds, or None for no end, not {seconds!r}") from None
-    if not is_number:
-        raise ValueError("a timeout is a number of seconds, or None for no end, not NaN")
-    return seconds
+    raise ValueError("a timeout is a number of seconds, or None for no end, not NaN")
 
 
 class TimerQueue(Generic[T]):

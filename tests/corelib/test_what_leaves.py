@@ -1,4 +1,4 @@
-"""Owns the tests of exceptions that are no Exceptions: KeyboardInterrupt and SystemExit leave the loop, no other.
+"""Owns the tests of exceptions that are no Exception: only KeyboardInterrupt and SystemExit leave the loop.
 Must not know what the callbacks are for.
 """
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -29,6 +29,7 @@ from corelib import (
     Process,
     Promise,
     Timer,
+    asyncio_bridge,
     run_async,
 )
 
@@ -50,7 +51,7 @@ def in_a_deferred_callback(loop: EventLoop, fail: Raise, folder: Path) -> object
 
 
 def at_the_end_of_a_turn(loop: EventLoop, fail: Raise, folder: Path) -> object:
-    return loop.at_turn_end(fail)
+    return loop.deferred_invoke(lambda: loop.at_turn_end(fail))
 
 
 def in_a_timer(loop: EventLoop, fail: Raise, folder: Path) -> object:
@@ -108,8 +109,6 @@ def in_a_child_event(loop: EventLoop, fail: Raise, folder: Path) -> object:
 
 
 def in_a_signal_handler(loop: EventLoop, fail: Raise, folder: Path) -> object:
-    import signal
-
     loop.register_signal(signal.SIGUSR1, lambda signo: fail())
     signal.raise_signal(signal.SIGUSR1)
     return None
@@ -255,7 +254,7 @@ def test_an_instrument_that_raises_no_exception_is_removed(
 
 
 def test_corelib_never_catches_exception_alone() -> None:
-    """Code that calls user code catches BaseException, and raises again or reports, which raises what leaves."""
+    """Code around user code catches BaseException, and raises or reports it; reporting raises what leaves."""
     passes_on = ("report(", "raise_if_it_leaves(", "raise", "_reject(", "leaving = error", "reject(")
     for file in Path(corelib.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -273,8 +272,6 @@ def test_corelib_never_catches_exception_alone() -> None:
 
 
 def test_a_coroutine_gets_corelibs_cancelled_for_a_cancelled_future_of_asyncio(loop: EventLoop) -> None:
-    from corelib import asyncio_bridge
-
     seen: list[type[BaseException]] = []
 
     async def waits(future: asyncio.Future[None]) -> None:
@@ -300,4 +297,3 @@ def test_the_end_of_a_program_by_sys_exit_in_a_callback_has_its_code(loop: Event
     with pytest.raises(SystemExit) as left:
         loop.exec()
     assert left.value.code == 4
-    assert os.getpid()
