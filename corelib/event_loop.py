@@ -112,6 +112,8 @@ class EventLoop(NotCopied):
             WrongThread: called from a thread other than the loop's.
         """
         self._thread.require_own_thread()
+        if self._thread.signals is not None:
+            self._thread.signals.take_back()
         turn = self._thread.turn
         self._thread.executing.append(self)
         try:
@@ -300,7 +302,7 @@ class EventLoop(NotCopied):
         """Call `handler(signo)` in a turn after each signal; return an id for unregister_signal().
 
         A handler that takes no argument is called without. Signals that arrive before it has run are one, as
-        the kernel's pending signals are. Before each sleep the loop undoes a reset to the default action.
+        the kernel's pending signals are. exec() and long sleeps undo a reset to the default action.
 
         Raises:
             WrongThread: this is not a loop of the main thread.

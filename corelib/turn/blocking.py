@@ -49,7 +49,7 @@ def block_on(fd: int, events: int, timeout: float | None) -> bool:
                 thread.wakeup.watch_signals()
                 longest = LONGEST_SLEEP
     finally:
-        if has_signals and thread is not None:
-            thread.wakeup.return_signals()
+        if has_signals and thread is not None and thread.wakeup.return_signals():
+            woken = True
         if woken and thread is not None:
             thread.wakeup.wake()  # The wake-up was for the loop: pass it on.

@@ -36,7 +36,7 @@ class BusyPolling:
         Raises:
             UsageError: the bound is not 0 to 100.
         """
-        if not 0 <= bound_us <= MOST_US:
+        if not isinstance(bound_us, (int, float)) or not 0 <= bound_us <= MOST_US:
             raise UsageError(f"busy_poll_us is 0 to {MOST_US} microseconds, not {bound_us!r}")
         self._asked_ns = int(bound_us * 1000)
         self.bound_ns = 0

@@ -19,6 +19,9 @@ from corelib.turn.signals import SignalHandlers
 from corelib.turn.timer_queue import TimerQueue
 from corelib.turn.wakeup import WakeUp
 
+# A finally block may begin another coroutine, but not for ever.
+_MOST_ROUNDS = 100
+
 
 class Task(Protocol):
     """A coroutine, or a job of another thread, that has not ended."""
@@ -66,7 +69,9 @@ def close(loop: Loop) -> None:
         KeyboardInterrupt, SystemExit: what a finally block has raised, after all are closed.
     """
     leaving: BaseException | None = None
-    while loop.tasks or loop.async_generators is not None:
+    for _ in range(_MOST_ROUNDS):
+        if not loop.tasks and loop.async_generators is None:
+            break
         try:
             _close_tasks(loop)
         except BaseException as error:
@@ -106,11 +111,13 @@ class EndOfThread:
 
 
 def _close_tasks(loop: Loop) -> None:
-    while loop.tasks:
-        loop.tasks.pop().close()
-    generators, loop.async_generators = loop.async_generators, None
-    if generators is not None:
-        generators.close()
+    with ExitStack() as steps:  # Each is made, whatever another raises.
+        generators, loop.async_generators = loop.async_generators, None
+        if generators is not None:
+            steps.callback(generators.close)
+        tasks, loop.tasks = loop.tasks, set()
+        for task in tasks:
+            steps.callback(task.close)
 
 
 def _release(loop: Loop) -> None:

@@ -4,7 +4,6 @@ Must not know the loop: a function that posts callbacks is passed in.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import inspect
 import itertools
 import signal
@@ -19,28 +18,22 @@ from corelib.turn.interrupts import calls_user_code
 
 SignalHandler = Callable[[int], object] | Callable[[], object]
 
-# On 3.11 signal.getsignal() takes 4 us, to look for an enum member; this takes 50 ns.
-get_handler: Callable[[int], Any] = _signal.getsignal
-SIG_DFL: int = _signal.SIG_DFL
-default_int_handler = signal.default_int_handler
-"""This or SIG_DFL is what get_handler() returns for a signal that nobody handles."""
+_DEFAULT_ACTIONS = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class SignalHandlers:
     """The registered handlers of the main thread.
 
     A process has one handler of each signal, and whoever sets it last has it. Another loop in the thread, a
-    stock asyncio one for example, replaces ours and later leaves the default action. So the turn looks before
-    it sleeps, and calls take_back() if a signal has the default; a handler that the program has set stays.
+    stock asyncio one for example, replaces ours and later leaves the default action. So take_back() is called
+    when exec() begins, before each long sleep, and about once a second in a loop that has none.
 
     When the last handler of a signal is unregistered, the handler that Python had before is restored."""
 
-    __slots__ = ("_handlers", "_ids", "_pending", "_post", "_previous", "numbers")
+    __slots__ = ("_handlers", "_ids", "_pending", "_post", "_previous")
 
     def __init__(self, post: Callable[[Callable[[], object]], None]) -> None:
         self._post = post
-        self.numbers: tuple[int, ...] = (signal.SIGINT,)
-        """The signals whose handlers are ours, for the turn to look at: SIGINT is always one."""
         self._handlers: dict[int, dict[int, Callable[[int], object]]] = {}
         self._previous: dict[int, Any] = {}
         self._pending: set[int] = set()
@@ -65,7 +58,6 @@ class SignalHandlers:
                 raise UsageError(f"signal {signo!r} cannot be handled: {error}") from error
         handler_id = next(self._ids)
         self._handlers.setdefault(signo, {})[handler_id] = call
-        self._note_numbers()
         return handler_id
 
     def unregister(self, handler_id: int) -> None:
@@ -89,24 +81,19 @@ class SignalHandlers:
             self._restore(signo)
 
     def take_back(self) -> None:
-        """Set our handlers again for signals that somebody has reset to the default action."""
+        """Set our handlers again for signals that somebody has reset to the default action; no others."""
         for signo in self._handlers:
-            if get_handler(signo) in (SIG_DFL, default_int_handler):
+            if signal.getsignal(signo) in _DEFAULT_ACTIONS:
                 signal.signal(signo, self._on_signal)
         interrupts.install()
 
     def _restore(self, signo: int) -> None:
         del self._handlers[signo]
-        self._note_numbers()
         previous = self._previous.pop(signo)
-        current = get_handler(signo)
         # Any other handler is one that the program has set since.
-        if current in (self._on_signal, SIG_DFL, default_int_handler):
+        if signal.getsignal(signo) in (self._on_signal, *_DEFAULT_ACTIONS):
             # None: installed by C code, which Python cannot put back.
             signal.signal(signo, signal.SIG_DFL if previous is None else previous)
-
-    def _note_numbers(self) -> None:
-        self.numbers = (signal.SIGINT, *(signo for signo in self._handlers if signo != signal.SIGINT))
 
     def _on_signal(self, signo: int, _frame: FrameType | None) -> None:
         for handler_id in self._handlers.get(signo, ()):

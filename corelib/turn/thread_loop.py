@@ -37,7 +37,7 @@ from corelib.turn.interrupts import calls_user_code, raise_pending
 from corelib.turn.not_copied import NotCopied
 from corelib.turn.poller import FOR_EVER, LONGEST_SLEEP, MOST_READY, SHORT_SLEEP, Poller
 from corelib.turn.reports import Loop, log_exception, name_of, raise_if_it_leaves, report_to
-from corelib.turn.signals import SIG_DFL, SignalHandlers, default_int_handler, get_handler
+from corelib.turn.signals import SignalHandlers
 from corelib.turn.timer_queue import SEQUENCE_BITS, TimerQueue
 from corelib.turn.wait_mode import WaitMode
 from corelib.turn.wakeup import WakeUp
@@ -233,11 +233,6 @@ class ThreadLoop(NotCopied):
         if seconds is not FOR_EVER and seconds <= SHORT_SLEEP:
             ready = poll(seconds, MOST_READY)
         else:
-            if self.signals is not None:
-                for signo in self.signals.numbers:
-                    handler = get_handler(signo)
-                    if handler is SIG_DFL or handler is default_int_handler:
-                        self.signals.take_back()
             ready = poll(SHORT_SLEEP, MOST_READY) or self._settle_and_sleep(until_ns)
         if ready and busy.bound_ns:
             busy.learn(now_ns() - asleep_at)
@@ -245,10 +240,11 @@ class ThreadLoop(NotCopied):
         return ready
 
     def _settle_and_sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
-        if not self.poller.audit():
+        if not (self.poller.is_audited or self.poller.audit()):
             return _NOTHING_READY  # Orphaned notifiers may have queued work; do not sleep.
         if self.signals is None:
             return self.poller.poll(self._time_to_sleep(until_ns), MOST_READY)
+        self.signals.take_back()
         self.wakeup.watch_signals()
         try:
             return self.poller.poll(self._time_to_sleep(until_ns), MOST_READY)

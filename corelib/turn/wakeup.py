@@ -86,16 +86,19 @@ class WakeUp(NotCopied):
         if before not in (-1, ours):
             self._lender = before
 
-    def return_signals(self) -> None:
-        """Give the wake-up fd back if somebody else had it, with the signals that have come meanwhile."""
+    def return_signals(self) -> bool:
+        """Give the wake-up fd back if somebody else had it, with the signals that have come meanwhile.
+
+        Return whether wakes may have been discarded with these."""
         if self._lender is None:
-            return
+            return False
         lender, self._lender = self._lender, None
         try:
             signal.set_wakeup_fd(lender, warn_on_full_buffer=False)
         except (OSError, ValueError):
-            return  # Its owner has closed it without a word: ours stays.
+            return False  # Its owner has closed it without a word: ours stays.
         _pass_on(self._reader.read(_DRAIN_BYTES), lender)
+        return True
 
     def stop_watching_signals(self) -> None:
         """Set no wake-up fd if it is ours; somebody else's stays. Main thread only."""

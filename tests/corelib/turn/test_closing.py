@@ -4,6 +4,7 @@ Must not know turns.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -165,3 +166,37 @@ def test_close_finishes_although_somebody_else_has_a_closed_wakeup_fd() -> None:
     finally:
         signal.set_wakeup_fd(-1)
     assert before != -1, "it was the loop's"
+
+
+def test_close_finishes_although_finally_blocks_begin_new_coroutines_for_ever() -> None:
+    begun: list[int] = []
+
+    async def works() -> None:
+        begun.append(1)
+        try:
+            await sleep_ms(60_000)
+        finally:
+            if thread_loop.current_or_none() is not None:
+                run_async(works())
+
+    loop = EventLoop()
+    run_async(works())
+    loop.close()
+    assert len(begun) > 1
+    gc.collect()
+
+
+def test_a_coroutine_that_a_finally_block_begins_is_closed_too() -> None:
+    ended: list[str] = []
+
+    async def works(name: str) -> None:
+        try:
+            await sleep_ms(60_000)
+        finally:
+            ended.append(name)
+            if name == "outer":
+                run_async(works("inner"))
+
+    with EventLoop():
+        run_async(works("outer"))
+    assert ended == ["outer", "inner"]

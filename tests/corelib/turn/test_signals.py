@@ -137,15 +137,20 @@ STOCK_LOOPS: list[Callable[[EventLoop], object]] = [
 ]
 
 
+@pytest.mark.parametrize("begin", ["exec", "long sleep"])
 @pytest.mark.parametrize("run", STOCK_LOOPS, ids=["before", "inside"])
 def test_our_handlers_work_after_a_stock_asyncio(
-    loop: EventLoop, press: Callable[[int], None], run: Callable[[EventLoop], object]
+    loop: EventLoop, press: Callable[[int], None], run: Callable[[EventLoop], object], begin: str
 ) -> None:
     seen: list[int] = []
     loop.register_signal(HARMLESS, seen.append)
     run(loop)
     assert signal.getsignal(HARMLESS) is signal.SIG_DFL
-    loop.pump(timeout=0.06)  # A sleep that may be long.
+    if begin == "exec":
+        loop.quit()
+        loop.exec()
+    else:
+        loop.pump(timeout=0.06)  # Longer than a loop is quiet before it looks.
     press(HARMLESS)
     assert loop.spin_until(lambda: seen, timeout=GUARD)
     press(signal.SIGINT)
