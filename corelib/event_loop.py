@@ -179,12 +179,15 @@ class EventLoop(NotCopied):
             return task.await_()
         except BaseException:
             task.cancel()
-            if not task.is_settled:
-                self.spin_until(lambda: task.is_settled)
+            self.spin_until(lambda: task.is_settled)
             raise
 
     def quit(self, code: int = 0) -> None:
-        """End exec() with `code` after the turn in progress; from any thread and from a signal handler."""
+        """End exec() with `code` after the turn in progress; from any thread and from a signal handler.
+
+        Raises:
+            EventLoopClosed: the loop is closed.
+        """
         self._exit_code = code
         self._exit_requested = True
         self.wake()
@@ -270,13 +273,12 @@ class EventLoop(NotCopied):
             ValueError: the number is negative or NaN.
             WrongThread: called from a thread other than the loop's.
         """
-        thread = self._thread
-        thread.require_own_thread()
-        new = None if slow_callback is None else SlowCallbacks(slow_callback, thread.now_ns)
+        self._thread.require_own_thread()
+        new = None if slow_callback is None else SlowCallbacks(slow_callback, self._thread.now_ns)
         if self._debug is not None:
-            instruments.remove_from(thread, self._debug)
+            instruments.remove_from(self._thread, self._debug)
         if new is not None:
-            instruments.add_to(thread, new)
+            instruments.add_to(self._thread, new)
         self._debug = new
 
     def snapshot(self) -> snapshot.Snapshot:

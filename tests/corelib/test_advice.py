@@ -5,6 +5,9 @@ Must not know anything else about what they come from.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import copy
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -13,7 +16,18 @@ from collections.abc import Callable
 
 import pytest
 
-from corelib import Cancelled, EventLoop, NoEventLoop, Promise, Timer, UsageError, deferred_invoke, run_async
+from corelib import (
+    Cancelled,
+    EventLoop,
+    EventReceiver,
+    NoEventLoop,
+    Promise,
+    Timer,
+    UsageError,
+    asyncio_bridge,
+    deferred_invoke,
+    run_async,
+)
 
 GUARD = 30  # seconds, against a hang
 
@@ -157,3 +171,19 @@ def test_the_repr_of_a_loop_tells_its_state() -> None:
 def test_chain_names_what_it_got_instead_of_a_promise() -> None:
     with pytest.raises(UsageError, match="returns a Promise, not 3"):
         Promise.resolved(1).chain(lambda value: 3).await_()  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_what_belongs_to_a_loop_can_be_neither_copied_nor_pickled(
+    loop: EventLoop, copied: Callable[[object], object]
+) -> None:
+    async def returns() -> None: ...
+
+    for thing in (loop, Promise(), Timer(5), EventReceiver(), run_async(returns())):
+        with pytest.raises(TypeError, match="can be neither copied nor pickled"):
+            copied(thing)
+    with (
+        contextlib.closing(asyncio_bridge.AsyncioEventLoop()) as of_asyncio,
+        pytest.raises(TypeError, match="can be neither copied nor pickled"),
+    ):
+        copied(of_asyncio)
