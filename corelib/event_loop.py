@@ -15,6 +15,7 @@ notifier is not activated again while its own callback is on the stack.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, TypeVarTuple, cast
@@ -61,16 +62,14 @@ class EventLoop(NotCopied):
     other threads."""
 
     on_exception: Callable[[BaseException, str], None]
-    """Called with each exception that leaves a callback, and a text that names the callback. Logs by
-    default."""
+    """Called with each exception that leaves a callback, and the callback's name. Logs by default."""
 
     def __init__(self, *, busy_poll_us: float | None = None, clock: Clock | None = None) -> None:
         """Make a loop of the calling thread.
 
-        `busy_poll_us` is the upper bound, in microseconds, on polling before a sleep while events come in
-        quick succession: 0 (never) to 100. Without it, it is the environment variable CORELIB_BUSY_POLL_US,
-        or 100. A thread that may use less than two processors never polls. `clock` is the time of all loops
-        of this thread, by default the system's.
+        `busy_poll_us` bounds the polling before a sleep while events come in quick succession: 0 (never) to
+        100 microseconds, by default CORELIB_BUSY_POLL_US of the environment, or 100. A thread that may use
+        less than two processors never polls. `clock` is the time of all loops of this thread.
 
         Raises:
             UsageError: a bound out of range, or a loop of this thread has another clock.
@@ -104,8 +103,7 @@ class EventLoop(NotCopied):
     def exec(self) -> int:
         """Make turns until quit(code), and return the code.
 
-        A quit() before exec() counts. The request is consumed: an outer exec() goes on, and this loop may
-        execute again.
+        A quit() before exec() counts. The request is consumed, so this loop may execute again.
 
         Raises:
             EventLoopClosed: the loop is closed.
@@ -186,11 +184,14 @@ class EventLoop(NotCopied):
         """End exec() with `code` after the turn in progress; from any thread and from a signal handler.
 
         Raises:
-            EventLoopClosed: the loop is closed.
+            EventLoopClosed: the loop was closed before.
         """
+        if self._thread.closed:
+            raise EventLoopClosed
         self._exit_code = code
         self._exit_requested = True
-        self.wake()
+        with suppress(EventLoopClosed):  # It may have seen the request already.
+            self.wake()
 
     def unquit(self) -> None:
         """Withdraw quit()."""

@@ -200,3 +200,15 @@ def test_a_coroutine_that_a_finally_block_begins_is_closed_too() -> None:
     with EventLoop():
         run_async(works("outer"))
     assert ended == ["outer", "inner"]
+
+
+def test_quit_succeeds_although_the_loop_is_closed_before_it_is_woken() -> None:
+    class Overtaken(EventLoop):
+        def wake(self) -> None:
+            self.close()
+            super().wake()
+
+    loop = Overtaken()
+    loop.quit()
+    with pytest.raises(EventLoopClosed):
+        loop.quit()
