@@ -55,6 +55,8 @@ class _TurnSelector(selectors.EpollSelector):
         """Whether asyncio waits, and none of its callbacks is on the stack."""
         self._is_ready = False
         self._thread: thread_loop.ThreadLoop | None = None
+        self._coroutine: object | None = None
+        """The coroutine in which asyncio runs."""
         self._notifier: Notifier
 
     @contextlib.contextmanager
@@ -62,6 +64,7 @@ class _TurnSelector(selectors.EpollSelector):
         """Let select() make turns of this thread's loop, which sleep at most as long as asyncio would."""
         self._notifier = Notifier(self.fileno(), Notifier.Type.READ, self._note, reentrant=True)
         self._thread = thread_loop.current()
+        self._coroutine = self._thread.coroutine
         try:
             yield
         finally:
@@ -72,18 +75,21 @@ class _TurnSelector(selectors.EpollSelector):
         """Make one turn; return the fds that are ready.
 
         Exceptions of callbacks go to the loop's on_exception; KeyboardInterrupt and SystemExit propagate."""
-        if self._thread is None:
+        thread = self._thread
+        if thread is None:
             return super().select(timeout)
         self._notifier.set_enabled(True)
         self.is_selecting = True
         self._is_ready = False
+        # No task of asyncio is on the stack now.
+        foreign, thread.coroutine = thread.coroutine, self._coroutine
         try:
             if timeout is None or timeout > 0:
-                thread = self._thread
                 thread.turn(WaitMode.WAIT_FOR_EVENTS, deadline_after(thread.now_ns(), timeout))
             else:
-                self._thread.turn(WaitMode.POLL_FOR_EVENTS)
+                thread.turn(WaitMode.POLL_FOR_EVENTS)
         finally:
+            thread.coroutine = foreign
             self.is_selecting = False
         return super().select(0) if self._is_ready else []
 
@@ -184,9 +190,9 @@ class AsyncioEventLoop(NotCopied, asyncio.SelectorEventLoop):
 
     @contextlib.contextmanager
     def _inside(self) -> Iterator[None]:
-        """Run asyncio's code: its tasks are not part of the corelib coroutine that may be on the stack."""
+        """Run asyncio's code: it is not part of the corelib coroutine that may be on the stack."""
         thread = thread_loop.current()
-        outer, thread.coroutine = thread.coroutine, None
+        outer, thread.coroutine = thread.coroutine, thread_loop.FOREIGN
         finish_async_generators(thread)
         had_foreign_hooks, thread.has_foreign_hooks = thread.has_foreign_hooks, True
         self._watch_blocking_calls(thread, self.get_debug())

@@ -18,6 +18,7 @@ from corelib.turn.instruments import brief
 from corelib.turn.interrupts import calls_user_code
 from corelib.turn.nesting import DEEPEST, call_later, call_postponed, counted, is_too_deep, postpone
 from corelib.turn.not_copied import NotCopied
+from corelib.turn.thread_loop import FOREIGN
 from corelib.turn.timer_queue import check_timeout, deadline_after
 from corelib.turn.wait_mode import WaitMode
 
@@ -245,7 +246,7 @@ class Promise(NotCopied, Generic[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         if _foreign_wait is not None:
             thread = thread_loop.current_or_none()
-            if thread is None or thread.coroutine is None:
+            if thread is None or thread.coroutine is None or thread.coroutine is FOREIGN:
                 wait = _foreign_wait(self)
                 if wait is not None:
                     return (yield from wait.__await__())  # type: ignore[no-any-return]
@@ -294,11 +295,10 @@ class Promise(NotCopied, Generic[T]):
         reactions = self._reactions
         if not reactions or reaction not in reactions:
             return True
-        if len(reactions) > 1 or not may_cancel or self.is_settled:
-            reactions.remove(reaction)
-            return True
-        self.cancel()
-        return False
+        if len(reactions) == 1 and may_cancel and self.cancel():
+            return False
+        reactions.remove(reaction)
+        return True
 
     @reprlib.recursive_repr("<Promise ...>")
     def __repr__(self) -> str:

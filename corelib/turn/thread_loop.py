@@ -50,6 +50,9 @@ _WAIT = WaitMode.WAIT_FOR_EVENTS
 _TURNS_MASK = 63
 _NOTHING_READY: list[tuple[int, int]] = []
 
+FOREIGN = object()
+"""Stands for the coroutines of another framework, while that runs in the thread."""
+
 
 class ThreadLoop(NotCopied):
     """The loop of one thread: its first EventLoop makes it, its last one closes it.
@@ -77,8 +80,8 @@ class ThreadLoop(NotCopied):
         """Called when the turn ends, or before anything within it waits."""
         self.tasks: set[Task] = set()
         """The coroutines and jobs that have not ended."""
-        self.coroutine: Task | None = None
-        """The innermost coroutine on the stack, inside the innermost turn."""
+        self.coroutine: object | None = None
+        """The innermost coroutine on the stack, inside the innermost turn; or FOREIGN."""
         self.async_generators: Generators | None = None
         """Those of the coroutines; None before the first coroutine."""
         self.has_foreign_hooks = False

@@ -4,13 +4,15 @@ Must not know what the variables are for.
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
-from corelib import EventLoop, Notifier, Promise, Timer, run_async, sleep_ms
+from corelib import EventLoop, Notifier, Promise, Timer, asyncio_bridge, run_async, sleep_ms
 
 GUARD = 30  # seconds, against a hang
 
@@ -51,65 +53,121 @@ def test_a_job_does_not_change_its_caller_s_variables(loop: EventLoop) -> None:
     assert user.get() == "nobody"
 
 
-@pytest.mark.parametrize("wait", ["await_", "spin_until", "pump", "exec", "call in a call"])
-def test_callbacks_of_a_turn_inside_a_coroutine_do_not_see_its_variables(loop: EventLoop, wait: str) -> None:
-    seen: dict[str, str] = {}
-    reader, writer = os.pipe()
-    os.write(writer, b"x")
-    promise: Promise[None] = Promise()
-    promise.when_resolved(lambda _: note("promise"))
+class Callbacks:
+    """One callback of each kind, which note the variable that they see; begin() adds what must be posted."""
 
-    def note(kind: str) -> None:
-        seen[kind] = user.get()
+    def __init__(self, loop: EventLoop) -> None:
+        self.seen: dict[str, str] = {}
+        self._loop = loop
+        self._reader, self._writer = os.pipe()
+        os.write(self._writer, b"x")
+        self._promise: Promise[None] = Promise()
+        self._promise.when_resolved(lambda _: self._note("promise"))
+        self._notifier = Notifier(self._reader, Notifier.Type.READ, self._on_ready)
+        self._timer = Timer.create_single_shot(0, lambda: self._note("timer"))
+        self._timer.start()
+        self._other = run_async(self._another())
 
-    def on_ready() -> None:
-        notifier.close()
-        note("notifier")
+    def begin(self) -> None:
+        self._loop.deferred_invoke(lambda: self._note("deferred"))
+        self._loop.deferred_invoke(lambda: self._promise.resolve(None))
 
-    notifier = Notifier(reader, Notifier.Type.READ, on_ready)
-    timer = Timer.create_single_shot(0, lambda: note("timer"))
-    timer.start()
+    def are_called(self) -> bool:
+        return len(self.seen) == 5
 
-    async def another() -> None:
+    def check(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
+        assert self.seen == dict.fromkeys(("promise", "notifier", "timer", "deferred", "coroutine"), "nobody")
+
+    def _note(self, kind: str) -> None:
+        self.seen[kind] = user.get()
+
+    def _on_ready(self) -> None:
+        self._notifier.close()
+        self._note("notifier")
+
+    async def _another(self) -> None:
         await sleep_ms(0)
-        note("coroutine")
+        self._note("coroutine")
 
-    def is_done() -> bool:
-        return len(seen) == 5
 
+def by_await(loop: EventLoop, callbacks: Callbacks) -> None:
+    done: Promise[None] = Promise()
+    look = Timer.create_repeating(0, lambda: callbacks.are_called() and done.resolve(None))
+    look.start()
+    done.await_(GUARD)
+    look.stop()
+
+
+def by_spin_until(loop: EventLoop, callbacks: Callbacks) -> None:
+    assert loop.spin_until(callbacks.are_called, timeout=GUARD)
+
+
+def by_pump(loop: EventLoop, callbacks: Callbacks) -> None:
+    while not callbacks.are_called():
+        loop.pump()
+
+
+def by_an_inner_loop(loop: EventLoop, callbacks: Callbacks) -> None:
+    with EventLoop() as inner:
+        inner.deferred_invoke(lambda: [by_spin_until(loop, callbacks), inner.quit()])
+        inner.exec()
+
+
+def by_asyncio(loop: EventLoop, callbacks: Callbacks) -> None:
+    async def waits() -> None:
+        while not callbacks.are_called():
+            await asyncio.sleep(0)
+
+    asyncio_bridge.run(waits())
+
+
+WAITS: list[Callable[[EventLoop, Callbacks], None]] = [
+    by_await,
+    by_spin_until,
+    by_pump,
+    by_an_inner_loop,
+    by_asyncio,
+]
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_callbacks_of_a_turn_inside_a_coroutine_do_not_see_its_variables(
+    loop: EventLoop, wait: Callable[[EventLoop, Callbacks], None]
+) -> None:
     async def waits() -> str:
         user.set("ada")
-        run_other()
-        if wait == "pump":
-            while not is_done():
-                loop.pump()
-        elif wait == "exec":
-            inner = EventLoop()
-            inner.deferred_invoke(lambda: [loop.spin_until(is_done, timeout=GUARD), inner.quit()])
-            inner.exec()
-            inner.close()
-        elif wait == "await_":
-            done: Promise[None] = Promise()
-            poll = Timer.create_repeating(0, lambda: is_done() and done.resolve(None))
-            poll.start()
-            done.await_(GUARD)
-            poll.stop()
-        else:
-            assert loop.spin_until(is_done, timeout=GUARD)
+        callbacks.begin()
+        wait(loop, callbacks)
         return user.get()
 
-    def run_other() -> None:
-        loop.deferred_invoke(lambda: note("deferred"))
-        loop.deferred_invoke(lambda: promise.resolve(None))
+    callbacks = Callbacks(loop)
+    assert run_async(waits()).await_(GUARD) == "ada"
+    callbacks.check()
 
-    other = run_async(another())
-    try:
-        assert run_async(waits()).await_(GUARD) == "ada"
-    finally:
-        os.close(reader)
-        os.close(writer)
-    assert other.is_resolved
-    assert seen == dict.fromkeys(("promise", "notifier", "timer", "deferred", "coroutine"), "nobody")
+
+@pytest.mark.parametrize("wait", WAITS[:-1])
+@pytest.mark.parametrize("hosting", ["host", "guest"])
+def test_callbacks_of_a_turn_inside_a_task_of_asyncio_do_not_see_its_variables(
+    loop: EventLoop, wait: Callable[[EventLoop, Callbacks], None], hosting: str
+) -> None:
+    async def waits() -> str:
+        user.set("ada")
+        callbacks.begin()
+        wait(loop, callbacks)
+        await sleep_ms(0)
+        return user.get()
+
+    callbacks = Callbacks(loop)
+    if hosting == "host":
+        assert asyncio_bridge.run(waits()) == "ada"
+    else:
+        with asyncio_bridge.hosted() as hosted:
+            task = hosted.create_task(waits())
+            assert loop.spin_until(task.done, timeout=GUARD)
+            assert task.result() == "ada"
+    callbacks.check()
 
 
 def test_a_turn_inside_a_coroutine_may_end_with_an_interrupt(loop: EventLoop) -> None:
