@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from corelib.errors import NotWatchable
 from corelib.promise import Promise
 from corelib.turn import thread_loop
+from corelib.turn.instruments import describe
 from corelib.turn.interrupts import calls_user_code
 from corelib.turn.not_copied import NotCopied
 from corelib.turn.poller import READABLE, WRITABLE
@@ -205,9 +206,7 @@ class Notifier(NotCopied):
         """Become disabled, and log it. Called by the poller when the fd names another file, or none."""
         self._enabled = False
         self._file = None
-        logger.error(
-            "%r is disabled: its fd was closed while it watched; close the notifier before the file", self
-        )
+        logger.error("%s: close the notifier before the file", describe(self))
         waiting, self._waiting = self._waiting, None
         self._choose_callback()
         if waiting is not None:
@@ -288,8 +287,17 @@ class Notifier(NotCopied):
         self._watch(self._enabled, self._type)
 
     def __repr__(self) -> str:
-        state = "disabled" if not self._enabled else "watching" if self.interest else "enabled"
-        return f"<Notifier fd {self._fd}, {self._type}, {state}, on_activation={self.on_activation!r}>"
+        return f"<Notifier fd {self._fd}, {self._type}, {self._state}, on_activation={self.on_activation!r}>"
+
+    @property
+    def _state(self) -> str:
+        if self._file is None:
+            return "disabled because its fd was closed"
+        if not self._enabled:
+            return "disabled"
+        if self._waiting is not None:
+            return "awaited"
+        return "watching" if self.interest else "in its callback" if self._running else "without a callback"
 
 
 def _fd_of(file: HasFileno) -> int:
