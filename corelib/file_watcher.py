@@ -15,6 +15,7 @@ import struct
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import attrs
 
@@ -37,7 +38,10 @@ _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x40, 0x80, 0x100, 0x200
 _DELETE_SELF, _MOVE_SELF, _UNMOUNT = 0x400, 0x800, 0x2000
 _OVERFLOW, _IGNORED = 0x4000, 0x8000
 _EXCLUDE_UNLINKED, _MASK_CREATE, _MASK_ADD = 0x04000000, 0x10000000, 0x20000000
-_GONE = _DELETE_SELF | _MOVE_SELF | _UNMOUNT | _IGNORED
+_GONE = _DELETE_SELF | _UNMOUNT | _IGNORED
+# The kernel reports these of a file that has lost a name, but is kept by another one or by an open fd.
+_MAY_HAVE_LOST_NAME = _MOVE_SELF | _ATTRIB
+_MOST_PATHS_SHOWN = 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _inotify_init = _libc.inotify_init1
@@ -76,7 +80,7 @@ _KERNEL_EVENTS = {
     FileWatcherEvent.Type.CONTENT_MODIFIED: _MODIFY,
     FileWatcherEvent.Type.CHILD_CREATED: _CREATE | _MOVED_TO,
     FileWatcherEvent.Type.CHILD_DELETED: _DELETE | _MOVED_FROM,
-    FileWatcherEvent.Type.DELETED: _DELETE_SELF | _MOVE_SELF | _UNMOUNT,
+    FileWatcherEvent.Type.DELETED: _DELETE_SELF | _UNMOUNT,
     FileWatcherEvent.Type.METADATA_MODIFIED: _ATTRIB,
 }
 
@@ -84,6 +88,8 @@ _KERNEL_EVENTS = {
 @attrs.frozen
 class _Watch:
     path: str
+    location: str
+    """The absolute path, so that a chdir() changes nothing."""
     wanted: FileWatcherEvent.Type
 
 
@@ -95,11 +101,12 @@ class FileWatcher(NotCopied):
 
     A path is watched as long as it names the same file. If that is deleted, replaced, moved away or
     unmounted, it is not watched any more, even if another name or an open fd keeps it; the path can be
-    watched again at once, in `on_change` too.
+    watched again at once, in `on_change` too. (The kernel does not report the renaming of a folder above it,
+    nor a symbolic link that leads elsewhere: add_watch() again, or watch those.)
 
     The kernel queues a limited number of events (fs.inotify.max_queued_events) and drops the rest; then
-    `on_overflow` is called, which has to look at everything again, and to add_watch() every path. A forked
-    child's copy is closed."""
+    `on_overflow` is called, which has to look at everything again; DELETED follows for each path that does
+    not name its file any more. A forked child's copy is closed."""
 
     __slots__ = (
         "__weakref__",
@@ -153,7 +160,7 @@ class FileWatcher(NotCopied):
             WrongThread: called from a thread other than the loop's.
         """
         self._require_open()
-        path = os.fspath(path)
+        path = os.fsdecode(path)
         if not event_mask:
             raise ValueError(f"an empty event mask reports nothing about {path!r}: name what to watch for")
         mask = _kernel_mask(event_mask, path)
@@ -164,12 +171,12 @@ class FileWatcher(NotCopied):
             known = self._watch_at(path)
             if known is None:
                 continue  # It was replaced meanwhile.
-            if self._watch_at(self._watches[known].path) == known:
+            if self._watch_at(self._watches[known].location) == known:
                 return False
             self._supersede(known)
         if path in self._paths:
             self._supersede(self._paths[path])
-        self._watches[watch] = _Watch(path, event_mask)
+        self._watches[watch] = _Watch(path, os.path.join(_folder_of_the_process(), path), event_mask)
         self._paths[path] = watch
         return True
 
@@ -181,12 +188,13 @@ class FileWatcher(NotCopied):
             WrongThread: called from a thread other than the loop's.
         """
         self._require_open()
-        watch = self._paths.get(os.fspath(path))
+        path = os.fsdecode(path)
+        for number in [each for each in self._superseded if self._watches[each].path == path]:
+            self._forget(number)
+        watch = self._paths.get(path)
         if watch is None:
             return False
         self._forget(watch)
-        for number in [each for each in self._superseded if self._watches[each].path == os.fspath(path)]:
-            self._forget(number)
         # It fails if the kernel has ended the watch already; the event that says so is not read yet.
         _inotify_rm_watch(self._file.fileno(), watch)
         return True
@@ -230,8 +238,7 @@ class FileWatcher(NotCopied):
 
     def _handle(self, number: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
-            for superseded in list(self._superseded):
-                self._forget(superseded)  # The event of its end may be lost.
+            self._end_watches_whose_end_was_lost()
             self._call_on_overflow()
             return
         watch = self._watches.get(number)
@@ -239,24 +246,29 @@ class FileWatcher(NotCopied):
             return
         if mask & _GONE:
             self._forget(number)
-            if mask & _MOVE_SELF:  # The kernel would go on watching it at its new path.
-                _inotify_rm_watch(self._file.fileno(), number)
         type = _type_of(mask)
         if type is not None and type in watch.wanted:
-            self._call_on_change(
-                FileWatcherEvent(type, os.path.join(watch.path, name) if name else watch.path)
-            )
-
-        if mask & _ATTRIB and not name and FileWatcherEvent.Type.DELETED in watch.wanted:
-            self._notice_loss_of_name(number, watch)
-
-    def _notice_loss_of_name(self, number: int, watch: _Watch) -> None:
-        """End a watch whose path does not name the file any more, which another name or an open fd keeps."""
+            path = os.path.join(watch.path, name) if name else watch.path
+            self._call_on_change(FileWatcherEvent(type, path))
         # on_change may have removed the watch.
-        if number in self._watches and self._watch_at(watch.path) != number:
-            self._forget(number)
-            _inotify_rm_watch(self._file.fileno(), number)
+        if mask & _MAY_HAVE_LOST_NAME and not name and number in self._watches:
+            self._end_unless_it_has_its_name(number, watch)
+
+    def _end_unless_it_has_its_name(self, number: int, watch: _Watch) -> None:
+        if self._watch_at(watch.location) == number:
+            return  # Another name of the same file was lost, or its metadata changed.
+        self._forget(number)
+        _inotify_rm_watch(self._file.fileno(), number)
+        if FileWatcherEvent.Type.DELETED in watch.wanted:
             self._call_on_change(FileWatcherEvent(FileWatcherEvent.Type.DELETED, watch.path))
+
+    def _end_watches_whose_end_was_lost(self) -> None:
+        for number in list(self._superseded):
+            self._forget(number)
+        for number, watch in list(self._watches.items()):
+            if self._watch_at(watch.location) != number:
+                _inotify_rm_watch(self._file.fileno(), number)
+                self._pending.appendleft((number, _DELETE_SELF, ""))
 
     def _watch_at(self, path: str) -> int | None:
         """The watch of the file that has this path now; None if that is not watched, or there is none."""
@@ -298,9 +310,17 @@ class FileWatcher(NotCopied):
         except BaseException as error:
             thread_loop.report(error, "on_overflow", self.on_overflow)
 
+    @property
+    def user_code(self) -> object:
+        """The callback, for instruments."""
+        return self.on_change
+
     def __repr__(self) -> str:
-        state = "closed" if self._file.closed else f"of {', '.join(map(repr, self._paths)) or 'nothing'}"
-        return f"<FileWatcher {state}>"
+        if self._file.closed:
+            return "<FileWatcher closed>"
+        paths = [repr(path) for path in islice(self._paths, _MOST_PATHS_SHOWN)]
+        more = len(self._paths) - len(paths)
+        return f"<FileWatcher of {', '.join(paths) or 'nothing'}{f' and {more} more' if more else ''}>"
 
 
 def _open_inotify() -> int:
@@ -345,9 +365,15 @@ def _kernel_mask(wanted: FileWatcherEvent.Type, path: str) -> int:
     for type, events in _KERNEL_EVENTS.items():
         if type in wanted:
             mask |= events & ~_UNMOUNT  # The kernel reports an unmount unasked.
-    if FileWatcherEvent.Type.DELETED in wanted and not os.path.isdir(path):
-        mask |= _ATTRIB  # So it reports a name less, even if the file is kept.
-    return mask
+    # Of a folder it would report changes of the children too, and a folder has no second name.
+    return mask if os.path.isdir(path) else mask | _ATTRIB
+
+
+def _folder_of_the_process() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""  # It was deleted.
 
 
 def _type_of(mask: int) -> FileWatcherEvent.Type | None:
