@@ -5,38 +5,30 @@ Must not know what the program does.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import io
 import logging
-import math
 import os
 import signal
-import struct
 import subprocess
-import termios
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 from corelib.coroutine import run_async, sleep_ms
 from corelib.errors import UsageError
 from corelib.notifier import HasFileno, Notifier
+from corelib.process_pipes import Input, OnOutput, Output, own
 from corelib.promise import Promise
 from corelib.sockets.stream_socket import Buffer
 from corelib.turn import forked, thread_loop
+from corelib.turn.instruments import brief
 from corelib.turn.interrupts import calls_user_code
 from corelib.turn.not_copied import NotCopied
 
 logger = logging.getLogger("corelib")
 
 Argument = str | bytes | os.PathLike[str]
-OnOutput = Callable[[bytes], object]
 
-# At most this many bytes per turn, so one program cannot starve the rest; a pipe holds as many by default.
-_CHUNK = 65536
-_INT = struct.Struct("=i")
 # A shell reports this for a program whose exit code it cannot get.
 _UNKNOWN_CODE = 255
 # Python ignores these for its own sake, and subprocess restores them in a program itself.
@@ -81,9 +73,9 @@ class Process(NotCopied):
         self._exited.when_resolved(lambda code: None)
         self._pidfd = _open_pidfd(popen.pid)
         """Refers to the process even after its pid is another's; None if something else has reaped it."""
-        self._input = None if popen.stdin is None else _Input(_own(popen.stdin))
+        self._input = None if popen.stdin is None else Input(own(popen.stdin))
         self._outputs = [
-            _Output(_own(pipe), name, callback)
+            Output(own(pipe), name, callback)
             for pipe, name, callback in (
                 (popen.stdout, "on_output", on_output),
                 (popen.stderr, "on_error_output", on_error_output),
@@ -210,7 +202,7 @@ class Process(NotCopied):
         """End it (SIGKILL); False if it has exited."""
         return self.send_signal(signal.SIGKILL)
 
-    def _piped_input(self) -> _Input:
+    def _piped_input(self) -> Input:
         if self._input is None:
             raise UsageError(f"{self!r} has no pipe for its input: spawn it with stdin=subprocess.PIPE")
         return self._input
@@ -241,13 +233,13 @@ class Process(NotCopied):
             if self.is_running:
                 self._reap_later()
 
-    def _reap(self) -> None:
+    def _reap(self, options: int = os.WEXITED | os.WNOHANG) -> None:
         if self._pidfd is None:
             self._lose_exit_code()
             return
-        # Not by Popen.poll(), which returns 0 for a code that it cannot get.
+        # Not by Popen, which takes 0 for a code that it cannot get.
         try:
-            result = os.waitid(os.P_PIDFD, self._pidfd.fileno(), os.WEXITED | os.WNOHANG)
+            result = os.waitid(os.P_PIDFD, self._pidfd.fileno(), options)
         except ChildProcessError:
             self._lose_exit_code()
         else:
@@ -264,7 +256,8 @@ class Process(NotCopied):
     def _reap_later(self) -> None:
         # When the interpreter ends no thread can be started any more; then init reaps.
         with contextlib.suppress(RuntimeError):
-            threading.Thread(target=self._popen.wait, name=f"reaper of {self.pid}", daemon=True).start()
+            name = f"reaper of {self.pid}"
+            threading.Thread(target=self._reap, args=(os.WEXITED,), name=name, daemon=True).start()
 
     @calls_user_code
     def _call_on_exit(self, code: int) -> None:
@@ -276,114 +269,24 @@ class Process(NotCopied):
             thread_loop.report(error, "on_exit", self._on_exit)
 
     def __repr__(self) -> str:
-        state = "running" if self.is_running else f"exited with {self.exit_code}"
-        return f"<Process {self.pid} of {self._program!r}, {state}>"
-
-
-class _Output:
-    """The reading end of a pipe. The loop keeps it alive until the last writer has closed the other end."""
-
-    __slots__ = ("_callback", "_delivered", "_file", "_name", "_notifier", "_remaining")
-
-    def __init__(self, file: io.FileIO, name: str, callback: OnOutput) -> None:
-        os.set_blocking(file.fileno(), False)
-        self._file = file
-        self._name = name
-        self._callback = callback
-        self._remaining = math.inf
-        """The number of bytes that the process wrote before its end and that are not delivered yet; infinite
-        while it runs."""
-        self._delivered: Promise[None] = Promise()
-        """Resolves when no byte remains."""
-        self._notifier = Notifier(file, Notifier.Type.READ, self._read)
-
-    def drained(self) -> Promise[None]:
-        """A promise that resolves when everything that the process wrote is delivered; call it at its end."""
-        if not self._file.closed:
-            (self._remaining,) = _INT.unpack(fcntl.ioctl(self._file, termios.FIONREAD, bytes(_INT.size)))
-            # In most cases to read the end of file.
-            thread_loop.current().queue.post(self._notifier.activate)
-        return self._delivered
-
-    def close(self) -> None:
-        self._notifier.close()
-        self._file.close()
-        self._delivered.resolve(None)
-
-    def _read(self) -> None:
-        data = b"" if self._file.closed else self._file.read(_CHUNK)
-        if data == b"":
-            self.close()
-            return
-        try:
-            if data is not None:
-                self._remaining -= len(data)
-                self._deliver(data)
-        finally:
-            if self._remaining <= 0:
-                self._delivered.resolve(None)
-
-    @calls_user_code
-    def _deliver(self, data: bytes) -> None:
-        try:
-            self._callback(data)
-        except BaseException as error:
-            thread_loop.report(error, self._name, self._callback)
-
-
-class _Input:
-    """The writing end of a pipe, and the bytes that it has not taken yet."""
-
-    __slots__ = ("_ended", "_file", "_notifier", "unsent")
-
-    def __init__(self, file: io.FileIO) -> None:
-        os.set_blocking(file.fileno(), False)
-        self._file = file
-        self._ended = False
-        self.unsent = bytearray()
-        self._notifier = Notifier(file, Notifier.Type.WRITE, self._send_some)
-        self._notifier.set_enabled(False)
-
-    def write(self, data: Buffer) -> None:
-        if self._ended:
-            raise UsageError("the standard input of this process was closed by close_stdin()")
-        if self._file.closed:
-            raise BrokenPipeError(errno.EPIPE, "the process has exited or closed its standard input")
-        was_waiting = bool(self.unsent)
-        self.unsent += data
-        if not was_waiting and self.unsent and not self._send():
-            raise BrokenPipeError(errno.EPIPE, "the process has closed its standard input")
-
-    def end(self) -> None:
-        self._ended = True
-        if not self.unsent:
-            self.close()
-
-    def close(self) -> None:
-        self.unsent.clear()
-        self._notifier.close()
-        self._file.close()
-
-    def _send_some(self) -> None:
-        self._send()
-
-    def _send(self) -> bool:
-        try:
-            taken = self._file.write(self.unsent[:_CHUNK])
-        except BrokenPipeError:
-            self.close()
-            return False
-        del self.unsent[: taken or 0]
-        if self._ended and not self.unsent:
-            self.close()
+        if self.is_running:
+            state = "running"
         else:
-            self._notifier.set_enabled(bool(self.unsent))
-        return True
+            code = self._popen.returncode
+            state = f"exited with {code}" if code >= 0 else f"ended by {_name_of_signal(-code)}"
+        return f"<Process {self.pid} of {brief(self._program)}, {state}>"
+
+
+def _name_of_signal(signo: int) -> str:
+    try:
+        return signal.Signals(signo).name
+    except ValueError:  # A real-time signal.
+        return f"signal {signo}"
 
 
 def _open_pidfd(pid: int) -> io.FileIO | None:
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
-        pidfd = _own(os.pidfd_open(pid))
+        pidfd = own(os.pidfd_open(pid))
         # If something else has reaped the process, its pid may be a stranger's by now: ChildProcessError.
         os.waitid(os.P_PIDFD, pidfd.fileno(), os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return pidfd
@@ -391,7 +294,7 @@ def _open_pidfd(pid: int) -> io.FileIO | None:
 
 
 def _require_list(arguments: Sequence[Argument]) -> None:
-    if isinstance(arguments, (str, bytes)) or not arguments:
+    if isinstance(arguments, (str, bytes, os.PathLike)) or not arguments:
         raise UsageError(f"a program and its arguments are a list, ['ls', '-l'], not {arguments!r}")
 
 
@@ -403,12 +306,13 @@ def _require_exit_codes() -> None:
 
 
 def _open_fd(file: int | HasFileno) -> int:
-    fd = file if isinstance(file, int) else file.fileno()
     try:
+        fd = file if isinstance(file, int) else file.fileno()
         os.fstat(fd)
-    except OSError as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise UsageError(
-            f"fd {fd} cannot be inherited, it is not open: keep it open until spawn()"
+            f"{f'fd {file}' if isinstance(file, int) else repr(file)} cannot be inherited, it is not open: "
+            "keep it open until spawn()"
         ) from error
     return fd
 
@@ -426,23 +330,3 @@ def _listen_to_signals() -> None:
         if signal.getsignal(signo) == signal.SIG_IGN:
             signal.signal(signo, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-_files: weakref.WeakSet[io.FileIO] = weakref.WeakSet()
-"""The pipes and pidfds of this process alone. A forked child closes its copies, which would keep pipes
-open."""
-
-
-def _own(file: int | object) -> io.FileIO:
-    owned = io.FileIO(file) if isinstance(file, int) else file
-    assert isinstance(owned, io.FileIO), "with bufsize=0 subprocess makes no other"
-    _files.add(owned)
-    return owned
-
-
-def _forget_parents() -> None:
-    for file in list(_files):
-        file.close()
-
-
-forked.forget(_forget_parents)
