@@ -9,7 +9,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import cache, partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, TypeVarTuple
 
 from corelib.errors import EventLoopClosed, UsageError
 from corelib.promise import Promise
@@ -24,21 +24,23 @@ from corelib.turn.wakeup import WakeUp
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-# At once; a thread is made for one if all others are busy.
+# At once. A thread is made only if all others are busy.
 _MOST_LOOK_UPS = 32
+
+Pool = Literal["job", "look-up"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
 def run_in_thread(
-    thread: ThreadLoop, function: Callable[[*Ts], T], *args: *Ts, pool: str = "job"
+    thread: ThreadLoop, function: Callable[[*Ts], T], *args: *Ts, pool: Pool = "job"
 ) -> Promise[T]:
-    """Call `function(*args)`, which may block, in a thread of one of the process's pools, "job" or "look-up".
+    """Call `function(*args)`, which may block, in a thread of one of the process's pools.
 
-    It has a copy of the caller's contextvars. Return a promise of its outcome, settled in a turn of the
-    calling loop. cancel() withdraws a job that has not begun, and drops the outcome of one that has. Closing
-    the loop cancels; later exceptions of the job are logged. A forked child has no jobs.
+    It runs in a copy of the caller's context (contextvars). Return a promise of its outcome, settled in a
+    turn of the calling loop. cancel() withdraws a job that has not begun, and drops the outcome of one that
+    has. Closing the loop cancels; later exceptions of the job are logged. A forked child has no jobs.
 
     Raises:
         EventLoopClosed: the loop is closed.
@@ -190,8 +192,8 @@ class _Call(Generic[T]):
 
 
 @cache
-def _pool(kind: str) -> ThreadPoolExecutor:
-    """A pool of threads: of names there is one of its own, so that no job of the program delays a look-up."""
+def _pool(kind: Pool) -> ThreadPoolExecutor:
+    """The pool of one kind: jobs of the program that block do not delay the look-up of a name."""
     # Imported when first needed: it would make importing corelib take a third longer.
     from concurrent.futures import ThreadPoolExecutor
 

@@ -26,6 +26,9 @@ from corelib.turn.timer_queue import check_timeout
 RawAddress = tuple[Any, ...]
 """An address of the socket module: (host, port) or (host, port, flow, scope)."""
 _Found = tuple[int, RawAddress]
+# The kernel's bounds, <net/tcp.h>: MAX_TCP_KEEPIDLE and MAX_TCP_KEEPINTVL in seconds, MAX_TCP_KEEPCNT.
+_LONGEST_KEEPALIVE = 32767
+_MOST_PROBES = 127
 
 
 @attrs.frozen
@@ -69,7 +72,8 @@ class TCPSocket(StreamSocket):
         that says what was wrong with each address. cancel() ends the attempt.
 
         Raises:
-            ValueError: the port is out of range, or the timeout is NaN.
+            ValueError: the port is out of range, or the timeout is NaN (math.inf: never).
+            TypeError: the timeout is not a number.
             NoEventLoop: the thread has no loop.
         """
         if not isinstance(port, int) or not 1 <= port <= 65535:
@@ -100,13 +104,21 @@ class TCPSocket(StreamSocket):
         """Detect a peer that vanished without closing the connection.
 
         After `idle` seconds without data, probe it every `interval` seconds, and fail after `count` probes.
-        The system's values replace None (tcp(7))."""
+        The system's values replace None (tcp(7)).
+
+        Raises:
+            ValueError: a number that the kernel does not take; nothing was changed.
+        """
+        options = (
+            (socket.TCP_KEEPIDLE, "idle", idle, _LONGEST_KEEPALIVE),
+            (socket.TCP_KEEPINTVL, "interval", interval, _LONGEST_KEEPALIVE),
+            (socket.TCP_KEEPCNT, "count", count, _MOST_PROBES),
+        )
+        for _, name, value, most in options:
+            if value is not None and not (isinstance(value, int) and 1 <= value <= most):
+                raise ValueError(f"{name} is a whole number from 1 to {most}, or None, not {value!r}")
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
-        for option, value in (
-            (socket.TCP_KEEPIDLE, idle),
-            (socket.TCP_KEEPINTVL, interval),
-            (socket.TCP_KEEPCNT, count),
-        ):
+        for option, _, value, _ in options:
             if value is not None:
                 self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
 

@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import pytest
 
@@ -90,6 +91,23 @@ def test_a_job_runs_in_another_thread_and_its_result_comes_in_a_turn(
 def test_many_jobs_each_get_their_own_result(thread: ThreadLoop) -> None:
     jobs = [run_in_thread(thread, lambda number: number * 2, number) for number in range(1000)]
     assert [job.await_(30) for job in jobs] == [number * 2 for number in range(1000)]
+
+
+def test_a_job_runs_in_a_copy_of_the_callers_context(thread: ThreadLoop) -> None:
+    user: ContextVar[str] = ContextVar("user")
+
+    def greet(next_user: str) -> str:
+        seen = user.get("nobody")
+        user.set(next_user)  # In the copy, so neither the caller nor another job sees it.
+        return seen
+
+    jobs = [run_in_thread(thread, greet, "x")]
+    for name in ("ann", "bob"):
+        user.set(name)
+        jobs += [run_in_thread(thread, greet, "x") for _ in range(20)]
+    user.set("later")
+    assert [job.await_(30) for job in jobs] == ["nobody"] + ["ann"] * 20 + ["bob"] * 20
+    assert user.get() == "later"
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()])

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -196,6 +197,33 @@ def test_a_name_is_looked_up_in_a_thread(
     answer.set()
     promise.await_(GUARD).close()
     assert threads[0] is not threading.current_thread()
+
+
+def test_names_are_looked_up_although_jobs_block_and_jobs_run_although_names_do(
+    loop: EventLoop, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    getaddrinfo = socket.getaddrinfo
+
+    def look_up(host: str, *args: Any, **options: Any) -> object:
+        if host == "slow" and not options.get("flags"):
+            assert go_on.wait(GUARD)
+        return getaddrinfo("localhost" if host == "slow" else host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    most_threads = 32 + (os.cpu_count() or 1)  # More than a pool has by default.
+    jobs = [loop.run_in_thread(go_on.wait, GUARD) for _ in range(most_threads)]
+    TCPSocket.connect("localhost", port_of(listening)).await_(GUARD).close()
+    assert not any(job.is_settled for job in jobs)
+    go_on.set()
+    for job in jobs:
+        job.await_(GUARD)
+    go_on.clear()
+    slow = [TCPSocket.connect("slow", port_of(listening)) for _ in range(most_threads)]
+    assert loop.run_in_thread(len, "job").await_(GUARD) == 3
+    for attempt in slow:
+        attempt.cancel()
+    go_on.set()
 
 
 def test_an_unknown_name_rejects_the_promise(loop: EventLoop) -> None:
