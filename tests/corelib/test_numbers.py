@@ -1,4 +1,4 @@
-"""Owns the tests of infinite, negative, huge and senseless numbers where corelib takes seconds, bytes or counts.
+"""Owns the tests of infinite, negative, huge, senseless numbers where corelib takes seconds, bytes or counts.
 Must not know what the numbers are for.
 """
 
