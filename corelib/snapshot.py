@@ -5,6 +5,7 @@ Must not know what any of it is for; it reads the thread's loop and changes noth
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -61,6 +62,15 @@ class Snapshot:
     """The deferred callbacks and events that wait for a turn, oldest first."""
     tasks: tuple[str, ...]
     """The line that each coroutine has reached, and the functions that run in other threads."""
+    sections: dict[str, tuple[str, ...]] = attrs.field(factory=dict, hash=False)
+    """What packages on corelib list, by title."""
+
+    @staticmethod
+    def add_section(title: str, entries: Callable[[ThreadLoop], Iterable[str]]) -> None:
+        """Let snapshots have a section with `entries(thread_loop)`. For packages on corelib.
+
+        A snapshot may be taken in another thread, while the loop's own goes on or hangs."""
+        _sections[title] = entries
 
     def __str__(self) -> str:
         lines = [f"{self.thread}: {self.loops} loops, {self.executing} executing, {self.nesting} turns deep"]
@@ -69,6 +79,8 @@ class Snapshot:
         lines += _section("notifiers", [f"fd {watched.fd}: {watched.source}" for watched in self.notifiers])
         lines += _section("pending", self.pending)
         lines += _section("tasks", self.tasks)
+        for title, entries in self.sections.items():
+            lines += _section(title, entries)
         return "\n".join(lines)
 
 
@@ -95,7 +107,11 @@ def take(thread: ThreadLoop) -> Snapshot:
         ),
         pending=tuple(source_of(callback) for callback in thread.queue.items.copy()),
         tasks=tuple(source_of(task) for task in thread.tasks.copy()),
+        sections={title: tuple(entries(thread)) for title, entries in _sections.copy().items()},
     )
+
+
+_sections: dict[str, Callable[[ThreadLoop], Iterable[str]]] = {}
 
 
 def _due_in_ms(nanoseconds: int) -> float:

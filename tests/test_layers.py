@@ -31,6 +31,7 @@ SANS_IO = ("errors.py", "gfx.py", "limits.py", "protocol", "rate.py", "values")
 OF_CORELIB = {"corelib.AnonymousBuffer", "corelib.BufferRefused", "corelib.TimedOut", "corelib.WrongThread"}
 # Of corelib's ThreadLoop, for ipclib; ThreadLoop's docstring lists the same.
 PUBLIC_IN_A_THREAD_LOOP = {
+    "instruments",
     "closed",
     "depth",
     "ident",

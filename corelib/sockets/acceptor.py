@@ -80,6 +80,11 @@ class Acceptor(NotCopied, Generic[Client]):
         self._on_accept = callback
         self._watch_clients()
 
+    @property
+    def user_code(self) -> object:
+        """The callback, for instruments."""
+        return self._on_accept
+
     def close(self) -> None:
         """Stop listening; twice is fine. Accepted clients stay connected, waiting ones are refused."""
         self._pause.stop()

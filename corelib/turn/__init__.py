@@ -4,6 +4,7 @@ Must not know what hangs on the loop. `__all__` is what other packages may use b
 """
 
 from corelib.turn import forked, interrupts
+from corelib.turn.instruments import call_observed
 from corelib.turn.interrupts import calls_user_code
 from corelib.turn.not_copied import NotCopied
 from corelib.turn.thread_loop import ThreadLoop
@@ -15,6 +16,7 @@ __all__ = [
     "NotCopied",
     "ThreadLoop",
     "WaitMode",
+    "call_observed",
     "calls_user_code",
     "current_thread_loop",
     "deadline_after",

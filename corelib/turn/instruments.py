@@ -8,11 +8,13 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from corelib.turn.interrupts import calls_user_code
 
 logger = logging.getLogger("corelib")
+
+T = TypeVar("T")
 
 _NS_PER_MS = 1_000_000
 _LONGEST_REPR = 100
@@ -25,9 +27,8 @@ class Instrument:
 
     Turns nest, so the methods for turns may be called between the two for a callback. `kind` is "notifier",
     "timer", "deferred callback" or "callback at the end of the turn"; `callback` is the Notifier, the Timer,
-    or the function. A package that makes several calls of user code in one callback may have each observed
-    as well, under a kind of its own, by Instruments.call(). An instrument that raises is logged and
-    removed."""
+    or the function. A package whose callback calls several functions of the user's has each observed inside
+    it by call_observed(), under a `kind` of its own. An instrument that raises is logged and removed."""
 
     def turn_started(self) -> None:
         """Called when a turn begins; it may sleep first."""
@@ -75,17 +76,13 @@ class Instruments:
             self._call(instrument, instrument.turn_ended, handled)
 
     @calls_user_code
-    def call(self, kind: str, callback: object, function: Callable[[], object]) -> None:
-        """Make a callback, and call all instruments before and after it.
-
-        Called by the turn, and by packages that call user code in a callback of their own while
-        `ThreadLoop.instruments` is not None. Then `callback` is shown instead of `function`: an object with
-        `user_code`, and perhaps `user_code_name`, as source_of() reads them."""
+    def call(self, kind: str, callback: object, function: Callable[[], T]) -> T:
+        """Call `function`, and all instruments before and after it; return its result."""
         observers = list(self._instruments)
         for instrument in observers:
             self._call(instrument, instrument.callback_started, kind, callback)
         try:
-            function()
+            return function()
         finally:
             for instrument in reversed(observers):
                 self._call(instrument, instrument.callback_ended, kind, callback)
@@ -105,6 +102,18 @@ class Observed(Protocol):
     """A thread's loop: it keeps its instruments, None while there is no instrument."""
 
     instruments: Instruments | None
+
+
+@calls_user_code
+def call_observed(observed: Observed, kind: str, user_code: object, function: Callable[[], T]) -> T:
+    """Call `function`, observed if a thread's loop has instruments; return its result.
+
+    For packages whose callbacks call user code: SlowCallbacks names it, and not the callback around it. Look
+    first whether `ThreadLoop.instruments` is None where this call would cost too much. `kind` says what the
+    function does, and for whom; source_of(user_code) where it is."""
+    if observed.instruments is None:
+        return function()
+    return observed.instruments.call(kind, user_code, function)
 
 
 def add_to(observed: Observed, instrument: Instrument) -> None:
@@ -182,10 +191,8 @@ def source_of(callback: object) -> str:
     """The user code behind a callback, as `name at file:line`.
 
     Looks through partials, bound methods, and objects around user code, which give it by a property
-    `user_code`. Such an object may have a better name for it, `user_code_name`: that of a handler, with the
-    peer for which it runs."""
+    `user_code`."""
     seen = callback
-    name: str | None = getattr(callback, "user_code_name", None)
     for _ in range(_MOST_LAYERS):
         inner = _inside(seen)
         if inner is None:
@@ -193,12 +200,11 @@ def source_of(callback: object) -> str:
         seen = inner
     if inspect.iscoroutine(seen):
         line = seen.cr_frame.f_lineno if seen.cr_frame is not None else seen.cr_code.co_firstlineno
-        return f"{name or seen.__qualname__} at {seen.cr_code.co_filename}:{line}"
+        return f"{seen.__qualname__} at {seen.cr_code.co_filename}:{line}"
     code = getattr(seen, "__code__", None)
     if code is None:
-        return name or describe(seen)
-    name = name or getattr(seen, "__qualname__", code.co_name)
-    return f"{name} at {code.co_filename}:{code.co_firstlineno}"
+        return describe(seen)
+    return f"{getattr(seen, '__qualname__', code.co_name)} at {code.co_filename}:{code.co_firstlineno}"
 
 
 def describe(thing: object) -> str:

@@ -7,14 +7,28 @@ from __future__ import annotations
 import functools
 import logging
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from corelib import EventLoop, Notifier, Timer, WaitMode, WrongThread
+from corelib import (
+    EventLoop,
+    FileWatcher,
+    FileWatcherEvent,
+    LocalServer,
+    LocalSocket,
+    Notifier,
+    Process,
+    Snapshot,
+    Timer,
+    WaitMode,
+    WrongThread,
+    snapshot,
+)
 from corelib.coroutine import run_async, sleep_ms
 from corelib.errors import EventLoopClosed
-from corelib.turn.instruments import Instrument, source_of
+from corelib.turn.instruments import Instrument, call_observed, source_of
 from corelib.turn.thread_loop import current
 from tests.corelib.conftest import FakeClock
 
@@ -194,6 +208,76 @@ def test_source_of_names_the_user_code_behind_a_callback() -> None:
     assert source_of(Holder().method) == f"Holder.method at {__file__}:{line}"
     assert source_of([].clear).startswith("<built-in method clear")
     assert source_of(Timer.create_single_shot(1)) == "<Timer 1 ms, single shot, stopped, on_timeout=None>"
+
+
+def test_the_users_callback_is_named_and_not_the_one_of_ours_around_it(
+    loop: EventLoop, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    seen: list[object] = []
+
+    def note(what: object) -> None:
+        seen.append(what)
+
+    watcher = FileWatcher(note)
+    watcher.add_watch(tmp_path, FileWatcherEvent.Type.CHILD_CREATED)
+    server = LocalServer(note)
+    server.listen(tmp_path / "socket")
+    client = LocalSocket.connect(tmp_path / "socket")
+    Process.spawn(["echo", "x"], on_output=note)
+    loop.set_debug(0.0)
+    assert loop.spin_until(lambda: len({type(each) for each in seen}) == 3, timeout=30)
+    client.close()
+    server.close()
+    watcher.close()
+    slow = [record.getMessage() for record in caplog.records]
+    named = f"ms: {note.__qualname__} at {__file__}:{note.__code__.co_firstlineno}"
+    assert sum(text.startswith("notifier took ") and text.endswith(named) for text in slow) >= 3
+    assert not [
+        text for text in slow if "acceptor.py" in text or "file_watcher.py" in text or "_pipes.py" in text
+    ]
+
+
+def test_a_package_observes_what_its_own_callback_calls(
+    loop: EventLoop, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder()
+    results: list[object] = []
+
+    def handler(ms: int) -> int:
+        clock.advance_ms(ms)
+        return ms
+
+    def callback() -> None:
+        for ms in (50, 200, 300):
+            observed = functools.partial(handler, ms)
+            results.append(call_observed(current(), f"Clock.add for pid {ms}", handler, observed))
+        clock.advance_ms(60)
+
+    loop.deferred_invoke(callback)
+    loop.pump()
+    loop.set_debug(0.1)
+    loop.add_instrument(recorder)
+    loop.deferred_invoke(callback)
+    loop.pump()
+    where = f"{handler.__qualname__} at {__file__}:{handler.__code__.co_firstlineno}"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Clock.add for pid 200 took 200.0 ms: {where}",
+        f"Clock.add for pid 300 took 300.0 ms: {where}",
+        # Without what has been logged already.
+        f"deferred callback took 110.0 ms: {source_of(callback)}",
+    ]
+    assert results == [50, 200, 300] * 2
+    assert ("Clock.add for pid 50", handler) in recorder.observed
+
+
+def test_packages_add_sections_to_snapshots(loop: EventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Sections are added for good, as packages need; this test removes its own.
+    monkeypatch.setattr(snapshot, "_sections", snapshot._sections.copy())
+    Snapshot.add_section("guests", lambda thread: [f"of {thread.name}", "another"])
+    taken = loop.snapshot()
+    assert taken.sections["guests"] == ("of MainThread", "another")
+    assert "  guests: 2\n    of MainThread\n    another" in str(taken)
+    assert hash(taken)
 
 
 def test_a_repr_that_raises_does_not_hide_the_source() -> None:
