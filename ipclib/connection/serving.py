@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from corelib import Cancelled, EventLoopClosed, Promise, run_async
 from corelib.turn import ThreadLoop, calls_user_code
+from ipclib.connection.observing import Observed
 from ipclib.connection.sender import Sender
 from ipclib.errors import EncodeError, ErrorKind, HandlerError, MessageTooLarge
 from ipclib.protocol import wire
@@ -220,7 +221,8 @@ class Serving:
             self._conversation.dropped += 1
             return
         try:
-            result = getattr(self._owner, message.handler)(*values)
+            owner = self._owner if self.thread.instruments is None else Observed(self._owner, message)
+            result = getattr(owner, message.handler)(*values)
         except Unhandled:
             _close_all(files)
             logger.debug("%s: no handler", message.name)
@@ -245,7 +247,8 @@ class Serving:
             reply.refuse(ErrorKind.REFUSED, "this request comes too often (Limits.rate)")
             return
         try:
-            result = getattr(self._owner, message.handler)(*values)
+            owner = self._owner if self.thread.instruments is None else Observed(self._owner, message)
+            result = getattr(owner, message.handler)(*values)
         except Exception as error:
             reply.raised(error)
         except BaseException as error:
