@@ -7,14 +7,16 @@ from __future__ import annotations
 import gc
 import logging
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from threading import get_ident
 from typing import Protocol
 
 import attrs
 
-from corelib import DescriptorsTruncated, LocalSocket, Notifier
-from corelib.turn import current_thread_loop, forked
+from corelib import DescriptorsTruncated, LocalSocket, Notifier, Snapshot
+from corelib.turn import ThreadLoop, current_thread_loop, forked
 from ipclib.connection.calls import Caller, Wait, wrong_thread
 from ipclib.connection.responsiveness import Responsiveness
 from ipclib.connection.sender import Sender
@@ -113,6 +115,7 @@ class Link:
         "sender",
         "state",
         "thread",
+        "user_code",
         "waits_for_slow_peer",
         "watchdog",
     )
@@ -121,7 +124,7 @@ class Link:
         self, owner: Owner, ends: Ends, socket: LocalSocket, limits: Limits, *, trailers: bool
     ) -> None:
         """Take over a connected socket."""
-        self._owner = owner
+        self._owner = self.user_code = owner
         self._ends = ends
         self._socket = socket
         self.limits = limits
@@ -385,9 +388,26 @@ class Link:
 _all: weakref.WeakSet[Link] = weakref.WeakSet()
 
 
+def _in_snapshots(thread: ThreadLoop) -> list[str]:
+    links: list[Link] = []
+    with suppress(RuntimeError):  # Another thread has made or dropped a link meanwhile.
+        links = list(_all)
+    return sorted(_described(link) for link in links if link.thread is thread and link.is_open)
+
+
+def _described(link: Link) -> str:
+    names = Counter(call.message.name for call in link.conversation.open_calls.copy().values())
+    calls = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in names.items())
+    unsent = f", {link.sender.size} bytes to send" if link.sender.size else ""
+    throttled = ", not served because it does not read" if link.is_throttled else ""
+    name = type(link.user_code).__qualname__
+    return f"{name} to pid {link.peer.pid}: open calls: {calls or 'none'}{unsent}{throttled}"
+
+
 def _abandon_links_of_parent() -> None:
     for link in list(_all):
         link.abandon()
 
 
 forked.forget(_abandon_links_of_parent)
+Snapshot.add_section("connections", _in_snapshots)
