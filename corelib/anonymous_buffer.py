@@ -147,7 +147,10 @@ class AnonymousBuffer(NotCopied):
         self.close()
 
     def __repr__(self) -> str:
-        return f"AnonymousBuffer({self._size} bytes)" if self.is_valid else "AnonymousBuffer(invalid)"
+        if not self.is_valid:
+            return "<AnonymousBuffer invalid>"
+        mapped = "" if self._mapping is None else ", mapped"
+        return f"<AnonymousBuffer of {self._size} bytes, fd {self._fd}{mapped}>"
 
 
 def _stays(fd: int) -> bool:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from corelib import SocketPathError, session
+from corelib import LocalSocket, SocketPathError, session
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,23 @@ def test_a_path_with_a_nul_is_refused() -> None:
     for path in ("\0abstract", "/tmp/clock\0"):
         with pytest.raises(SocketPathError, match="NUL"):
             session.socket_path(path)
+
+
+def test_a_path_may_be_a_path_object_or_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPC_SESSION_ID", "evening")
+    path = tmp_path / "session" / "%sid" / "clock"
+    for same in (path, os.fspath(path), os.fsencode(path)):
+        session.prepare_folder(same)  # type: ignore[arg-type]
+        found = session.socket_path(same)  # type: ignore[arg-type]
+        assert found == f"{tmp_path}/session/evening/clock"
+    assert mode(tmp_path / "session" / "evening") == 0o700
+
+
+@pytest.mark.parametrize("path", [None, 3, 1.5, ["path"]])
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    for use in (session.socket_path, session.prepare_folder, LocalSocket.connect):
+        with pytest.raises(TypeError, match=r"os\.PathLike"):
+            use(path)
 
 
 def test_folders_are_made_with_their_modes_whatever_the_umask(tmp_path: Path) -> None:

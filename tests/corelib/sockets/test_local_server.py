@@ -99,6 +99,23 @@ def test_a_server_listens_in_a_session(
     server.close()
 
 
+def test_paths_of_sockets_may_be_path_objects(loop: EventLoop, tmp_path: Path) -> None:
+    clients: list[LocalSocket] = []
+    with EventLoop():
+        server = LocalServer(clients.append)
+        server.listen(tmp_path / "clock")
+        assert server.path == str(tmp_path / "clock")
+        mine = LocalSocket.connect(tmp_path / "clock")
+        loop.spin_until(lambda: clients, timeout=30)
+        for each in (mine, *clients, server):
+            each.close()
+        with pytest.raises(FileNotFoundError, match="cannot connect") as failed:
+            LocalSocket.connect(tmp_path / "clock")
+        assert failed.value.filename == str(tmp_path / "clock")
+        with pytest.raises(TypeError, match=r"os\.PathLike"):
+            server.listen(3)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
 def test_the_socket_is_open_to_its_owner_alone(loop: EventLoop, path: str, umask: int) -> None:
     before = os.umask(umask)
