@@ -153,12 +153,14 @@ class Notifier(NotCopied):
         if waiting is None:
             if self._file is None:
                 raise self._was_closed()
-            if self._enabled:
+            self._thread.require_own_thread()
+            wanted = self._enabled and not self._muted
+            if wanted:
                 self._require_same_file()
             self._waiting = waiting = Promise()
             waiting.on_cancel = self._stop_waiting
             self._choose_callback()
-            self._watch(self._enabled, self._type)
+            self._thread.poller.watch(self._fd, self, self._type.value if wanted else 0)
         return waiting
 
     @property

@@ -106,6 +106,8 @@ class InheritedSocket(UnixListener):
         Raises:
             UsageError: not a Unix stream socket that listens; it stays the caller's.
         """
+        if listening.fileno() < 0:
+            raise UsageError(f"no clients come to {listening!r}: it is closed")
         if listening.family != socket.AF_UNIX or listening.type != socket.SOCK_STREAM:
             raise UsageError(f"no clients come to {listening!r}: it is not a Unix stream socket")
         if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):

@@ -46,7 +46,7 @@ class StreamSocket(NotCopied):
         fd = connected if isinstance(connected, int) else connected.fileno()
         try:
             adopted = socket.socket(fileno=fd)
-        except OSError as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise UsageError(f"fd {fd} cannot be adopted, it is not a socket: {error}") from error
         if adopted.family not in cls._FAMILIES or adopted.type != socket.SOCK_STREAM:
             adopted.detach()

@@ -202,6 +202,19 @@ def test_a_file_that_was_moved_away_and_back_is_still_watched(watched: Watched) 
     watched.require_it_is_watched(path)
 
 
+def test_a_folder_that_is_renamed_is_not_watched_any_more(watched: Watched) -> None:
+    folder, other = watched.path("folder"), watched.path("other")
+    os.mkdir(folder)
+    wanted = Type.DELETED | Type.CHILD_CREATED | Type.METADATA_MODIFIED
+    watched.add(folder, wanted)
+    os.chmod(folder, 0o700)
+    os.rename(folder, other)
+    assert watched.seen() == [(Type.METADATA_MODIFIED, folder), (Type.DELETED, folder)]
+    watched.make("other/child")
+    assert watched.seen() == []
+    assert watched.add(other, wanted)
+
+
 def test_a_relative_path_is_the_same_after_a_chdir(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.make("file")
     monkeypatch.chdir(watched.folder)

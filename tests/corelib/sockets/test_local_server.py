@@ -244,6 +244,8 @@ def test_a_socket_that_does_not_listen_is_not_taken_over(loop: EventLoop, path: 
                 server.take_over(each)
             assert each.fileno() >= 0, "it stays its owner's"
             assert server.path is None
+    with pytest.raises(UsageError, match="closed"):
+        LocalServer().take_over(idle)
 
 
 def test_a_forked_child_leaves_the_socket_that_was_taken_over(

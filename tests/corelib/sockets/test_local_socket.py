@@ -200,6 +200,11 @@ def test_a_socket_that_cannot_be_adopted_stays_the_callers() -> None:
         LocalSocket.adopt(reader)
     os.close(reader)
     os.close(writer)
+    with socket.socket() as closed:
+        pass
+    for none in (closed, -1, 1 << 40):
+        with pytest.raises(UsageError, match="cannot be adopted"):
+            LocalSocket.adopt(none)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams:
         with pytest.raises(UsageError, match="not a Unix stream socket"):
             LocalSocket.adopt(datagrams)
