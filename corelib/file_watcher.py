@@ -41,6 +41,7 @@ _EXCLUDE_UNLINKED, _MASK_CREATE, _MASK_ADD = 0x04000000, 0x10000000, 0x20000000
 _GONE = _DELETE_SELF | _UNMOUNT | _IGNORED
 # The kernel reports these of a file that has lost a name, but is kept by another one or by an open fd.
 _MAY_HAVE_LOST_NAME = _MOVE_SELF | _ATTRIB
+_CANNOT_TELL = frozenset({errno.EACCES, errno.EPERM, errno.ENOMEM})
 _MOST_PATHS_SHOWN = 3
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -171,7 +172,7 @@ class FileWatcher(NotCopied):
             known = self._watch_at(path)
             if known is None:
                 continue  # It was replaced meanwhile.
-            if self._watch_at(self._watches[known].location) == known:
+            if self._has_its_name(known):
                 return False
             self._supersede(known)
         if path in self._paths:
@@ -255,7 +256,7 @@ class FileWatcher(NotCopied):
             self._end_unless_it_has_its_name(number, watch)
 
     def _end_unless_it_has_its_name(self, number: int, watch: _Watch) -> None:
-        if self._watch_at(watch.location) == number:
+        if self._has_its_name(number):
             return  # Another name of the same file was lost, or its metadata changed.
         self._forget(number)
         _inotify_rm_watch(self._file.fileno(), number)
@@ -265,13 +266,16 @@ class FileWatcher(NotCopied):
     def _end_watches_whose_end_was_lost(self) -> None:
         for number in list(self._superseded):
             self._forget(number)
-        for number, watch in list(self._watches.items()):
-            if self._watch_at(watch.location) != number:
+        for number in list(self._watches):
+            if not self._has_its_name(number):
                 _inotify_rm_watch(self._file.fileno(), number)
                 self._pending.appendleft((number, _DELETE_SELF, ""))
 
     def _watch_at(self, path: str) -> int | None:
-        """The watch of the file that has this path now; None if that is not watched, or there is none."""
+        """The watch of the file that has this path now; None if that is not watched, or there is none.
+
+        Then errno tells which: 0 if there is a file."""
+        ctypes.set_errno(0)
         # Every mask has this event, so the watch does not change.
         number: int = _inotify_add_watch(self._file.fileno(), _as_c_string(path), _DELETE_SELF | _MASK_ADD)
         if number in self._watches:
@@ -279,6 +283,12 @@ class FileWatcher(NotCopied):
         if number >= 0:
             _inotify_rm_watch(self._file.fileno(), number)
         return None
+
+    def _has_its_name(self, number: int) -> bool:
+        if self._watch_at(self._watches[number].location) == number:
+            return True
+        # To look takes the right to read the file. Without it the watch goes on.
+        return ctypes.get_errno() in _CANNOT_TELL
 
     def _supersede(self, number: int) -> None:
         """End a watch, but not before the events that the kernel has queued for it are delivered."""

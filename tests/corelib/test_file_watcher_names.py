@@ -4,6 +4,8 @@ Must not know inotify.
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from corelib import EventLoop, FileWatcher, FileWatcherEvent, WaitMode
+from corelib import file_watcher as module
 
 Type = FileWatcherEvent.Type
 CHANGES = Type.CONTENT_MODIFIED | Type.DELETED
@@ -199,6 +202,25 @@ def test_a_file_that_was_moved_away_and_back_is_still_watched(watched: Watched) 
     os.rename(path, watched.path("away"))
     os.rename(watched.path("away"), path)
     assert watched.seen() == []
+    watched.require_it_is_watched(path)
+
+
+def test_a_file_that_may_not_be_read_any_more_is_still_watched(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = watched.make("file")
+    watched.add(path, CHANGES | Type.METADATA_MODIFIED)
+    add_watch = module._inotify_add_watch
+
+    def refuse(*arguments: object) -> int:
+        # Tests may run as root, who may read everything: a private function stands for the kernel's call.
+        ctypes.set_errno(errno.EACCES)
+        return -1
+
+    monkeypatch.setattr(module, "_inotify_add_watch", refuse)
+    os.chmod(path, 0)
+    assert watched.seen() == [(Type.METADATA_MODIFIED, path)]
+    monkeypatch.setattr(module, "_inotify_add_watch", add_watch)
     watched.require_it_is_watched(path)
 
 
