@@ -7,7 +7,6 @@ from __future__ import annotations
 import gc
 import logging
 import weakref
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import get_ident
@@ -18,6 +17,7 @@ import attrs
 from corelib import DescriptorsTruncated, LocalSocket, Notifier, Snapshot
 from corelib.turn import ThreadLoop, current_thread_loop, forked
 from ipclib.connection.calls import Caller, Wait, wrong_thread
+from ipclib.connection.observing import listed
 from ipclib.connection.responsiveness import Responsiveness
 from ipclib.connection.sender import Sender
 from ipclib.connection.serving import Serving, call_hook, send_failure
@@ -388,26 +388,19 @@ class Link:
 _all: weakref.WeakSet[Link] = weakref.WeakSet()
 
 
-def _in_snapshots(thread: ThreadLoop) -> list[str]:
-    links: list[Link] = []
-    with suppress(RuntimeError):  # Another thread has made or dropped a link meanwhile.
-        links = list(_all)
-    return sorted(_described(link) for link in links if link.thread is thread and link.is_open)
-
-
-def _described(link: Link) -> str:
-    names = Counter(call.message.name for call in link.conversation.open_calls.copy().values())
-    calls = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in names.items())
-    unsent = f", {link.sender.size} bytes to send" if link.sender.size else ""
-    throttled = ", not served because it does not read" if link.is_throttled else ""
-    name = type(link.user_code).__qualname__
-    return f"{name} to pid {link.peer.pid}: open calls: {calls or 'none'}{unsent}{throttled}"
-
-
 def _abandon_links_of_parent() -> None:
     for link in list(_all):
         link.abandon()
 
 
 forked.forget(_abandon_links_of_parent)
+
+
+def _in_snapshots(thread: ThreadLoop) -> list[str]:
+    links: list[Link] = []
+    with suppress(RuntimeError):  # Another thread has made or dropped a link meanwhile.
+        links = list(_all)
+    return sorted(listed(link) for link in links if link.thread is thread and link.is_open)
+
+
 Snapshot.add_section("connections", _in_snapshots)

@@ -1,17 +1,43 @@
-"""Owns how instruments see the calls of handlers: each with its message and the peer that it serves.
+"""Owns how instruments see the calls of handlers, each with its message and peer, and snapshots a connection.
 Must not know what instruments do, nor how handlers are found and answered.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from types import CoroutineType
-from typing import Any
+from typing import Any, Protocol
 
-from corelib import run_async
+from corelib import PeerCredentials, run_async
 from corelib.turn import ThreadLoop, call_observed, current_thread_loop
+from ipclib.connection.sender import Sender
+from ipclib.protocol.conversation import Conversation
 from ipclib.protocol.message import MessageType
+
+
+class ListedLink(Protocol):
+    """A link, as snapshots list it."""
+
+    conversation: Conversation
+    is_throttled: bool
+    peer: PeerCredentials
+    sender: Sender
+
+    @property
+    def user_code(self) -> object:
+        """The connection."""
+
+
+def listed(link: ListedLink) -> str:
+    """A line about a connection: its peer, open calls, and what holds it up. From any thread."""
+    names = Counter(call.message.name for call in link.conversation.open_calls.copy().values())
+    calls = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in names.items())
+    unsent = f", {link.sender.size} bytes to send" if link.sender.size else ""
+    throttled = ", not served because it does not read" if link.is_throttled else ""
+    name = type(link.user_code).__qualname__
+    return f"{name} to pid {link.peer.pid}: open calls: {calls or 'none'}{unsent}{throttled}"
 
 
 class Observed:

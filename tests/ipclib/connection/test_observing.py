@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import ipcc
-from corelib import Cancelled, EventLoop, Instrument, LocalSocket, Promise, sleep_ms
+from corelib import Cancelled, EventLoop, Instrument, LocalSocket, Promise, WaitMode, sleep_ms
 from ipclib import HandlerError, MultiServer, RemoteError
+from tests.ipclib import pairs
 from tests.ipclib.fake_clock import FakeClock
 
 GUARD = 30  # seconds, against a hang
@@ -203,6 +204,17 @@ def test_a_snapshot_lists_the_connections_of_its_own_thread_alone(loop: EventLoo
     thread.start()
     thread.join()
     assert counts == [2, 0]
+
+
+def test_a_snapshot_tells_what_holds_a_connection_up(loop: EventLoop, clock: Any) -> None:
+    raw, service = pairs.raw_peer(clock)
+    while not service.counters.queue_high_water:
+        service.async_tick(1)
+        loop.pump(WaitMode.POLL_FOR_EVENTS)
+    (listed,) = loop.snapshot().sections["connections"]
+    assert re.fullmatch(rf"\S+ to pid {os.getpid()}: open calls: none, \d+ bytes to send", listed)
+    raw.close()
+    service.shutdown()
 
 
 def test_a_closed_connection_is_not_listed(loop: EventLoop, client: Any) -> None:
