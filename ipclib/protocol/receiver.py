@@ -22,7 +22,7 @@ from ipclib.protocol.message import Kind, MessageType
 from ipclib.protocol.partial_frame import PartialFrame, recycle
 from ipclib.protocol.peer_trailers import trailer_missing
 from ipclib.values.codecs import DECODE_ERRORS
-from ipclib.values.decoding import Buffer, Decoding, Files
+from ipclib.values.decoding import MAX_WORK, Buffer, Decoding, Files
 from ipclib.values.file import File
 
 logger = logging.getLogger("ipclib")
@@ -258,6 +258,7 @@ class Receiver:
         decoding.end = payload_end
         decoding.elements = self._max_elements
         decoding.numbers = self._max_numbers
+        decoding.work = MAX_WORK
         decoding.files = files
         try:
             values, at = message.decode(data, start + _HEADER_SIZE, decoding)

@@ -72,6 +72,12 @@ class Codec(Generic[T]):
     """The type as the language writes it."""
     smallest: int
     """The least number of bytes that a value takes."""
+    values: int = 1
+    """How many values it is made of, without the elements of containers: a struct of two texts is three."""
+    counts_itself: bool = False
+    """Whether each value counts as an element, so that containers need not count it."""
+    counts: bool = False
+    """Whether its values cost what Outgoing counts."""
 
     def encode(self, value: T, files: Files) -> bytes:
         """Return the bytes of a value, and append its Files to `files`.
@@ -238,6 +244,8 @@ class Optional(Codec[T | None]):
 
     def __init__(self, value: Codec[T]) -> None:
         self.name = f"Optional<{value.name}>"
+        self.values = 1 + value.values
+        self.counts = value.counts
         self._value = value
 
     def encode(self, value: T | None, files: Files) -> bytes:

@@ -12,14 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
 from ipclib.errors import ProtocolViolation
 from ipclib.values.codecs import Codec, byte_string
-from ipclib.values.decoding import Buffer, Decoding, Files
+from ipclib.values.decoding import MAX_WORK, Buffer, Decoding, Files, Outgoing, Unrepresentable
 
 MAX_DEPTH = 64
 """How deep arrays and objects may be nested, sent or received."""
 
+# CPU time beyond that of other text. That of an integer grows with the square of its digits: 4,300 of them,
+# which is Python's limit, take 180 us.
+_NS_PER_ESCAPE = 50
+_LONG_INTEGER = re.compile(rb"[0-9]{100,}+")
+_DIGITS_SQUARED_PER_NS = 100
+
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = frozenset(b"[{")
+# Text without half a surrogate pair. The JSON decoder would make it a str that cannot be encoded again.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_WHOLE_PAIRS = re.compile(
+    rb"(?:[^\\]++|\\(?:[^u]|u(?:[^dD]|[dD](?:[0-7]|[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F]))))*+", re.DOTALL
+)
 
 
 class JsonValue(Codec[Any]):
@@ -27,22 +38,33 @@ class JsonValue(Codec[Any]):
 
     name = "JsonValue"
     smallest = 5
+    counts = True
 
     def encode(self, value: Any, files: Files) -> bytes:
         _check(value, 0)
-        return byte_string.encode(_ENCODER.encode(value).encode(), files)
+        raw = _ENCODER.encode(value).encode()
+        if type(files) is Outgoing:
+            try:
+                nodes, work = _cost(raw, len(raw))
+            except ProtocolViolation as violation:
+                raise ValueError(str(violation)) from None
+            files.elements += nodes
+            files.work += work
+        return byte_string.encode(raw, files)
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[Any, int]:
         raw, at = byte_string.decode(data, at, decoding)
-        decoding.spend(_nodes(raw, decoding.elements))
+        nodes, work = _cost(raw, decoding.elements)
+        decoding.spend(nodes)
+        decoding.spend_work(work, "JSON with too many escapes or long integers")
+        if _HALF.search(raw) and not _WHOLE_PAIRS.fullmatch(raw):
+            raise Unrepresentable("JSON with half a surrogate pair, which no str should hold")
         try:
-            value = _DECODER.decode(str(raw, "utf-8"))
-            if b"\\u" in raw:
-                # Refuses half a surrogate pair, which no str should hold.
-                _ENCODER.encode(value).encode()
+            return _DECODER.decode(str(raw, "utf-8")), at
+        except UnicodeDecodeError as error:
+            raise Unrepresentable(f"JSON that is not UTF-8: {error}") from None
         except RecursionError:
             raise ProtocolViolation("JSON nested too deep for this stack") from None
-        return value, at
 
     def python_types(self) -> frozenset[type]:
         return frozenset((type(None), bool, int, float, str, list, dict))
@@ -73,14 +95,17 @@ def _check_keys(value: dict[Any, Any]) -> None:
             raise TypeError(f"the key {key!r} of a JSON object is not a str")
 
 
-def _nodes(raw: bytes, most: int) -> int:
-    """How many values a text has, or a few more.
+def _cost(raw: bytes, most: int) -> tuple[int, int]:
+    """How many values a text has, or a few more; and what its escapes and long integers cost, in nanoseconds.
 
     Takes linear time, and builds only a copy of the text in which each string is a 0.
 
     Raises:
-        ProtocolViolation: there are more than `most`, or they are nested too deep.
+        ProtocolViolation: there are more values than `most`, or they are nested too deep.
     """
+    escapes = raw.count(b"\\") * _NS_PER_ESCAPE
+    if escapes > MAX_WORK:
+        raise ProtocolViolation("JSON with too many escapes")
     if raw.count(b'"') > 4 * most and any(True for _ in islice(_STRING.finditer(raw), 2 * most, None)):
         raise ProtocolViolation("JSON with more strings than max_elements allows")
     skeleton = _STRING.sub(b"0", raw)
@@ -88,9 +113,13 @@ def _nodes(raw: bytes, most: int) -> int:
     nodes = 1 + skeleton.count(b",") + opened - skeleton.count(b"[]") - skeleton.count(b"{}")
     if nodes > most:
         raise ProtocolViolation("JSON with more values than max_elements allows")
+    if opened > nodes:
+        raise ProtocolViolation("JSON with several values side by side")
     if opened > MAX_DEPTH:
         _check_depth(skeleton.translate(None, _NOT_BRACKETS), opened)
-    return nodes
+    return nodes, escapes + sum(
+        [len(digits) ** 2 // _DIGITS_SQUARED_PER_NS for digits in _LONG_INTEGER.findall(skeleton)]
+    )
 
 
 def _check_depth(brackets: bytes, opened: int) -> None:

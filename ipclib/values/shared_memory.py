@@ -9,7 +9,7 @@ from struct import Struct
 from corelib import AnonymousBuffer
 from ipclib.errors import ProtocolViolation
 from ipclib.values.codecs import BOOLEANS, Codec
-from ipclib.values.decoding import Buffer, Decoding, Files
+from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing
 from ipclib.values.file import Duplicate
 
 _SIZE = Struct("=I")
@@ -20,13 +20,14 @@ class AnonymousBufferCodec(Codec[AnonymousBuffer]):
 
     name = "Core::AnonymousBuffer"
     smallest = 1
+    counts = True
 
     def encode(self, value: AnonymousBuffer, files: Files) -> bytes:
         if not isinstance(value, AnonymousBuffer):
             raise TypeError("a corelib.AnonymousBuffer is needed; AnonymousBuffer() stands for none")
         if not value.is_valid:
             return b"\0"
-        files.append(Duplicate(value.fd))
+        share(value, value.size, files)
         return b"\1" + _SIZE.pack(value.size)
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[AnonymousBuffer, int]:
@@ -37,6 +38,13 @@ class AnonymousBufferCodec(Codec[AnonymousBuffer]):
 
     def python_types(self) -> frozenset[type]:
         return frozenset((AnonymousBuffer,))
+
+
+def share(buffer: AnonymousBuffer, size: int, files: Files) -> None:
+    """Append a descriptor of the buffer to the message, which takes `size` bytes of it."""
+    files.append(Duplicate(buffer.fd))
+    if not size and type(files) is Outgoing:
+        files.has_empty_memory = True
 
 
 def received_memory(size: int, decoding: Decoding) -> AnonymousBuffer:
