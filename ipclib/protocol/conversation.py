@@ -37,6 +37,7 @@ from ipclib.errors import ErrorKind, MessageTooLarge, PeerDisconnected, Protocol
 from ipclib.limits import Limits
 from ipclib.protocol import wire
 from ipclib.protocol.bare_replies import BareReplies, ReplyTo
+from ipclib.protocol.costs import check_cost, unchecked_size
 from ipclib.protocol.events import (
     CallFailed,
     DescriptionArrived,
@@ -47,7 +48,7 @@ from ipclib.protocol.events import (
 from ipclib.protocol.message import Endpoint, Kind, Message, MessageType
 from ipclib.protocol.peer_trailers import PeerTrailers
 from ipclib.values.codecs import ENCODE_ERRORS, Payload
-from ipclib.values.decoding import Files
+from ipclib.values.decoding import Files, Outgoing
 
 MAX_ABANDONED = 1024
 """How many abandoned calls a peer may leave unanswered (docs/wire.md)."""
@@ -122,6 +123,7 @@ class Conversation:
 
     __slots__ = (
         "_serial",
+        "_unchecked_size",
         "abandoned",
         "bare_replies",
         "calls",
@@ -157,6 +159,8 @@ class Conversation:
         """True if no more answers will come."""
         self.dropped = 0
         """One-way messages of the peer that were dropped."""
+        self._unchecked_size = unchecked_size(limits)
+        """Bytes of a frame that is within all limits if it has no Files."""
         self._serial = wire.NO_SERIAL
         """The last serial that was given to a call."""
         self.bare_replies = BareReplies()
@@ -178,7 +182,7 @@ class Conversation:
             EncodeError: the values do not fit the parameters.
             MessageTooLarge: the frame is over a limit.
         """
-        files: Files = []
+        files: Files = Outgoing() if message.counts else []
         try:
             payload = message.encode(files, *values)
         except ENCODE_ERRORS as error:
@@ -194,8 +198,10 @@ class Conversation:
             )
         else:
             frame = wire.trailed_frame(message.key, payload, serial, message.signature)
-        if files or type(frame) is not bytes or len(frame) > self.limits.max_message_size:
+        if files or type(frame) is not bytes or len(frame) > self._unchecked_size:
             self._check_size(message, frame, files)
+            if type(files) is Outgoing:
+                check_cost(message, files, self.limits)
         return frame, files
 
     # Our requests
