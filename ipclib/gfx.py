@@ -13,6 +13,7 @@ from typing import IO, Any, Self, TypeAlias
 import attrs
 
 from corelib import AnonymousBuffer
+from corelib.turn import NotCopied
 
 BYTES_PER_PIXEL = 4
 LARGEST_BITMAP = 0x7FFFFFFF
@@ -122,7 +123,7 @@ _PILLOW_MODES = {
 """The mode of an image in Pillow, and Pillow's name of its layout in memory."""
 
 
-class ShareableBitmap:
+class ShareableBitmap(NotCopied):
     """Pixels in shared memory. `ShareableBitmap()` is invalid and stands for no bitmap.
 
     Width and height are logical: a bitmap of scale 2 has twice as many pixels in each direction. `buffer` may

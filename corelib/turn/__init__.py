@@ -5,12 +5,14 @@ Must not know what hangs on the loop. `__all__` is what other packages may use b
 
 from corelib.turn import forked, interrupts
 from corelib.turn.interrupts import calls_user_code
+from corelib.turn.not_copied import NotCopied
 from corelib.turn.thread_loop import ThreadLoop
 from corelib.turn.thread_loop import current as current_thread_loop
 from corelib.turn.timer_queue import deadline_after
 from corelib.turn.wait_mode import WaitMode
 
 __all__ = [
+    "NotCopied",
     "ThreadLoop",
     "WaitMode",
     "calls_user_code",
