@@ -288,7 +288,11 @@ def bitmap_size(width: int, height: int, scale: int) -> int:
 
     Raises:
         ValueError: there can be no bitmap of that size.
+        TypeError: a number is not whole.
     """
+    for number in (width, height, scale):
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise TypeError(f"a bitmap is measured in whole numbers, not {number!r}")
     if width < 0 or height < 0 or scale < 1:
         raise ValueError(f"no bitmap is {width}x{height} at scale {scale}")
     size = width * scale * BYTES_PER_PIXEL * height * scale

@@ -23,9 +23,10 @@ _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _SECOND
 
 
 def _nanoseconds(seconds: float) -> int:
-    if not math.isfinite(seconds):
-        raise ValueError(f"{seconds} seconds are no length of time; use None or Optional<> for never")
-    return round(seconds * 1_000_000_000)
+    nanoseconds = seconds * 1_000_000_000
+    if not math.isfinite(nanoseconds):
+        raise ValueError(f"{seconds} seconds are no length of time; an Optional of None may stand for never")
+    return round(nanoseconds)
 
 
 def _check_range(_owner: object, _field: object, nanoseconds: int) -> None:
