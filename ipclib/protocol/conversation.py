@@ -33,7 +33,14 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, TypeAlias
 
-from ipclib.errors import ErrorKind, MessageTooLarge, PeerDisconnected, ProtocolViolation, RemoteError
+from ipclib.errors import (
+    ErrorKind,
+    MessageTooLarge,
+    PeerDisconnected,
+    ProtocolViolation,
+    RemoteError,
+    UnknownMessage,
+)
 from ipclib.limits import Limits
 from ipclib.protocol import wire
 from ipclib.protocol.bare_replies import BareReplies, ReplyTo
@@ -201,7 +208,7 @@ class Conversation:
         if files or type(frame) is not bytes or len(frame) > self._unchecked_size:
             self._check_size(message, frame, files)
             if type(files) is Outgoing:
-                check_cost(message, files, self.limits)
+                check_cost(message, files, self.limits, is_bare or self.peer_trailers.are_missing)
         return frame, files
 
     # Our requests
@@ -237,7 +244,15 @@ class Conversation:
         self.open_calls[call.serial] = call
 
     def describe(self, call: Call) -> Payload:
-        """Open a call of DESCRIBE and return its frame, for the endpoint that is called."""
+        """Open a call of DESCRIBE and return its frame, for the endpoint that is called.
+
+        Raises:
+            UnknownMessage: the peer is bare. The frame would silence LibIPC for good.
+        """
+        if self.peer_trailers.are_missing:
+            raise UnknownMessage(
+                "describe", ErrorKind.UNKNOWN_MESSAGE, "a peer without trailers cannot answer it"
+            )
         call.serial = self._free_serial()
         self.open_calls[call.serial] = call
         return wire.pack_describe(self.calls.MAGIC, call.serial)

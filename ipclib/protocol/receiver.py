@@ -9,11 +9,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ipclib.errors import ErrorKind, ProtocolViolation
+from ipclib.errors import ErrorKind, ProtocolViolation, RemoteError
 from ipclib.protocol import wire
+from ipclib.protocol.bare_replies import BareReply
 from ipclib.protocol.conversation import Call, Conversation, Table
 from ipclib.protocol.descriptors import DescriptorQueue
 from ipclib.protocol.events import (
+    CallFailed,
     DescriptionAsked,
     PeerViolated,
     StreamEnded,
@@ -22,7 +24,7 @@ from ipclib.protocol.message import Kind, MessageType
 from ipclib.protocol.partial_frame import PartialFrame, recycle
 from ipclib.protocol.peer_trailers import trailer_missing
 from ipclib.values.codecs import DECODE_ERRORS
-from ipclib.values.decoding import MAX_WORK, Buffer, Decoding, Files
+from ipclib.values.decoding import MAX_WORK, Buffer, Decoding, Files, is_unrepresentable
 from ipclib.values.file import File
 
 logger = logging.getLogger("ipclib")
@@ -270,6 +272,10 @@ class Receiver:
                 decoding.check_files()
         except BaseException as error:
             self._take_back(concerned, files)
+            if is_unrepresentable(error) and _refused(self._conversation, message, serial, concerned, error):
+                self._decoding = shared = shared and Decoding(self._max_message_size)
+                self._file_end()
+                return
             if isinstance(error, (ProtocolViolation, *DECODE_ERRORS)):
                 raise ProtocolViolation(f"{message.name}: {error}") from error
             raise
@@ -338,6 +344,25 @@ class Receiver:
         if serial == _NO_SERIAL and message.key not in self._dropped_signatures:
             self._dropped_signatures |= {message.key}
             logger.warning("%s: dropped, its signature is not ours", message.name)
+
+
+def _refused(
+    conversation: Conversation, message: MessageType, serial: int, concerned: Any, error: BaseException
+) -> bool:
+    """Refuse a message that this process cannot hold: its sender broke no rule.
+
+    False if there is no way to refuse it.
+    """
+    text = f"{message.name} cannot be received: {error}"
+    if isinstance(concerned, Call):
+        if not concerned.settled and not concerned.abandoned:
+            failure = RemoteError.of(concerned.message.name, ErrorKind.REFUSED, text)
+            conversation.settle(concerned, CallFailed(concerned, failure))
+        return True
+    if isinstance(concerned, BareReply):
+        return False
+    conversation.refuse(message.magic, serial, ErrorKind.REFUSED, text)
+    return True
 
 
 def _close_all(files: Sequence[File]) -> None:

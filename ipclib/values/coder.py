@@ -239,7 +239,7 @@ class OwnCodec(Codec[Any]):
         decoder = Decoder(data, at, decoding)
         try:
             value = self._python.decode(decoder)
-        except (ProtocolViolation, RecursionError):
+        except (ProtocolViolation, RecursionError, UnicodeDecodeError):
             raise
         except Exception as error:  # The class may raise anything, for what a peer chose.
             raise ProtocolViolation(f"{self.name}: {error}") from error

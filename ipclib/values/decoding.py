@@ -30,7 +30,24 @@ _MAX_COPIED = 64 * 1024 * 1024
 
 
 class Unrepresentable(ProtocolViolation):
-    """A value that LibIPC may send, but that Python cannot hold: its message is refused, not its sender."""
+    """A value that an honest peer may send, but that this process cannot hold.
+
+    Its message is refused, and the connection stays.
+    """
+
+
+def is_unrepresentable(error: BaseException) -> bool:
+    """Whether an error of decode() is no violation: Unrepresentable, or a text of encoded surrogates.
+
+    LibIPC takes such texts. No str should hold them, because it could not be encoded again.
+    """
+    if not isinstance(error, UnicodeDecodeError):
+        return isinstance(error, Unrepresentable)
+    try:
+        error.object.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def weight(values: int, smallest: int) -> int:

@@ -64,7 +64,7 @@ class JsonValue(Codec[Any]):
         except UnicodeDecodeError as error:
             raise Unrepresentable(f"JSON that is not UTF-8: {error}") from None
         except RecursionError:
-            raise ProtocolViolation("JSON nested too deep for this stack") from None
+            raise Unrepresentable("JSON nested too deep for this stack") from None
 
     def python_types(self) -> frozenset[type]:
         return frozenset((type(None), bool, int, float, str, list, dict))

@@ -16,7 +16,7 @@ import attrs
 
 from ipclib.errors import ProtocolViolation
 from ipclib.values.codecs import ENCODE_ERRORS, Codec, Number
-from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, weight
+from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, Unrepresentable, weight
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -206,7 +206,7 @@ class Recursive(Codec[T]):
             decoding.spend(self._each)
             return codec.decode(data, at, decoding)
         except RecursionError:
-            raise ProtocolViolation("nested too deep for this stack") from None
+            raise Unrepresentable("nested too deep for this stack") from None
         finally:
             decoding.depth -= 1
 
