@@ -9,12 +9,18 @@ import resource
 import attrs
 
 from ipclib.rate import Rate
-from ipclib.values.decoding import MAX_NUMBERS
+from ipclib.values.decoding import MAX_COPIED, MAX_NUMBERS
 
 _MIB = 1024 * 1024
 
 # The least and the most of each whole number; of others they are 1 and the largest that 63 bits hold.
-_LEAST = {"max_message_size": 24, "max_fds_per_message": 0, "max_elements": 0, "max_numbers": 0}
+_LEAST = {
+    "max_message_size": 24,
+    "max_fds_per_message": 0,
+    "max_elements": 0,
+    "max_numbers": 0,
+    "max_copied_memory": 0,
+}
 """A message without values takes 24 bytes."""
 _MOST = {"max_message_size": 0xFFFF_FFFF, "max_fds_per_message": 253}
 """Sizes are 32 bits on the wire, and Linux passes at most 253 descriptors at once."""
@@ -43,6 +49,11 @@ class Limits:
     """Elements in all containers of one message, except fixed-width numbers, which max_numbers limits."""
     max_numbers: int = MAX_NUMBERS
     """Fixed-width numbers in all containers of one message. Each takes up to 36 bytes in memory."""
+    max_copied_memory: int = MAX_COPIED
+    """Bytes of shared memory in one message that has to be copied, because it cannot be sealed: LibIPC's."""
+    maps_unsealed_memory: bool = False
+    """Whether such memory is mapped instead, so that it stays shared. Only for peers that this program
+    trusts: one that shrinks it kills this process (SIGBUS)."""
     max_connections: int = attrs.field(factory=_default_max_connections)
     """Clients of one server. By default 1,024, but 64 fewer than the process may have descriptors."""
     max_send_queue: int = 16 * _MIB
@@ -62,6 +73,8 @@ class Limits:
                 _check_seconds(field.name, value)
             elif field.name == "rate":
                 _check_rates(value)
+            elif field.default is False:
+                _check_flag(field.name, value)
             else:
                 _check_number(field.name, value)
 
@@ -72,6 +85,11 @@ def _check_number(name: str, value: object) -> None:
     least, most = _LEAST.get(name, 1), _MOST.get(name, _LARGEST)
     if not least <= value <= most:
         raise ValueError(f"Limits.{name} is a number from {least} to {most}, not {value}")
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"Limits.{name} is True or False, not {value!r}")
 
 
 def _check_seconds(name: str, value: object) -> None:

@@ -30,6 +30,7 @@ def check_cost(message: MessageType, outgoing: Outgoing, limits: Limits, is_bare
     for what, cost, name, limit in (
         ("elements", outgoing.elements, "max_elements", limits.max_elements),
         ("numbers", outgoing.numbers, "max_numbers", limits.max_numbers),
+        ("bytes of unsealed memory", outgoing.copied, "max_copied_memory", limits.max_copied_memory),
     ):
         if cost > limit:
             raise MessageTooLarge(f"{message.name}: {cost} {what}; {name} is {limit}")

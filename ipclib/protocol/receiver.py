@@ -87,7 +87,7 @@ class Receiver:
         self.partial = PartialFrame(self._max_message_size)
         """The frame that has begun, if any, and the memory for the rest of it."""
         self.descriptors = DescriptorQueue()
-        self._decoding: Decoding | None = Decoding(self._max_message_size)
+        self._decoding: Decoding | None = self._new_decoding()
         """None while a message is decoded."""
         self._buffer: Buffer = _NOTHING
         """The bytes that are being taken apart; an inner receive() replaces them."""
@@ -101,6 +101,10 @@ class Receiver:
         """The end of the stream, while it is not in the inbox because a message is being decoded."""
         self.frames_received = 0
         self.bytes_received = 0
+
+    def _new_decoding(self) -> Decoding:
+        limits = self._conversation.limits
+        return Decoding(limits.max_copied_memory, maps_unsealed=limits.maps_unsealed_memory)
 
     def receive(self, data: bytes, fds: Sequence[int] = ()) -> None:
         """Take what one read of the socket returned, and own the descriptors. b"" is the end."""
@@ -256,7 +260,7 @@ class Receiver:
             concerned = conversation.bare_replies.reserve(message, serial)  # Our answers are bare.
         files = self._files_of(data, start, end, message.name) if self.descriptors.queue else _NO_FILES
         shared, self._decoding = self._decoding, None
-        decoding = shared or Decoding(self._max_message_size)
+        decoding = shared or self._new_decoding()
         decoding.end = payload_end
         decoding.elements = self._max_elements
         decoding.numbers = self._max_numbers
@@ -273,7 +277,7 @@ class Receiver:
         except BaseException as error:
             self._take_back(concerned, files)
             if is_unrepresentable(error) and _refused(self._conversation, message, serial, concerned, error):
-                self._decoding = shared = shared and Decoding(self._max_message_size)
+                self._decoding = shared = shared and self._new_decoding()
                 self._file_end()
                 return
             if isinstance(error, (ProtocolViolation, *DECODE_ERRORS)):

@@ -16,6 +16,8 @@ Buffer: TypeAlias = bytes | memoryview
 
 MAX_NUMBERS = 4 * 1024 * 1024
 """The default of Limits.max_numbers."""
+MAX_COPIED = 64 * 1024 * 1024
+"""The default of Limits.max_copied_memory."""
 MAX_WORK = 400_000_000
 """Nanoseconds that one message may cost beyond its bytes and elements: for colliding keys of maps, and for
 the escapes and long integers of JSON."""
@@ -25,8 +27,6 @@ MOST_PER_BYTE = 16
 
 _VALUES_PER_ELEMENT = 4
 _U32 = Struct("=I")
-# Bytes.
-_MAX_COPIED = 64 * 1024 * 1024
 
 
 class Unrepresentable(ProtocolViolation):
@@ -64,7 +64,7 @@ class Outgoing(Files):
     A codec that is given a list instead encodes the same bytes and counts nothing.
     """
 
-    __slots__ = ("elements", "has_empty_memory", "numbers", "work")
+    __slots__ = ("copied", "elements", "has_empty_memory", "numbers", "work")
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,6 +74,8 @@ class Outgoing(Files):
         """Fixed-width numbers of its containers."""
         self.work = 0
         """Nanoseconds that Decoding.spend_work() will subtract."""
+        self.copied = 0
+        """Bytes of shared memory that its receiver has to copy."""
         self.has_empty_memory = False
         """Whether it has shared memory of 0 bytes, which silences the connection of LibIPC."""
 
@@ -85,9 +87,20 @@ class Decoding:
     `files` before each: that takes 70 ns, and a method that did so would take 130.
     """
 
-    __slots__ = ("_taken", "copied", "depth", "elements", "end", "files", "max_copied", "numbers", "work")
+    __slots__ = (
+        "_taken",
+        "copied",
+        "depth",
+        "elements",
+        "end",
+        "files",
+        "maps_unsealed",
+        "max_copied",
+        "numbers",
+        "work",
+    )
 
-    def __init__(self, max_copied: int = _MAX_COPIED) -> None:
+    def __init__(self, max_copied: int = MAX_COPIED, *, maps_unsealed: bool = False) -> None:
         self.end = 0
         """The offset of the payload's end."""
         self.elements = 0
@@ -98,6 +111,8 @@ class Decoding:
         """Nanoseconds that the message may still cost beyond its bytes and elements."""
         self.depth = 0
         """How many structs that contain themselves surround the value that is being decoded."""
+        self.maps_unsealed = maps_unsealed
+        """Whether shared memory that cannot be sealed is mapped, instead of copied."""
         self.max_copied = max_copied
         self.copied = 0
         """Bytes of shared memory that had to be copied; at most `max_copied`."""

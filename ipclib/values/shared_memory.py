@@ -43,8 +43,10 @@ class AnonymousBufferCodec(Codec[AnonymousBuffer]):
 def share(buffer: AnonymousBuffer, size: int, files: Files) -> None:
     """Append a descriptor of the buffer to the message, which takes `size` bytes of it."""
     files.append(Duplicate(buffer.fd))
-    if not size and type(files) is Outgoing:
-        files.has_empty_memory = True
+    if type(files) is Outgoing:
+        files.has_empty_memory |= not size
+        if buffer.may_shrink:
+            files.copied += size
 
 
 def received_memory(size: int, decoding: Decoding) -> AnonymousBuffer:
@@ -56,7 +58,7 @@ def received_memory(size: int, decoding: Decoding) -> AnonymousBuffer:
     file = decoding.take_file()
     most = decoding.max_copied - decoding.copied
     try:
-        buffer = AnonymousBuffer.create_from_fd(file.fileno(), size, most)
+        buffer = AnonymousBuffer.create_from_fd(file.fileno(), size, most, trusted=decoding.maps_unsealed)
     except OSError as error:
         raise ProtocolViolation(f"the memory cannot be taken: {error}") from error
     if file.take_fd() != buffer.fd:  # A copy has a descriptor of its own.

@@ -10,7 +10,10 @@ import pytest
 from ipclib import Limits, Rate
 from ipclib.connection.watchdog import Watch
 
-NUMBERS = [field.name for field in attrs.fields(Limits) if field.name not in ("frame_timeout", "rate")]
+FLAGS = ["maps_unsealed_memory"]
+NUMBERS = [
+    field.name for field in attrs.fields(Limits) if field.name not in ("frame_timeout", "rate", *FLAGS)
+]
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -33,6 +36,14 @@ def test_the_default_and_a_thousand_are_accepted(name: str) -> None:
 def test_a_frame_timeout_that_makes_no_sense_is_refused(value: object) -> None:
     with pytest.raises((TypeError, ValueError), match=r"Limits\.frame_timeout .*seconds, not"):
         Limits(frame_timeout=value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_flag_is_true_or_false(name: str) -> None:
+    for value in (0, 1, None, "yes", math.nan):
+        with pytest.raises(TypeError, match=f"Limits.{name} is True or False, not"):
+            Limits(**{name: value})  # type: ignore[arg-type]
+    assert getattr(Limits(**{name: True}), name) is True  # type: ignore[arg-type]
 
 
 def test_an_infinite_frame_timeout_is_never() -> None:
