@@ -54,7 +54,7 @@ from ipclib.protocol.events import (
 )
 from ipclib.protocol.message import Endpoint, Kind, Message, MessageType
 from ipclib.protocol.peer_trailers import PeerTrailers
-from ipclib.values.codecs import ENCODE_ERRORS, Payload
+from ipclib.values.codecs import ENCODE_ERRORS, Payload, user_cause
 from ipclib.values.decoding import Files, Outgoing
 
 MAX_ABANDONED = 1024
@@ -193,7 +193,7 @@ class Conversation:
         try:
             payload = message.encode(files, *values)
         except ENCODE_ERRORS as error:
-            raise message.refused(values, error) from error
+            raise message.refused(values, error) from user_cause(error)
         frame: Payload
         if is_bare or not self.trailers:
             frame = wire.bare_frame(message.key, payload)

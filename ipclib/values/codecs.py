@@ -23,6 +23,8 @@ ENCODE_ERRORS = (struct.error, TypeError, ValueError, AttributeError, OverflowEr
 """The errors of encode() for a value that does not fit."""
 DECODE_ERRORS = (struct.error, ValueError, IndexError)
 """The errors of decode() for bytes that are no such value, beside ProtocolViolation."""
+_OUR_MODULES = frozenset({"ipclib", "corelib", "json"})
+"""Modules whose lines say nothing about a user's code. Generated modules are another; each has `_ipc`."""
 
 
 class _Booleans(Protocol):
@@ -286,6 +288,20 @@ file = FileCodec()
 def optional(value: Codec[T]) -> Codec[T | None]:
     """The codec of Optional<value>."""
     return Optional(value)
+
+
+def user_cause(error: BaseException) -> BaseException | None:
+    """What a user's own code raised while a value was encoded; None if the error is ours.
+
+    It is the cause of the error that the user sees. Lines of our own codecs would hide the user's.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_globals
+        if str(module.get("__name__")).partition(".")[0] not in _OUR_MODULES and "_ipc" not in module:
+            return error
+        trace = trace.tb_next
+    return error.__cause__
 
 
 def explain(

@@ -24,6 +24,7 @@ from ipclib.values.shared_memory import received_memory, share
 from ipclib.values.structures import Converted, structure
 
 _GEOMETRY = Struct("=iiII")
+_FORMATS = frozenset(BitmapFormat)
 
 
 class ShareableBitmapCodec(Codec[ShareableBitmap]):
@@ -38,11 +39,12 @@ class ShareableBitmapCodec(Codec[ShareableBitmap]):
             raise TypeError("an ipclib.gfx.ShareableBitmap is needed; ShareableBitmap() stands for none")
         if not value.is_valid:
             return b"\0"
-        format = BitmapFormat(value.format)
+        if value.format not in _FORMATS:
+            raise ValueError(f"{value.format!r} is not a valid BitmapFormat")
         size = bitmap_size(value.width, value.height, value.scale)
         if size > value.buffer.size:
             raise ValueError(f"{value!r} needs {size} bytes, and its buffer has {value.buffer.size}")
-        geometry = _GEOMETRY.pack(value.width, value.height, value.scale, format)
+        geometry = _GEOMETRY.pack(value.width, value.height, value.scale, value.format)
         share(value.buffer, size, files)
         return b"\1" + geometry
 

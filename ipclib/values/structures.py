@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from ipclib.errors import ProtocolViolation
-from ipclib.values.codecs import ENCODE_ERRORS, Codec, Number
+from ipclib.values.codecs import ENCODE_ERRORS, Codec, Number, user_cause
 from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, Unrepresentable, weight
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class Structure(Codec[T]):
         try:
             attrs.validate(value)  # type: ignore[arg-type]
         except Exception as error:  # The class's validators may raise anything.
-            raise ValueError(f"{self.name}: {error}") from error
+            raise ValueError(f"{self.name}: {error}") from user_cause(error)
 
     def _pack(self, values: tuple[Any, ...], files: Files) -> bytes:
         pieces: list[bytes] = []
@@ -64,7 +64,7 @@ class Structure(Codec[T]):
             for codec, value in zip(self._codecs, values, strict=True):
                 pieces.append(codec.encode(value, files))
         except ENCODE_ERRORS as error:
-            raise ValueError(f"{self.name}.{self._names[len(pieces)]}: {error}") from error
+            raise ValueError(f"{self.name}.{self._names[len(pieces)]}: {error}") from user_cause(error)
         return b"".join(pieces)
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[T, int]:
