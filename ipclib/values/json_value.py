@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
 from ipclib.errors import ProtocolViolation
 from ipclib.values.codecs import Codec, byte_string
-from ipclib.values.decoding import MAX_WORK, Buffer, Decoding, Files, Outgoing, Unrepresentable
+from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, Unrepresentable
 
 MAX_DEPTH = 64
 """How deep arrays and objects may be nested, sent or received."""
@@ -22,6 +22,8 @@ MAX_DEPTH = 64
 _NS_PER_ESCAPE = 50
 _LONG_INTEGER = re.compile(rb"[0-9]{100,}+")
 _DIGITS_SQUARED_PER_NS = 100
+_DIGITS_PER_BIT = math.log10(2)
+_LONG_BITS = int(99 / _DIGITS_PER_BIT)
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -41,23 +43,22 @@ class JsonValue(Codec[Any]):
     counts = True
 
     def encode(self, value: Any, files: Files) -> bytes:
-        _check(value, 0)
+        long_integers: list[int] = []
+        nodes = _check(value, 0, long_integers)
         raw = _ENCODER.encode(value).encode()
         if type(files) is Outgoing:
-            try:
-                nodes, work = _cost(raw, len(raw))
-            except ProtocolViolation as violation:
-                raise ValueError(str(violation)) from None
             files.elements += nodes
-            files.work += work
+            files.work += _escapes(raw) + _digits(long_integers)
         return byte_string.encode(raw, files)
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[Any, int]:
         raw, at = byte_string.decode(data, at, decoding)
-        nodes, work = _cost(raw, decoding.elements)
+        escapes = _escapes(raw)
+        decoding.spend_work(escapes, "JSON with too many escapes")
+        nodes, digits = _cost(raw, decoding.elements)
         decoding.spend(nodes)
-        decoding.spend_work(work, "JSON with too many escapes or long integers")
-        if _HALF.search(raw) and not _WHOLE_PAIRS.fullmatch(raw):
+        decoding.spend_work(digits, "JSON with too many long integers")
+        if escapes and _HALF.search(raw) and not _WHOLE_PAIRS.fullmatch(raw):
             raise Unrepresentable("JSON with half a surrogate pair, which no str should hold")
         try:
             return _DECODER.decode(str(raw, "utf-8")), at
@@ -70,8 +71,13 @@ class JsonValue(Codec[Any]):
         return frozenset((type(None), bool, int, float, str, list, dict))
 
 
-def _check(value: Any, depth: int) -> None:
-    """Raise TypeError or ValueError unless JSON returns a value as it was."""
+def _check(value: Any, depth: int, long_integers: list[int]) -> int:
+    """Count the values in a value, and collect the digits of its long integers.
+
+    Raises:
+        TypeError, ValueError: JSON would not return the value as it was.
+    """
+    nodes = 1
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"JSON has no {value}")
@@ -82,33 +88,46 @@ def _check(value: Any, depth: int) -> None:
             _check_keys(value)
             value = value.values()
         for element in value:
-            _check(element, depth + 1)
-    elif not (value is None or isinstance(value, (bool, int, str))):
+            nodes += _check(element, depth + 1, long_integers)
+    elif isinstance(value, int):
+        if value.bit_length() > _LONG_BITS:
+            long_integers.append(int(value.bit_length() * _DIGITS_PER_BIT) + 1)
+    elif not (value is None or isinstance(value, str)):
         raise TypeError(
             f"{type(value).__name__} is not JSON, which has None, bool, int, float, str, list and dict"
         )
+    return nodes
 
 
 def _check_keys(value: dict[Any, Any]) -> None:
     for key in value:
         if not isinstance(key, str):
             raise TypeError(f"the key {key!r} of a JSON object is not a str")
+    if len({str.__str__(key) for key in value}) != len(value):
+        raise ValueError("two keys of a JSON object are the same text")
+
+
+def _escapes(raw: bytes) -> int:
+    """The cost of a text's escapes, in nanoseconds."""
+    return raw.count(b"\\") * _NS_PER_ESCAPE
+
+
+def _digits(lengths: list[int]) -> int:
+    """The cost of long integers with so many digits, in nanoseconds."""
+    return sum([length * length // _DIGITS_SQUARED_PER_NS for length in lengths])
 
 
 def _cost(raw: bytes, most: int) -> tuple[int, int]:
-    """How many values a text has, or a few more; and what its escapes and long integers cost, in nanoseconds.
+    """How many values a text has, and the cost of its long integers in nanoseconds.
 
-    Takes linear time, and builds only a copy of the text in which each string is a 0.
+    Takes linear time, and builds only a copy of the text without spaces in which each string is a 0.
 
     Raises:
         ProtocolViolation: there are more values than `most`, or they are nested too deep.
     """
-    escapes = raw.count(b"\\") * _NS_PER_ESCAPE
-    if escapes > MAX_WORK:
-        raise ProtocolViolation("JSON with too many escapes")
     if raw.count(b'"') > 4 * most and any(True for _ in islice(_STRING.finditer(raw), 2 * most, None)):
         raise ProtocolViolation("JSON with more strings than max_elements allows")
-    skeleton = _STRING.sub(b"0", raw)
+    skeleton = _STRING.sub(b"0", raw).translate(None, b" \t\r\n")
     opened = skeleton.count(b"[") + skeleton.count(b"{")
     nodes = 1 + skeleton.count(b",") + opened - skeleton.count(b"[]") - skeleton.count(b"{}")
     if nodes > most:
@@ -117,9 +136,7 @@ def _cost(raw: bytes, most: int) -> tuple[int, int]:
         raise ProtocolViolation("JSON with several values side by side")
     if opened > MAX_DEPTH:
         _check_depth(skeleton.translate(None, _NOT_BRACKETS), opened)
-    return nodes, escapes + sum(
-        [len(digits) ** 2 // _DIGITS_SQUARED_PER_NS for digits in _LONG_INTEGER.findall(skeleton)]
-    )
+    return nodes, _digits([len(digits) for digits in _LONG_INTEGER.findall(skeleton)])
 
 
 def _check_depth(brackets: bytes, opened: int) -> None:

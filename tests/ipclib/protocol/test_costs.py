@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ipcc
-from ipclib import EncodeError, Limits, MessageTooLarge
+from ipclib import Limits, MessageTooLarge
 from tests.ipclib.protocol.two_ends import End, joined
 
 INTERFACE = """
@@ -123,7 +123,7 @@ def test_a_one_way_message_is_refused_by_its_sender(cost: Any) -> None:
 
 def test_json_whose_escapes_would_take_too_long_is_refused_by_its_sender(cost: Any) -> None:
     client, _service = _ends(cost, Limits())
-    with pytest.raises(EncodeError, match="too many escapes"):
+    with pytest.raises(MessageTooLarge, match="too many escapes"):
         client.request(cost.CostServer.Json, "\n" * 8_000_001)
     with pytest.raises(MessageTooLarge, match="too many escapes or long integers"):
         client.request(cost.CostServer.Json, [10**4200] * 2500)

@@ -178,6 +178,7 @@ _EAST, _WEST = timezone(timedelta(hours=2)), timezone(timedelta(hours=-5))
         (g.shareable_bitmap, _bent(scale=0), "at scale 0"),
         (g.shareable_bitmap, _bent(format=9), "9 is not a valid BitmapFormat"),
         (g.json_value, 10**4300, "4300"),
+        (g.json_value, [{"a": 1, Same("a"): 2}], "two keys of a JSON object are the same text"),
     ],
     ids=lambda value: getattr(value, "name", "")[:30],
 )
