@@ -28,12 +28,14 @@ class AnonymousBuffer(NotCopied):
     a `with`, or the last reference. Any process that has it can write to it at any time, so copy data first,
     then check the copy."""
 
-    __slots__ = ("_fd", "_mapping", "_size")
+    __slots__ = ("_fd", "_mapping", "_size", "may_shrink")
 
     def __init__(self) -> None:
         self._fd = -1
         self._size = 0
         self._mapping: mmap.mmap | None = None
+        self.may_shrink = False
+        """Whether another process can shrink it, which kills this one when it reads on."""
 
     @classmethod
     def create(cls, size: int) -> AnonymousBuffer:
@@ -53,7 +55,9 @@ class AnonymousBuffer(NotCopied):
         return buffer
 
     @classmethod
-    def create_from_fd(cls, fd: int, size: int, max_copied: int = LARGEST_BUFFER) -> AnonymousBuffer:
+    def create_from_fd(
+        cls, fd: int, size: int, max_copied: int = LARGEST_BUFFER, *, trusted: bool = False
+    ) -> AnonymousBuffer:
         """A buffer of another process's memory; it takes over `fd`.
 
         Reading mapped memory past the end of its file kills a process (SIGBUS, mmap(2)), so the file is first
@@ -61,14 +65,20 @@ class AnonymousBuffer(NotCopied):
         bytes: later writes of the other process are not seen. Copying from a file whose filesystem does not
         respond (FUSE, a dead NFS server) blocks as every read of it does.
 
+        With `trusted` such a file is mapped, so that later writes are seen. A process that shrinks it then
+        kills this one.
+
         Raises:
             BufferRefused: not memory of this size, or too large to copy; the fd stays the caller's.
             TypeError: the size is not an integer; the fd stays the caller's.
         """
         size = operator.index(size)
-        if _stays(fd):
+        stays = _stays(fd)
+        if stays or trusted:
             _measure(fd, size)
-            return cls._own(fd, size)
+            buffer = cls._own(fd, size)
+            buffer.may_shrink = not stays
+            return buffer
         if size > max_copied:
             raise BufferRefused(
                 f"{size} bytes of memory that can still shrink; at most {max_copied} are copied"

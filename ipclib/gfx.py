@@ -13,6 +13,7 @@ from typing import IO, Any, Self, TypeAlias
 import attrs
 
 from corelib import AnonymousBuffer
+from corelib.turn import NotCopied
 
 BYTES_PER_PIXEL = 4
 LARGEST_BITMAP = 0x7FFFFFFF
@@ -122,7 +123,7 @@ _PILLOW_MODES = {
 """The mode of an image in Pillow, and Pillow's name of its layout in memory."""
 
 
-class ShareableBitmap:
+class ShareableBitmap(NotCopied):
     """Pixels in shared memory. `ShareableBitmap()` is invalid and stands for no bitmap.
 
     Width and height are logical: a bitmap of scale 2 has twice as many pixels in each direction. `buffer` may
@@ -287,7 +288,11 @@ def bitmap_size(width: int, height: int, scale: int) -> int:
 
     Raises:
         ValueError: there can be no bitmap of that size.
+        TypeError: a number is not whole.
     """
+    for number in (width, height, scale):
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise TypeError(f"a bitmap is measured in whole numbers, not {number!r}")
     if width < 0 or height < 0 or scale < 1:
         raise ValueError(f"no bitmap is {width}x{height} at scale {scale}")
     size = width * scale * BYTES_PER_PIXEL * height * scale

@@ -4,12 +4,24 @@ Must not know clocks: the time is passed in.
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 
 def _positive(rate: Rate, attribute: attrs.Attribute[float], value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"Rate.{attribute.name} must be over 0, not {value!r}")
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"Rate.{attribute.name} is a number, not {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"Rate.{attribute.name} must be over 0 and finite, not {value!r}")
+
+
+def _at_least_one(rate: Rate, attribute: attrs.Attribute[float], value: float) -> None:
+    _positive(rate, attribute, value)
+    if value < 1:
+        raise ValueError(
+            f"Rate.{attribute.name} must be over 0, and at least 1: else no message could come, not {value!r}"
+        )
 
 
 @attrs.frozen
@@ -20,11 +32,12 @@ class Rate:
     counted. With `disconnect` the peer is disconnected instead.
 
     Raises:
-        ValueError: a number is not over 0.
+        ValueError: `per_second` is not over 0, `burst` is less than 1, or one of them is infinite.
+        TypeError: one of them is not a number.
     """
 
     per_second: float = attrs.field(validator=_positive)
-    burst: float = attrs.field(validator=_positive)
+    burst: float = attrs.field(validator=_at_least_one)
     """How many messages may come at once after a pause."""
     message: str | None = None
     """The name of the message in its endpoint; None if the limit is on all messages together."""

@@ -26,9 +26,14 @@ MAY_IMPORT = {
     "ipcc": {"attrs"},
     "demos": {"attrs", "corelib", "ipclib", "demos"},
 }
-# The lower storey of ipclib. Shared memory alone is made of a corelib class.
+# The lower storey of ipclib. Shared memory is made of a corelib class; NotCopied does no input or output.
 SANS_IO = ("errors.py", "gfx.py", "limits.py", "protocol", "rate.py", "values")
-OF_CORELIB = {"corelib.AnonymousBuffer", "corelib.BufferRefused", "corelib.TimedOut", "corelib.WrongThread"}
+OF_CORELIB = {
+    "corelib.AnonymousBuffer",
+    "corelib.BufferRefused",
+    "corelib.TimedOut",
+    "corelib.WrongThread",
+} | {"corelib.turn.NotCopied"}
 # Of corelib's ThreadLoop, for ipclib; ThreadLoop's docstring lists the same.
 PUBLIC_IN_A_THREAD_LOOP = {
     "instruments",

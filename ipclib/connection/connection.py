@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import attrs
 
 from corelib import LocalSocket, PeerCredentials
+from corelib.turn import NotCopied
 from ipclib.connection.calls import Caller, Wait
 from ipclib.connection.link import Ends, Link
 from ipclib.connection.serving import call_hook
@@ -57,7 +58,7 @@ class Stub:
     """The base of generated stubs, whose methods are the handlers to override."""
 
 
-class Connection(Proxy):
+class Connection(NotCopied, Proxy):
     """One end of a connection; generated classes add the messages.
 
     It belongs to the thread that made it and is served by that thread's event loop, which keeps it alive

@@ -4,7 +4,6 @@ Must not know what they are: each is observed through a value that changes with 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from corelib import Timer
@@ -30,13 +29,13 @@ class Watch:
         self.stall_after = stall_after
         self._progress = progress
         self._stalled = stalled
-        self._looks_allowed = 0
+        self._looks_allowed = 0.0
         self._seen: object | None = None
         self._idle_looks = 0
 
     def begin(self, interval: float) -> None:
         """Prepare for a look every `interval` seconds."""
-        self._looks_allowed = math.ceil(self.stall_after / interval)
+        self._looks_allowed = self.stall_after / interval
 
     def look(self) -> bool:
         """Look at the progress once; False if the activity is idle.

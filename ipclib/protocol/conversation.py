@@ -33,10 +33,18 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, TypeAlias
 
-from ipclib.errors import ErrorKind, MessageTooLarge, PeerDisconnected, ProtocolViolation, RemoteError
+from ipclib.errors import (
+    ErrorKind,
+    MessageTooLarge,
+    PeerDisconnected,
+    ProtocolViolation,
+    RemoteError,
+    UnknownMessage,
+)
 from ipclib.limits import Limits
 from ipclib.protocol import wire
 from ipclib.protocol.bare_replies import BareReplies, ReplyTo
+from ipclib.protocol.costs import check_cost, unchecked_size
 from ipclib.protocol.events import (
     CallFailed,
     DescriptionArrived,
@@ -46,8 +54,8 @@ from ipclib.protocol.events import (
 )
 from ipclib.protocol.message import Endpoint, Kind, Message, MessageType
 from ipclib.protocol.peer_trailers import PeerTrailers
-from ipclib.values.codecs import ENCODE_ERRORS, Payload
-from ipclib.values.decoding import Files
+from ipclib.values.codecs import ENCODE_ERRORS, Payload, user_cause
+from ipclib.values.decoding import Files, Outgoing
 
 MAX_ABANDONED = 1024
 """How many abandoned calls a peer may leave unanswered (docs/wire.md)."""
@@ -122,6 +130,7 @@ class Conversation:
 
     __slots__ = (
         "_serial",
+        "_unchecked_size",
         "abandoned",
         "bare_replies",
         "calls",
@@ -157,6 +166,8 @@ class Conversation:
         """True if no more answers will come."""
         self.dropped = 0
         """One-way messages of the peer that were dropped."""
+        self._unchecked_size = unchecked_size(limits)
+        """Bytes of a frame that is within all limits if it has no Files."""
         self._serial = wire.NO_SERIAL
         """The last serial that was given to a call."""
         self.bare_replies = BareReplies()
@@ -178,11 +189,11 @@ class Conversation:
             EncodeError: the values do not fit the parameters.
             MessageTooLarge: the frame is over a limit.
         """
-        files: Files = []
+        files: Files = Outgoing() if message.counts else []
         try:
             payload = message.encode(files, *values)
         except ENCODE_ERRORS as error:
-            raise message.refused(values, error) from error
+            raise message.refused(values, error) from user_cause(error)
         frame: Payload
         if is_bare or not self.trailers:
             frame = wire.bare_frame(message.key, payload)
@@ -194,8 +205,10 @@ class Conversation:
             )
         else:
             frame = wire.trailed_frame(message.key, payload, serial, message.signature)
-        if files or type(frame) is not bytes or len(frame) > self.limits.max_message_size:
+        if files or type(frame) is not bytes or len(frame) > self._unchecked_size:
             self._check_size(message, frame, files)
+            if type(files) is Outgoing:
+                check_cost(message, files, self.limits, is_bare or self.peer_trailers.are_missing)
         return frame, files
 
     # Our requests
@@ -231,7 +244,15 @@ class Conversation:
         self.open_calls[call.serial] = call
 
     def describe(self, call: Call) -> Payload:
-        """Open a call of DESCRIBE and return its frame, for the endpoint that is called."""
+        """Open a call of DESCRIBE and return its frame, for the endpoint that is called.
+
+        Raises:
+            UnknownMessage: the peer is bare. The frame would silence LibIPC for good.
+        """
+        if self.peer_trailers.are_missing:
+            raise UnknownMessage(
+                "describe", ErrorKind.UNKNOWN_MESSAGE, "a peer without trailers cannot answer it"
+            )
         call.serial = self._free_serial()
         self.open_calls[call.serial] = call
         return wire.pack_describe(self.calls.MAGIC, call.serial)

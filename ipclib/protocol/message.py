@@ -58,6 +58,8 @@ class MessageType:
     decode: Decode
     python: type[Message]
     """The message class."""
+    counts: bool = False
+    """Whether its values cost what Outgoing counts."""
     response: MessageType | None = None
     """The description of the answer; None if the message is no request."""
     _fields: Callable[[Any], tuple[object, ...]] | None = None
@@ -207,6 +209,7 @@ def _describe(
         encode=python._encode,
         decode=python._decode,
         python=python,
+        counts=any(codec.counts for codec in python._codecs),
         fields=attrgetter(*parameters) if len(parameters) > 1 else None,
     )
     for old in ("magic", "id", "signature", "handler"):

@@ -23,6 +23,11 @@ class PeerTrailers:
         self.in_all = False
         """True once both sides are known to write trailers, so that no frame needs a closer look."""
 
+    @property
+    def are_missing(self) -> bool:
+        """Whether the peer writes no trailers, as far as is known: then it knows no control frames."""
+        return not (self._ours if self.written is None else self.written)
+
     def end(self, message: MessageType, data: Buffer, start: int, end: int) -> bool:
         """Whether the frame of a message at these offsets ends in a trailer.
 

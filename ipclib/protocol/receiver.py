@@ -9,11 +9,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ipclib.errors import ErrorKind, ProtocolViolation
+from ipclib.errors import ErrorKind, ProtocolViolation, RemoteError
 from ipclib.protocol import wire
+from ipclib.protocol.bare_replies import BareReply
 from ipclib.protocol.conversation import Call, Conversation, Table
 from ipclib.protocol.descriptors import DescriptorQueue
 from ipclib.protocol.events import (
+    CallFailed,
     DescriptionAsked,
     PeerViolated,
     StreamEnded,
@@ -22,7 +24,7 @@ from ipclib.protocol.message import Kind, MessageType
 from ipclib.protocol.partial_frame import PartialFrame, recycle
 from ipclib.protocol.peer_trailers import trailer_missing
 from ipclib.values.codecs import DECODE_ERRORS
-from ipclib.values.decoding import Buffer, Decoding, Files
+from ipclib.values.decoding import MAX_WORK, Buffer, Decoding, Files, is_unrepresentable
 from ipclib.values.file import File
 
 logger = logging.getLogger("ipclib")
@@ -85,7 +87,7 @@ class Receiver:
         self.partial = PartialFrame(self._max_message_size)
         """The frame that has begun, if any, and the memory for the rest of it."""
         self.descriptors = DescriptorQueue()
-        self._decoding: Decoding | None = Decoding(self._max_message_size)
+        self._decoding: Decoding | None = self._new_decoding()
         """None while a message is decoded."""
         self._buffer: Buffer = _NOTHING
         """The bytes that are being taken apart; an inner receive() replaces them."""
@@ -99,6 +101,10 @@ class Receiver:
         """The end of the stream, while it is not in the inbox because a message is being decoded."""
         self.frames_received = 0
         self.bytes_received = 0
+
+    def _new_decoding(self) -> Decoding:
+        limits = self._conversation.limits
+        return Decoding(limits.max_copied_memory, maps_unsealed=limits.maps_unsealed_memory)
 
     def receive(self, data: bytes, fds: Sequence[int] = ()) -> None:
         """Take what one read of the socket returned, and own the descriptors. b"" is the end."""
@@ -254,10 +260,11 @@ class Receiver:
             concerned = conversation.bare_replies.reserve(message, serial)  # Our answers are bare.
         files = self._files_of(data, start, end, message.name) if self.descriptors.queue else _NO_FILES
         shared, self._decoding = self._decoding, None
-        decoding = shared or Decoding(self._max_message_size)
+        decoding = shared or self._new_decoding()
         decoding.end = payload_end
         decoding.elements = self._max_elements
         decoding.numbers = self._max_numbers
+        decoding.work = MAX_WORK
         decoding.files = files
         try:
             values, at = message.decode(data, start + _HEADER_SIZE, decoding)
@@ -269,6 +276,10 @@ class Receiver:
                 decoding.check_files()
         except BaseException as error:
             self._take_back(concerned, files)
+            if is_unrepresentable(error) and _refused(self._conversation, message, serial, concerned, error):
+                self._decoding = shared = shared and self._new_decoding()
+                self._file_end()
+                return
             if isinstance(error, (ProtocolViolation, *DECODE_ERRORS)):
                 raise ProtocolViolation(f"{message.name}: {error}") from error
             raise
@@ -337,6 +348,25 @@ class Receiver:
         if serial == _NO_SERIAL and message.key not in self._dropped_signatures:
             self._dropped_signatures |= {message.key}
             logger.warning("%s: dropped, its signature is not ours", message.name)
+
+
+def _refused(
+    conversation: Conversation, message: MessageType, serial: int, concerned: Any, error: BaseException
+) -> bool:
+    """Refuse a message that this process cannot hold: its sender broke no rule.
+
+    False if there is no way to refuse it.
+    """
+    text = f"{message.name} cannot be received: {error}"
+    if isinstance(concerned, Call):
+        if not concerned.settled and not concerned.abandoned:
+            failure = RemoteError.of(concerned.message.name, ErrorKind.REFUSED, text)
+            conversation.settle(concerned, CallFailed(concerned, failure))
+        return True
+    if isinstance(concerned, BareReply):
+        return False
+    conversation.refuse(message.magic, serial, ErrorKind.REFUSED, text)
+    return True
 
 
 def _close_all(files: Sequence[File]) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Generic, Self, TypeVar
 
 from corelib import EventLoop, LocalServer, LocalSocket, WaitMode
-from corelib.turn import calls_user_code, current_thread_loop, deadline_after
+from corelib.turn import NotCopied, calls_user_code, current_thread_loop, deadline_after
 from ipclib.connection.connection import is_busy, when_closed
 from ipclib.connection.connection_from_client import ConnectionFactory, ConnectionFromClient
 from ipclib.limits import Limits
@@ -23,7 +23,7 @@ logger = logging.getLogger("ipclib")
 C = TypeVar("C", bound=ConnectionFromClient)
 
 
-class MultiServer(Generic[C]):
+class MultiServer(NotCopied, Generic[C]):
     """Serves many clients at one socket."""
 
     def __init__(

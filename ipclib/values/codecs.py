@@ -23,6 +23,8 @@ ENCODE_ERRORS = (struct.error, TypeError, ValueError, AttributeError, OverflowEr
 """The errors of encode() for a value that does not fit."""
 DECODE_ERRORS = (struct.error, ValueError, IndexError)
 """The errors of decode() for bytes that are no such value, beside ProtocolViolation."""
+_OUR_MODULES = frozenset({"ipclib", "corelib", "json"})
+"""Modules whose lines say nothing about a user's code. Generated modules are another; each has `_ipc`."""
 
 
 class _Booleans(Protocol):
@@ -72,6 +74,12 @@ class Codec(Generic[T]):
     """The type as the language writes it."""
     smallest: int
     """The least number of bytes that a value takes."""
+    values: int = 1
+    """How many values it is made of, without the elements of containers: a struct of two texts is three."""
+    counts_itself: bool = False
+    """Whether each value counts as an element, so that containers need not count it."""
+    counts: bool = False
+    """Whether its values cost what Outgoing counts."""
 
     def encode(self, value: T, files: Files) -> bytes:
         """Return the bytes of a value, and append its Files to `files`.
@@ -238,6 +246,8 @@ class Optional(Codec[T | None]):
 
     def __init__(self, value: Codec[T]) -> None:
         self.name = f"Optional<{value.name}>"
+        self.values = 1 + value.values
+        self.counts = value.counts
         self._value = value
 
     def encode(self, value: T | None, files: Files) -> bytes:
@@ -278,6 +288,20 @@ file = FileCodec()
 def optional(value: Codec[T]) -> Codec[T | None]:
     """The codec of Optional<value>."""
     return Optional(value)
+
+
+def user_cause(error: BaseException) -> BaseException | None:
+    """What a user's own code raised while a value was encoded; None if the error is ours.
+
+    It is the cause of the error that the user sees. Lines of our own codecs would hide the user's.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_globals
+        if str(module.get("__name__")).partition(".")[0] not in _OUR_MODULES and "_ipc" not in module:
+            return error
+        trace = trace.tb_next
+    return error.__cause__
 
 
 def explain(

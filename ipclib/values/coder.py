@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 from ipclib.errors import ProtocolViolation
 from ipclib.values import codecs
 from ipclib.values.codecs import Codec, Octets, octets
-from ipclib.values.decoding import Buffer, Decoding, Files
+from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing
 from ipclib.values.file import File
 
 T = TypeVar("T")
@@ -33,6 +33,16 @@ class Encoder:
     def value(self, codec: Codec[T], value: T) -> None:
         """Write a value of any type: `encoder.value(codec_of(list[i32]), [1, 2])`."""
         self._pieces.append(codec.encode(value, self._files))
+
+    def count(self, count: int) -> None:
+        """Write a u32 count of elements, which Decoder.count() reads.
+
+        The elements count against Limits.max_elements, so that a sender is told
+        if the receiver would take fewer.
+        """
+        self.value(codecs.u32, count)
+        if type(self._files) is Outgoing:
+            self._files.elements += count
 
     def bytes_written(self) -> bytes:
         """The bytes of everything that was written so far."""
@@ -209,6 +219,7 @@ class OwnCodec(Codec[Any]):
     """
 
     smallest = 1
+    counts = True
 
     def __init__(self, python: type[Coded]) -> None:
         self.name = python.__name__
@@ -228,7 +239,7 @@ class OwnCodec(Codec[Any]):
         decoder = Decoder(data, at, decoding)
         try:
             value = self._python.decode(decoder)
-        except (ProtocolViolation, RecursionError):
+        except (ProtocolViolation, RecursionError, UnicodeDecodeError):
             raise
         except Exception as error:  # The class may raise anything, for what a peer chose.
             raise ProtocolViolation(f"{self.name}: {error}") from error

@@ -20,11 +20,11 @@ from ipclib.gfx import (
 )
 from ipclib.values.codecs import BOOLEANS, Codec, float_, i32, u32
 from ipclib.values.decoding import Buffer, Decoding, Files
-from ipclib.values.file import Duplicate
-from ipclib.values.shared_memory import received_memory
+from ipclib.values.shared_memory import received_memory, share
 from ipclib.values.structures import Converted, structure
 
 _GEOMETRY = Struct("=iiII")
+_FORMATS = frozenset(BitmapFormat)
 
 
 class ShareableBitmapCodec(Codec[ShareableBitmap]):
@@ -32,14 +32,21 @@ class ShareableBitmapCodec(Codec[ShareableBitmap]):
 
     name = "Gfx::ShareableBitmap"
     smallest = 1
+    counts = True
 
     def encode(self, value: ShareableBitmap, files: Files) -> bytes:
         if not isinstance(value, ShareableBitmap):
             raise TypeError("an ipclib.gfx.ShareableBitmap is needed; ShareableBitmap() stands for none")
         if not value.is_valid:
             return b"\0"
-        files.append(Duplicate(value.buffer.fd))
-        return b"\1" + _GEOMETRY.pack(value.width, value.height, value.scale, value.format)
+        if value.format not in _FORMATS:
+            raise ValueError(f"{value.format!r} is not a valid BitmapFormat")
+        size = bitmap_size(value.width, value.height, value.scale)
+        if size > value.buffer.size:
+            raise ValueError(f"{value!r} needs {size} bytes, and its buffer has {value.buffer.size}")
+        geometry = _GEOMETRY.pack(value.width, value.height, value.scale, value.format)
+        share(value.buffer, size, files)
+        return b"\1" + geometry
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[ShareableBitmap, int]:
         if not BOOLEANS[data[at]]:

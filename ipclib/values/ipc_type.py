@@ -194,7 +194,7 @@ def _map(key: Codec[Any], value: Codec[Any]) -> Codec[Any]:
     try:
         return containers.hash_map(key, value)
     except TypeError as error:
-        raise BadDeclaration(str(error)) from error
+        raise BadDeclaration(str(error)) from None
 
 
 def _check_kind(python: type, underlying: Any) -> None:
@@ -230,7 +230,7 @@ def _enumeration(python: type[Any], underlying: Codec[int]) -> Codec[Any]:
     try:
         return enumeration(python, underlying)
     except ValueError as error:
-        raise BadDeclaration(str(error)) from error
+        raise BadDeclaration(str(error)) from None
 
 
 def _structure(python: type[Any]) -> Codec[Any]:
@@ -242,7 +242,7 @@ def _hints(python: type[Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(python, localns={python.__name__: python}, include_extras=True)
     except NameError as error:
-        raise BadDeclaration(f"{python.__qualname__}: {error}: its module needs to import it") from error
+        raise BadDeclaration(f"{python.__qualname__}: {error}: its module needs to import it") from None
 
 
 def _field(python: type[Any], field: attrs.Attribute[Any], hints: dict[str, Any]) -> Codec[Any]:
@@ -254,7 +254,7 @@ def _field(python: type[Any], field: attrs.Attribute[Any], hints: dict[str, Any]
     try:
         return codec_of(hints[field.name])
     except BadDeclaration as error:
-        raise BadDeclaration(f"{where}: {error}") from error
+        raise BadDeclaration(f"{where}: {error}") from None
 
 
 # --- what a signature says of a class ---

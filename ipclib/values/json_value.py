@@ -12,14 +12,27 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
 from ipclib.errors import ProtocolViolation
 from ipclib.values.codecs import Codec, byte_string
-from ipclib.values.decoding import Buffer, Decoding, Files
+from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, Unrepresentable
 
 MAX_DEPTH = 64
 """How deep arrays and objects may be nested, sent or received."""
 
+# CPU time beyond that of other text. That of an integer grows with the square of its digits: 4,300 of them,
+# which is Python's limit, take 180 us.
+_NS_PER_ESCAPE = 50
+_LONG_INTEGER = re.compile(rb"[0-9]{100,}+")
+_DIGITS_SQUARED_PER_NS = 100
+_DIGITS_PER_BIT = math.log10(2)
+_LONG_BITS = int(99 / _DIGITS_PER_BIT)
+
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = frozenset(b"[{")
+# Text without half a surrogate pair. The JSON decoder would make it a str that cannot be encoded again.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_WHOLE_PAIRS = re.compile(
+    rb"(?:[^\\]++|\\(?:[^u]|u(?:[^dD]|[dD](?:[0-7]|[89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F]))))*+", re.DOTALL
+)
 
 
 class JsonValue(Codec[Any]):
@@ -27,29 +40,44 @@ class JsonValue(Codec[Any]):
 
     name = "JsonValue"
     smallest = 5
+    counts = True
 
     def encode(self, value: Any, files: Files) -> bytes:
-        _check(value, 0)
-        return byte_string.encode(_ENCODER.encode(value).encode(), files)
+        long_integers: list[int] = []
+        nodes = _check(value, 0, long_integers)
+        raw = _ENCODER.encode(value).encode()
+        if type(files) is Outgoing:
+            files.elements += nodes
+            files.work += _escapes(raw) + _digits(long_integers)
+        return byte_string.encode(raw, files)
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[Any, int]:
         raw, at = byte_string.decode(data, at, decoding)
-        decoding.spend(_nodes(raw, decoding.elements))
+        escapes = _escapes(raw)
+        decoding.spend_work(escapes, "JSON with too many escapes")
+        nodes, digits = _cost(raw, decoding.elements)
+        decoding.spend(nodes)
+        decoding.spend_work(digits, "JSON with too many long integers")
+        if escapes and _HALF.search(raw) and not _WHOLE_PAIRS.fullmatch(raw):
+            raise Unrepresentable("JSON with half a surrogate pair, which no str should hold")
         try:
-            value = _DECODER.decode(str(raw, "utf-8"))
-            if b"\\u" in raw:
-                # Refuses half a surrogate pair, which no str should hold.
-                _ENCODER.encode(value).encode()
+            return _DECODER.decode(str(raw, "utf-8")), at
+        except UnicodeDecodeError as error:
+            raise Unrepresentable(f"JSON that is not UTF-8: {error}") from None
         except RecursionError:
-            raise ProtocolViolation("JSON nested too deep for this stack") from None
-        return value, at
+            raise Unrepresentable("JSON nested too deep for this stack") from None
 
     def python_types(self) -> frozenset[type]:
         return frozenset((type(None), bool, int, float, str, list, dict))
 
 
-def _check(value: Any, depth: int) -> None:
-    """Raise TypeError or ValueError unless JSON returns a value as it was."""
+def _check(value: Any, depth: int, long_integers: list[int]) -> int:
+    """Count the values in a value, and collect the digits of its long integers.
+
+    Raises:
+        TypeError, ValueError: JSON would not return the value as it was.
+    """
+    nodes = 1
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"JSON has no {value}")
@@ -60,37 +88,55 @@ def _check(value: Any, depth: int) -> None:
             _check_keys(value)
             value = value.values()
         for element in value:
-            _check(element, depth + 1)
-    elif not (value is None or isinstance(value, (bool, int, str))):
+            nodes += _check(element, depth + 1, long_integers)
+    elif isinstance(value, int):
+        if value.bit_length() > _LONG_BITS:
+            long_integers.append(int(value.bit_length() * _DIGITS_PER_BIT) + 1)
+    elif not (value is None or isinstance(value, str)):
         raise TypeError(
             f"{type(value).__name__} is not JSON, which has None, bool, int, float, str, list and dict"
         )
+    return nodes
 
 
 def _check_keys(value: dict[Any, Any]) -> None:
     for key in value:
         if not isinstance(key, str):
             raise TypeError(f"the key {key!r} of a JSON object is not a str")
+    if len({str.__str__(key) for key in value}) != len(value):
+        raise ValueError("two keys of a JSON object are the same text")
 
 
-def _nodes(raw: bytes, most: int) -> int:
-    """How many values a text has, or a few more.
+def _escapes(raw: bytes) -> int:
+    """The cost of a text's escapes, in nanoseconds."""
+    return raw.count(b"\\") * _NS_PER_ESCAPE
 
-    Takes linear time, and builds only a copy of the text in which each string is a 0.
+
+def _digits(lengths: list[int]) -> int:
+    """The cost of long integers with so many digits, in nanoseconds."""
+    return sum([length * length // _DIGITS_SQUARED_PER_NS for length in lengths])
+
+
+def _cost(raw: bytes, most: int) -> tuple[int, int]:
+    """How many values a text has, and the cost of its long integers in nanoseconds.
+
+    Takes linear time, and builds only a copy of the text without spaces in which each string is a 0.
 
     Raises:
-        ProtocolViolation: there are more than `most`, or they are nested too deep.
+        ProtocolViolation: there are more values than `most`, or they are nested too deep.
     """
     if raw.count(b'"') > 4 * most and any(True for _ in islice(_STRING.finditer(raw), 2 * most, None)):
         raise ProtocolViolation("JSON with more strings than max_elements allows")
-    skeleton = _STRING.sub(b"0", raw)
+    skeleton = _STRING.sub(b"0", raw).translate(None, b" \t\r\n")
     opened = skeleton.count(b"[") + skeleton.count(b"{")
     nodes = 1 + skeleton.count(b",") + opened - skeleton.count(b"[]") - skeleton.count(b"{}")
     if nodes > most:
         raise ProtocolViolation("JSON with more values than max_elements allows")
+    if opened > nodes:
+        raise ProtocolViolation("JSON with several values side by side")
     if opened > MAX_DEPTH:
         _check_depth(skeleton.translate(None, _NOT_BRACKETS), opened)
-    return nodes
+    return nodes, _digits([len(digits) for digits in _LONG_INTEGER.findall(skeleton)])
 
 
 def _check_depth(brackets: bytes, opened: int) -> None:

@@ -9,7 +9,7 @@ from struct import Struct
 from corelib import AnonymousBuffer
 from ipclib.errors import ProtocolViolation
 from ipclib.values.codecs import BOOLEANS, Codec
-from ipclib.values.decoding import Buffer, Decoding, Files
+from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing
 from ipclib.values.file import Duplicate
 
 _SIZE = Struct("=I")
@@ -20,13 +20,14 @@ class AnonymousBufferCodec(Codec[AnonymousBuffer]):
 
     name = "Core::AnonymousBuffer"
     smallest = 1
+    counts = True
 
     def encode(self, value: AnonymousBuffer, files: Files) -> bytes:
         if not isinstance(value, AnonymousBuffer):
             raise TypeError("a corelib.AnonymousBuffer is needed; AnonymousBuffer() stands for none")
         if not value.is_valid:
             return b"\0"
-        files.append(Duplicate(value.fd))
+        share(value, value.size, files)
         return b"\1" + _SIZE.pack(value.size)
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[AnonymousBuffer, int]:
@@ -39,6 +40,15 @@ class AnonymousBufferCodec(Codec[AnonymousBuffer]):
         return frozenset((AnonymousBuffer,))
 
 
+def share(buffer: AnonymousBuffer, size: int, files: Files) -> None:
+    """Append a descriptor of the buffer to the message, which takes `size` bytes of it."""
+    files.append(Duplicate(buffer.fd))
+    if type(files) is Outgoing:
+        files.has_empty_memory |= not size
+        if buffer.may_shrink:
+            files.copied += size
+
+
 def received_memory(size: int, decoding: Decoding) -> AnonymousBuffer:
     """The memory of the message's next descriptor. The message keeps the descriptor if the memory is refused.
 
@@ -48,7 +58,7 @@ def received_memory(size: int, decoding: Decoding) -> AnonymousBuffer:
     file = decoding.take_file()
     most = decoding.max_copied - decoding.copied
     try:
-        buffer = AnonymousBuffer.create_from_fd(file.fileno(), size, most)
+        buffer = AnonymousBuffer.create_from_fd(file.fileno(), size, most, trusted=decoding.maps_unsealed)
     except OSError as error:
         raise ProtocolViolation(f"the memory cannot be taken: {error}") from error
     if file.take_fd() != buffer.fd:  # A copy has a descriptor of its own.

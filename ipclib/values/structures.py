@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from ipclib.errors import ProtocolViolation
-from ipclib.values.codecs import ENCODE_ERRORS, Codec, Number
-from ipclib.values.decoding import Buffer, Decoding, Files
+from ipclib.values.codecs import ENCODE_ERRORS, Codec, Number, user_cause
+from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, Unrepresentable, weight
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -35,7 +35,10 @@ class Structure(Codec[T]):
             raise TypeError(f"{python.__qualname__} has {len(fields)} fields, and {len(codecs)} codecs")
         self.name = python.__name__
         self.smallest = sum(codec.smallest for codec in codecs)
+        self.values = 1 + sum(codec.values for codec in codecs)
+        self.counts = any(codec.counts for codec in codecs)
         self._python = python
+        self._is_validated = any(field.validator for field in fields)
         self._names = tuple(field.name for field in fields)
         self._values = _reader(self._names)
         self._make = _maker(python, fields)
@@ -44,7 +47,16 @@ class Structure(Codec[T]):
     def encode(self, value: T, files: Files) -> bytes:
         if not isinstance(value, self._python):
             raise TypeError(f"{self.name} is needed, not {type(value).__name__}")
+        if self._is_validated:
+            self._validate(value)
         return self._pack(self._values(value), files)
+
+    def _validate(self, value: T) -> None:
+        """Run the class's validators, as the receiver will: fields can be set, or changed, without them."""
+        try:
+            attrs.validate(value)  # type: ignore[arg-type]
+        except Exception as error:  # The class's validators may raise anything.
+            raise ValueError(f"{self.name}: {error}") from user_cause(error)
 
     def _pack(self, values: tuple[Any, ...], files: Files) -> bytes:
         pieces: list[bytes] = []
@@ -52,7 +64,7 @@ class Structure(Codec[T]):
             for codec, value in zip(self._codecs, values, strict=True):
                 pieces.append(codec.encode(value, files))
         except ENCODE_ERRORS as error:
-            raise ValueError(f"{self.name}.{self._names[len(pieces)]}: {error}") from error
+            raise ValueError(f"{self.name}.{self._names[len(pieces)]}: {error}") from user_cause(error)
         return b"".join(pieces)
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[T, int]:
@@ -77,6 +89,7 @@ class NumberStructure(Structure[T]):
 
     def __init__(self, python: type[T], codecs: tuple[Number[Any], ...]) -> None:
         super().__init__(python, codecs)
+        self.values = 1 + len(codecs) // 8  # They are unpacked in one step.
         self._struct = Struct("=" + "".join(codec.format for codec in codecs))
 
     def _pack(self, values: tuple[Any, ...], files: Files) -> bytes:
@@ -121,6 +134,8 @@ class Converted(Codec[T], Generic[T, W]):
     ) -> None:
         self.name = name
         self.smallest = wire.smallest
+        self.values = 1 + wire.values
+        self.counts = wire.counts
         self._wire = wire
         self._to_wire = to_wire
         self._from_wire = from_wire
@@ -147,19 +162,25 @@ _depth = _Depth()
 class Recursive(Codec[T]):
     """The codec of a struct that contains itself, made at its first use, when the codecs of its parts exist.
 
-    A struct contains itself through a Vector, an Optional or a map, so it takes at least one byte.
+    A struct contains itself through a Vector, an Optional or a map, so it takes at least one byte. Each value
+    counts as an element, wherever it is: else each element of a Vector could be as deep as MAX_DEPTH.
     """
 
     name = "a struct that contains itself"
     smallest = 1
+    counts = True
+    counts_itself = True
 
     def __init__(self, make: Callable[[], Codec[T]]) -> None:
         self._make = make
         self._made: Codec[T] | None = None
+        self._each = 1
+        """How often a value counts."""
 
     def _codec(self) -> Codec[T]:
         if self._made is None:
-            self._made = self._make()
+            self._made = made = self._make()
+            self._each = weight(made.values, made.smallest)
         return self._made
 
     def encode(self, value: T, files: Files) -> bytes:
@@ -167,7 +188,10 @@ class Recursive(Codec[T]):
             raise ValueError(f"nested deeper than {MAX_DEPTH}")
         _depth.encoding += 1
         try:
-            return self._codec().encode(value, files)
+            codec = self._codec()
+            if type(files) is Outgoing:
+                files.elements += self._each
+            return codec.encode(value, files)
         except RecursionError:
             raise ValueError("nested too deep for this stack") from None
         finally:
@@ -178,9 +202,11 @@ class Recursive(Codec[T]):
             raise ProtocolViolation(f"nested deeper than {MAX_DEPTH}")
         decoding.depth += 1
         try:
-            return self._codec().decode(data, at, decoding)
+            codec = self._codec()
+            decoding.spend(self._each)
+            return codec.decode(data, at, decoding)
         except RecursionError:
-            raise ProtocolViolation("nested too deep for this stack") from None
+            raise Unrepresentable("nested too deep for this stack") from None
         finally:
             decoding.depth -= 1
 
@@ -211,6 +237,8 @@ def enumeration(python: type[E], underlying: Codec[int]) -> Codec[E]:
     for member in python:
         try:
             underlying.encode(member.value, [])
+            if python(int(member.value)) is not member:
+                raise ValueError("its number stands for another member")
         except ENCODE_ERRORS as error:
             raise ValueError(f"{name}.{member.name} = {member.value!r}: {error}") from None
 

@@ -4,23 +4,33 @@ Must not know messages, frames, sockets or loops.
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime, timedelta
 
 import attrs
 
-from ipclib.errors import ProtocolViolation
 from ipclib.values.codecs import Codec, i64
+from ipclib.values.decoding import Unrepresentable
 from ipclib.values.structures import Converted
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
 _LONGEST = (1 << 63) - 1
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _SECOND
+
+
+def _nanoseconds(seconds: float) -> int:
+    nanoseconds = seconds * 1_000_000_000
+    if not math.isfinite(nanoseconds):
+        raise ValueError(f"{seconds} seconds are no length of time; an Optional of None may stand for never")
+    return round(nanoseconds)
 
 
 def _check_range(_owner: object, _field: object, nanoseconds: int) -> None:
-    if not isinstance(nanoseconds, int):
+    if not isinstance(nanoseconds, int) or isinstance(nanoseconds, bool):
         raise TypeError(f"a whole number of nanoseconds is needed, not {nanoseconds!r}")
     if not -_LONGEST - 1 <= nanoseconds <= _LONGEST:
         raise ValueError(f"{nanoseconds} ns do not fit 64 bits, which reach 292 years either way")
@@ -44,7 +54,7 @@ class Duration:
     @classmethod
     def from_seconds(cls, seconds: float) -> Duration:
         """A number of seconds, rounded to the nearest nanosecond."""
-        return cls(round(seconds * 1_000_000_000))
+        return cls(_nanoseconds(seconds))
 
     @classmethod
     def from_milliseconds(cls, milliseconds: int) -> Duration:
@@ -79,7 +89,7 @@ class UnixDateTime:
     @classmethod
     def from_seconds(cls, seconds: float) -> UnixDateTime:
         """A number of seconds since the epoch, rounded to the nearest nanosecond."""
-        return cls(round(seconds * 1_000_000_000))
+        return cls(_nanoseconds(seconds))
 
     @classmethod
     def now(cls) -> UnixDateTime:
@@ -120,14 +130,16 @@ def _date_time_to_wire(value: datetime) -> int:
     """Seconds since the epoch, rounded down: Core::DateTime has whole seconds."""
     if not isinstance(value, datetime):
         raise TypeError("an aware datetime is needed")
-    return _since_epoch(value) // _SECOND
+    seconds = _since_epoch(value) // _SECOND
+    if not _FIRST <= seconds <= _LAST:
+        raise ValueError("in UTC it is outside of the years 1 to 9999")
+    return seconds
 
 
 def _date_time_from_wire(seconds: int) -> datetime:
-    try:
-        return _EPOCH + timedelta(seconds=seconds)
-    except OverflowError:
-        raise ProtocolViolation(f"{seconds} s since the epoch are outside of the years 1 to 9999") from None
+    if not _FIRST <= seconds <= _LAST:
+        raise Unrepresentable(f"{seconds} s since the epoch are outside of the years 1 to 9999")
+    return _EPOCH + timedelta(seconds=seconds)
 
 
 duration: Codec[Duration] = Converted("Duration", i64, _duration_to_wire, Duration, Duration, timedelta)

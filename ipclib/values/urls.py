@@ -51,6 +51,8 @@ _SEGMENTS = struct.Struct(">8H")
 
 
 def _ipv6_to_wire(value: IPv6Address) -> tuple[int, ...]:
+    if value.scope_id is not None:
+        raise ValueError(f"the wire has no place for the scope {value.scope_id!r} of an IPv6 address")
     return _SEGMENTS.unpack(value.packed)
 
 

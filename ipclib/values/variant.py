@@ -41,6 +41,8 @@ class Variant(Codec[Any]):
 
     def __init__(self, alternatives: tuple[Codec[Any], ...]) -> None:
         self.name = f"Variant<{','.join(codec.name for codec in alternatives)}>"
+        self.values = 1 + max(codec.values for codec in alternatives)
+        self.counts = any(codec.counts for codec in alternatives)
         self._alternatives = alternatives
         self._plain: _Indices | None = None
         self._plain_places: frozenset[int] = frozenset()

@@ -115,6 +115,12 @@ def _dense(size: int) -> list[tuple[str, bytes]]:
         ),
         ("JSON of spaces", wire.message("echo_json", wire.text(b" " * size + b"1"))),
         ("JSON of quotes", wire.message("echo_json", wire.text(b'"' * size))),
+        ("JSON of brackets", wire.message("echo_json", wire.text(b"[]" * (size // 2)))),
+        ("JSON of backslashes", wire.message("echo_json", wire.text(b'"' + b"\\\\" * (size // 2) + b'"'))),
+        (
+            "JSON of long integers",
+            wire.message("echo_json", wire.text(b"[" + (b"7" * 4299 + b",") * (size // 4300) + b"1]")),
+        ),
         ("JSON, deep", wire.message("echo_json", wire.text(b"[" * 100_000 + b"]" * 100_000))),
         ("JSON, deep without end", wire.message("echo_json", wire.text(b"[" * (size // 2)))),
         ("a tree, deep", wire.message("echo_tree", pack("=iI", 0, 1) * 100_000 + pack("=iI", 0, 0))),

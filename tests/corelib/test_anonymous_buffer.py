@@ -220,3 +220,19 @@ def test_later_writes_of_a_peer_are_seen_in_shared_memory_and_not_in_a_copy() ->
             os.pwrite(theirs, b"after", 0)
             assert bytes(buffer.data) == seen
         os.close(theirs)
+
+
+def test_memory_of_a_trusted_process_is_mapped_although_it_can_shrink() -> None:
+    fd = os.memfd_create("unsealed", os.MFD_CLOEXEC)
+    os.ftruncate(fd, 100)
+    with AnonymousBuffer.create_from_fd(fd, 100, max_copied=0, trusted=True) as buffer:
+        assert buffer.fd == fd
+        assert buffer.may_shrink
+        os.pwrite(fd, b"seen", 0)
+        assert bytes(buffer.data[:4]) == b"seen"
+    with AnonymousBuffer.create(5) as sealed:
+        assert not sealed.may_shrink
+    wrong = os.memfd_create("too small", os.MFD_CLOEXEC)
+    with pytest.raises(BufferRefused):
+        AnonymousBuffer.create_from_fd(wrong, 100, trusted=True)
+    os.close(wrong)

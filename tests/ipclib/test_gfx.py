@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import io
+import math
 import os
 import subprocess
 import sys
@@ -212,3 +213,10 @@ def test_an_image_that_is_too_large_is_refused_before_it_is_decoded() -> None:
 
     with pytest.raises(ValueError, match="larger than"):
         gfx.ShareableBitmap.from_image(Enormous())
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan, 1.5, True, None], ids=repr)
+def test_a_bitmap_is_measured_in_whole_numbers(number: Any) -> None:
+    for size in ((number, 1, 1), (1, number, 1), (1, 1, number)):
+        with pytest.raises(TypeError, match="whole numbers, not"):
+            gfx.ShareableBitmap.create(*size)

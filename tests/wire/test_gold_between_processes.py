@@ -22,6 +22,7 @@ from ipclib import (
     AnonymousBuffer,
     BlobEntry,
     Duration,
+    EncodeError,
     Origin,
     ProxyData,
     UnixDateTime,
@@ -132,7 +133,7 @@ def _edges(gold: Any) -> dict[str, list[tuple[Any, ...]]]:
         "echo_color": _one([gfx.Color(0, 0, 0, 0), gfx.Color(255, 255, 255), gfx.Color(1, 2, 3, 4)]),
         "echo_rects": _one([[], [gfx.IntRect(number, 0, number, 1) for number in range(1000)]]),
         "echo_bitmap": _one([gfx.ShareableBitmap(), *map(_bitmap, gfx.BitmapFormat)]),
-        "echo_buffer": _one([AnonymousBuffer(), _buffer(b""), _buffer(bytes(range(256)) * 100)]),
+        "echo_buffer": _one([AnonymousBuffer(), _buffer(bytes(range(256)) * 100)]),
         "two_results": [(_I32_ENDS[0], b""), (_I32_ENDS[1], _OCTETS[-1])],
     }
 
@@ -269,6 +270,21 @@ def test_memory_and_files_arrive_with_their_content(ends: Ends) -> None:
     with ends.call("maybe_make_file", (b"",)) as file:
         assert gold_service.read(file) == b""
     assert ends.call("concat_files", (make(b"A"), b"--", make(b"B"))) == b"A--B"
+
+
+@pytest.mark.slow
+def test_an_empty_buffer_is_sent_to_peers_that_write_trailers(ends: Ends, trailers: bool) -> None:
+    """LibIPC cannot map it, and would read nothing more."""
+    if trailers:
+        with ends.call("echo_buffer", (_buffer(b""),)) as echoed:
+            assert (echoed.is_valid, echoed.size) == (True, 0)
+    else:
+        with pytest.raises(EncodeError, match="cannot map shared memory of 0 bytes"):
+            ends.client.echo_buffer(_buffer(b""))
+        with pytest.raises(EncodeError, match="cannot map shared memory of 0 bytes"):
+            ends.client.echo_bitmap(gfx.ShareableBitmap.create(0, 0))
+    with ends.call("echo_buffer", (AnonymousBuffer(),)) as echoed:
+        assert not echoed.is_valid
 
 
 @pytest.mark.slow

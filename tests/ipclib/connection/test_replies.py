@@ -209,7 +209,7 @@ def test_the_files_of_a_request_are_closed_when_its_handler_ends_the_program(
             loop.spin_until(lambda: answer.is_settled, 5)
         with pytest.raises(RemoteError, match="SystemExit"):
             answer.await_(5)
-        assert [repr(file) for file in arrived] == ["File(empty)"]
+        assert [repr(file) for file in arrived] == ["File(closed)"]
 
 
 def test_a_promise_that_is_dropped_is_answered_with_an_error_at_once(asker: Asker, clock: Any) -> None:
@@ -346,7 +346,7 @@ def test_a_deferred_result_that_cannot_be_encoded_closes_the_request_s_files(
     with pytest.raises(RemoteError) as caught:
         pair.client.take_files([File(os.open("/dev/null", os.O_RDONLY))], False)
     assert caught.value.kind is ErrorKind.UNENCODABLE_ANSWER
-    assert [repr(file) for file in arrived] == ["File(empty)"]
+    assert [repr(file) for file in arrived] == ["File(closed)"]
     assert "the answer cannot be sent" in caplog.text
 
 

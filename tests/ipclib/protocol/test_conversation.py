@@ -269,7 +269,7 @@ def test_a_released_conversation_has_closed_the_files_of_all_that_waited(clock: 
     ends.service.receive(bare(take, struct.pack("=I?", 1, False)), (arrived,))
     ends.service.conversation.release()
     assert ends.service.inbox == []
-    assert repr(answer) == "File(empty)"
+    assert repr(answer) == "File(closed)"
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(arrived)
 

@@ -1,4 +1,5 @@
 """Owns the service of Memory.ipc, a process of its own: `python -m tests.ipclib.values.memory_service PATH`.
+A further argument lets it map memory that cannot be sealed.
 Must not know what is tested.
 """
 
@@ -11,7 +12,7 @@ from typing import Any
 
 import ipcc
 from corelib import EventLoop
-from ipclib import AnonymousBuffer, MultiServer, gfx
+from ipclib import AnonymousBuffer, Limits, MultiServer, gfx
 
 INTERFACE = Path(__file__).parent / "Memory.ipc"
 
@@ -40,7 +41,8 @@ def handlers(memory: Any) -> Any:
 
 def main() -> int:
     with EventLoop() as loop:
-        server = MultiServer(handlers(ipcc.load(INTERFACE)), sys.argv[1])
+        limits = Limits(maps_unsealed_memory=len(sys.argv) > 2)
+        server = MultiServer(handlers(ipcc.load(INTERFACE)), sys.argv[1], limits=limits)
         print("ready", flush=True)
         code = loop.exec()
         server.close()

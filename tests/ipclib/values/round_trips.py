@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ipclib.values.codecs import Codec
-from ipclib.values.decoding import Decoding
+from ipclib.values.decoding import Decoding, Outgoing
 from ipclib.values.file import File
 
 
@@ -20,13 +20,16 @@ def decoding_of(data: bytes, files: Sequence[File] = (), elements: int = 100_000
 
 
 def round_trip(codec: Codec[Any], value: Any) -> Any:
-    """The value that arrives."""
-    files: list[File] = []
-    wire = codec.encode(value, files)
+    """The value that arrives, at a receiver whose limits are exactly what the sender has counted."""
+    outgoing = Outgoing()
+    wire = codec.encode(value, outgoing)
     assert len(wire) >= codec.smallest
-    decoding = decoding_of(wire, files)
+    decoding = decoding_of(wire, outgoing, outgoing.elements)
+    decoding.numbers = outgoing.numbers
     arrived, at = codec.decode(wire, 0, decoding)
     assert at == len(wire)
+    assert (decoding.elements, decoding.numbers) == (0, 0), "sender and receiver count the same"
     decoding.check_files()
+    assert codec.counts or not (outgoing.elements or outgoing.numbers or outgoing.work)
     assert type(arrived) in codec.python_types() or not codec.python_types()
     return arrived

@@ -314,3 +314,17 @@ def test_numbers_alone_are_packed_in_one_go() -> None:
     assert all(isinstance(codec, Number) for codec in (g.i32, g.float_))
     point = round_trip(g.float_point, gfx.FloatPoint(math.inf, -0.0))
     assert math.copysign(1, point.y) == -1
+
+
+@pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, 1e300, -1e300])
+@pytest.mark.parametrize("time", [Duration, UnixDateTime])
+def test_seconds_that_are_no_time_are_refused(time: type[Duration | UnixDateTime], seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"no length of time|do not fit 64 bits"):
+        time.from_seconds(seconds)
+
+
+@pytest.mark.parametrize("time", [Duration, UnixDateTime])
+def test_nanoseconds_are_a_whole_number(time: type[Duration | UnixDateTime]) -> None:
+    for value in (1.5, True, math.nan, "1", None):
+        with pytest.raises(TypeError, match="a whole number of nanoseconds"):
+            time(value)  # type: ignore[arg-type]

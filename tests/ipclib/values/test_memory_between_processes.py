@@ -15,7 +15,7 @@ import pytest
 
 import ipcc
 from corelib import AnonymousBuffer, EventLoop
-from ipclib import PeerDisconnected, ProtocolViolation, gfx
+from ipclib import Limits, MessageTooLarge, PeerDisconnected, ProtocolViolation, gfx
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent.parent
@@ -26,11 +26,11 @@ _TRIES = 1000
 class Service:
     """memory_service.py in a process of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *arguments: str) -> None:
         self.memory: Any = ipcc.load(HERE / "Memory.ipc")
         self.path = str(path)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.ipclib.values.memory_service", self.path],
+            [sys.executable, "-m", "tests.ipclib.values.memory_service", self.path, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # It logs every violation.
             text=True,
@@ -58,6 +58,54 @@ def service(tmp_path: Path) -> Iterator[Service]:
         service = Service(tmp_path / "memory")
         yield service
         service.end()
+
+
+@pytest.fixture
+def trusting_service(tmp_path: Path) -> Iterator[Service]:
+    with EventLoop():
+        service = Service(tmp_path / "memory", "maps unsealed memory")
+        yield service
+        service.end()
+
+
+def _unsealed(size: int) -> AnonymousBuffer:
+    """Memory as LibIPC makes it: no process can seal it."""
+    fd = os.memfd_create("LibIPC", os.MFD_CLOEXEC)
+    os.ftruncate(fd, size)
+    return AnonymousBuffer.create_from_fd(fd, size, trusted=True)
+
+
+@pytest.mark.slow
+def test_memory_that_cannot_be_sealed_is_copied(service: Service) -> None:
+    client = service.client()
+    with _unsealed(_SIZE) as buffer:
+        assert buffer.may_shrink
+        assert client.inode(buffer).number != os.fstat(buffer.fd).st_ino
+        client.mark(buffer, 1, 2)
+        assert (buffer.data[0], buffer.data[-1]) == (0, 0)
+
+
+@pytest.mark.slow
+def test_a_service_that_trusts_its_clients_maps_memory_that_cannot_be_sealed(
+    trusting_service: Service,
+) -> None:
+    client = trusting_service.client()
+    with _unsealed(_SIZE) as buffer, AnonymousBuffer.create(_SIZE) as sealed:
+        for shared in (buffer, sealed):
+            assert client.inode(shared).number == os.fstat(shared.fd).st_ino
+            client.mark(shared, 1, 2)
+            assert (shared.data[0], shared.data[-1]) == (1, 2)
+        assert not sealed.may_shrink
+
+
+@pytest.mark.slow
+def test_more_memory_than_a_receiver_would_copy_is_refused_by_its_sender(service: Service) -> None:
+    client = service.memory.ConnectionToServer.connect(service.path, limits=Limits(max_copied_memory=1000))
+    with _unsealed(1001) as large, _unsealed(1000) as small, AnonymousBuffer.create(5000) as sealed:
+        with pytest.raises(MessageTooLarge, match="1001 bytes of unsealed memory; max_copied_memory is 1000"):
+            client.read(large, 1)
+        assert client.read(small, 1) == 1000
+        assert client.read(sealed, 1) == 5000
 
 
 @pytest.mark.slow
