@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from corelib import EventLoop, LocalSocket
+from corelib import EventLoop, LocalSocket, sleep_ms
 from ipclib import (
     CallTimeout,
     EncodeError,
@@ -107,6 +107,42 @@ def test_a_cork_holds_posts_together(loop: EventLoop, clock: Any) -> None:
             raw.recv(1000)
     assert len(raw.recv(1000)) == 56
     service.shutdown()
+
+
+@pytest.mark.parametrize("wait", ["call", "promise", "block", "describe", "flush", "coroutine", "asks back"])
+def test_whatever_waits_in_a_cork_lets_go_first(loop: EventLoop, pair: Pair, wait: str) -> None:
+    client = pair.client
+
+    async def answer(depth: int) -> int:
+        await sleep_ms(1)
+        return depth
+
+    async def in_a_coroutine() -> int:
+        with client.cork():
+            answered: int = await client.async_add(1, 2)
+            return answered
+
+    client.ascend = answer
+    if wait == "coroutine":
+        assert loop.run_until_complete(in_a_coroutine()) == 3
+        return
+    with client.cork():
+        client.async_log(7, "held")
+        if wait == "call":
+            assert client.add(1, 2, timeout=5) == 3
+        elif wait == "promise":
+            assert client.async_add(1, 2).await_(5) == 3
+        elif wait == "block":
+            with pytest.raises(CallTimeout):  # The service is of this thread, and not served meanwhile.
+                pair.service.ascend(1, timeout=0.01, wait=Wait.BLOCK)
+            loop.pump()
+        elif wait == "describe":
+            assert "ClockServer" in client.describe(5)
+        elif wait == "flush":
+            assert client.flush(5)
+        else:
+            assert client.descend(1, timeout=5) == 2
+        assert pair.service.numbers == [7] or loop.spin_until(lambda: pair.service.numbers == [7], 5)
 
 
 def test_posts_before_a_call_leave_before_it(loop: EventLoop, pair: Pair) -> None:
