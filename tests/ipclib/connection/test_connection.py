@@ -141,7 +141,7 @@ def test_whatever_waits_in_a_cork_lets_go_first(loop: EventLoop, pair: Pair, wai
         elif wait == "flush":
             assert client.flush(5)
         else:
-            assert client.descend(1, timeout=5) == 2
+            assert client.descend(1, timeout=5) == 1
         assert pair.service.numbers == [7] or loop.spin_until(lambda: pair.service.numbers == [7], 5)
 
 
