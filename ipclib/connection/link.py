@@ -285,7 +285,7 @@ class Link:
             if not isinstance(event, tuple):
                 self._handle_rare(event)
                 continue
-            kind, message, concerned, values, files = event
+            kind, message, concerned, values, files, _size = event
             if kind is _ONE_WAY:
                 self._serving.handle(message, values, files)
             elif kind is _REQUEST:

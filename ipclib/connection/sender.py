@@ -363,6 +363,12 @@ _unflushed: weakref.WeakSet[Sender] = weakref.WeakSet()
 """Senders that wait until their socket can be written."""
 
 
+def is_overfull(sender: Sender) -> bool:
+    """Whether more waits than the limit and one message, which may itself be larger than the limit."""
+    excess = sender.size - sender.limit
+    return excess > 0 and all(batch.length - batch.sent < excess for batch in sender._batches)
+
+
 def flush_blocking(sender: Sender, deadline: int | None) -> None:
     """Write the queue without the loop, until it is empty or the deadline has passed."""
     while sender.size:

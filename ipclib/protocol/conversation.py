@@ -364,7 +364,7 @@ class Conversation:
         while self.inbox:
             event = self.inbox.popleft()
             if isinstance(event, tuple):
-                _kind, _message, _concerned, _values, files = event
+                _kind, _message, _concerned, _values, files, _size = event
                 _close_all(files)
         self.bare_replies.release()
 

@@ -193,7 +193,7 @@ def test_sent_values_arrive(folder: Any, data: st.DataObject) -> None:
     result = values[0] if len(values) == 1 else module.RandomServer.EchoResponse(*values)
     ((answer, _files),) = service.conversation.answer(echo, call.serial, result)
     client.receiver.receive(_wire(answer))
-    ((_kind, response, settled, received, _files),) = client.receiver.inbox
+    ((_kind, response, settled, received, _files, _size),) = client.receiver.inbox
     assert (settled, received) == (call, values)
     assert response.to_result(received) == result
 
