@@ -48,6 +48,8 @@ class CallerOwner(Protocol):
 
     wait: Wait
     """What a blocking call does while it waits, unless it is given another Wait."""
+    timeout: float | None
+    """Seconds for which a blocking call waits, unless it is given another timeout."""
 
     def did_misbehave(self, reason: str) -> None:
         """Drop a peer that breaks the rules."""
@@ -143,7 +145,7 @@ class Caller:
     def call(
         self, request: type[Request[R]], values: tuple[object, ...], timeout: float | None, wait: Wait | None
     ) -> R:
-        """Send a request and wait for its answer, for at most `timeout` seconds.
+        """Send a request and wait for its answer, for at most `timeout` seconds, or else the owner's.
 
         Raises:
             CallTimeout: `timeout` seconds have passed; a later answer is discarded.
@@ -162,6 +164,8 @@ class Caller:
             raise self._unusable(message.name)
         if self._nesting.depth >= self._conversation.limits.max_nesting:
             raise self._nested_too_deep(message)
+        if timeout is None:
+            timeout = self._owner.timeout
         deadline = None if timeout is None else deadline_after(self._now_ns(), timeout)
         call = Call(message)
         frame, files = self._conversation.request(call, values)
@@ -231,6 +235,8 @@ class Caller:
         """
         if get_ident() != self._ident or self._link.state is _CLOSED or self._sender.is_locked:
             raise self._unusable(DESCRIBE.name)
+        if timeout is None:
+            timeout = self._owner.timeout
         deadline = deadline_after(self._now_ns(), timeout)
         call = Call(DESCRIBE)
         frame = self._conversation.describe(call)

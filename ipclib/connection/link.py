@@ -74,6 +74,7 @@ class Owner(Protocol):
     """The connection that owns a link. Its methods are the handlers and the hooks."""
 
     wait: Wait
+    timeout: float | None
 
     def did_misbehave(self, reason: str) -> None:
         """Drop a peer that breaks the rules."""
@@ -389,6 +390,37 @@ class Link:
 
 
 _all: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+class _Nobody:
+    """Owns the link of a connection that was never made."""
+
+    wait = Wait.PUMP
+    timeout: float | None = None
+
+    def did_misbehave(self, reason: str) -> None:
+        """Do nothing."""
+
+    def may_have_become_unresponsive(self) -> None:
+        """Do nothing."""
+
+    def did_become_responsive(self) -> None:
+        """Do nothing."""
+
+    def _did_close(self) -> None:
+        """Do nothing."""
+
+
+def discard(socket: LocalSocket) -> None:
+    """Close a socket whose connection was not made, and the link that a constructor may have made over it.
+
+    No hook is called: the constructor of the connection raised.
+    """
+    for link in list(_all):
+        if link._socket is socket:
+            link._owner = _Nobody()
+            link.close("the constructor of the connection raised")
+    socket.close()
 
 
 def _abandon_links_of_parent() -> None:

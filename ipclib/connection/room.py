@@ -1,10 +1,5 @@
 """Owns the wait for room in the kernel: for descriptors that peers have not read, and for memory.
 Must not know frames or links: it says when to try again, and when that is given up.
-
-sendmsg(2) fails with ETOOMANYREFS while more descriptors of this user are in flight than RLIMIT_NOFILE allows
-(unix(7)), and with ENOBUFS or ENOMEM while the kernel has no memory. The peer is not at fault. Because the
-first error strikes every connection of the user, each thread bounds the descriptors that its peers leave
-unread, so that a peer which does not read its files takes no room from the others.
 """
 
 from __future__ import annotations
@@ -23,7 +18,11 @@ from corelib import Timer
 logger = logging.getLogger("ipclib")
 
 NO_ROOM = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
-"""The errors of sending and receiving that say that the kernel has no room, and nothing about the peer."""
+"""The errors of sendmsg(2) that say that the kernel has no room, and nothing about the peer.
+
+ETOOMANYREFS means that more descriptors of this user are in flight than RLIMIT_NOFILE allows (unix(7)). It
+strikes every connection of the user, so each thread bounds the descriptors that its peers leave unread.
+"""
 # Milliseconds between two tries.
 _FIRST_DELAY = 1.0
 _LONGEST_DELAY = 32.0
