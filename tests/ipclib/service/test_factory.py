@@ -1,4 +1,4 @@
-"""What makes connections: mistakes are told where they are made, and a constructor that raises leaves nothing."""
+"""What makes connections: mistakes are told where they are made; a constructor that raises leaves nothing."""
 
 from __future__ import annotations
 
