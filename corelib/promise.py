@@ -293,10 +293,12 @@ class Promise(Generic[T]):
             thread.turn(_WAIT, deadline)
 
     def _add_reaction(self, reaction: Reaction) -> None:
-        if self.is_settled:
+        if self._reactions is None and not self.is_settled:
+            made: deque[Reaction] = deque()  # The collector may run here, and a finaliser settle the promise.
+            if self._reactions is None:
+                self._reactions = made
+        if self._reactions is None or self.is_settled:
             self._call(*reaction)
-        elif self._reactions is None:
-            self._reactions = deque([reaction])
         else:
             self._reactions.append(reaction)
 
