@@ -128,15 +128,21 @@ def test_a_call_whose_answer_is_not_handled_yet_fails_with_its_connection(
 
     service.add = add
     client.tick = lambda number: client.shutdown()
+
+    def describe() -> str:
+        with service.cork():
+            service.async_tick(1)
+            return str(client.describe(5))
+
+    ask: dict[str, Callable[[], object]] = {
+        "promise": lambda: client.async_add(1, 2).await_(5),
+        "call": lambda: client.add(1, 2, timeout=5),
+        "error": lambda: client.async_add(1, 2).await_(5),
+        "error of a call": lambda: client.add(1, 2, timeout=5),
+        "describe": describe,
+    }
     with pytest.raises(PeerDisconnected, match="shut down"):
-        if waits.endswith("call"):
-            client.add(1, 2, timeout=5)
-        elif waits == "describe":
-            with service.cork():
-                service.async_tick(1)
-                client.describe(5)
-        else:
-            client.async_add(1, 2).await_(5)
+        ask[waits]()
 
 
 def test_a_cancelled_handler_may_close_the_connection_again(loop: EventLoop, pair: Pair) -> None:

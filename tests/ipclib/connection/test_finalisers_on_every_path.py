@@ -225,7 +225,6 @@ def test_a_finaliser_may_shut_another_connection_down_on_every_path(
     _run(life, path, threshold, lambda _client: life.other.shutdown())
     assert life.failures == []
     assert not life.other.is_open
-    life.loop.pump()
     if not life.ends_some:
         assert life.client.add(1, 2) == 3
         assert life.loop.spin_until(lambda: len(life.server.clients) == 1, GUARD)
