@@ -9,11 +9,13 @@ import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from corelib import EventLoop, LocalSocket
+import ipcc
+from corelib import AnonymousBuffer, EventLoop, LocalSocket
 from ipclib import File, Limits, PeerDisconnected, Wait
 from ipclib.connection.room import NO_ROOM, InFlight, TooManyUnread
 from ipclib.connection.sender import flush_blocking
@@ -285,3 +287,29 @@ def test_a_service_that_reads_its_files_late_gets_them_all(loop: EventLoop, cloc
     for call in calls:
         call.when_rejected(lambda error: None)
     there.close()
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS, errno.ENOMEM, errno.EMFILE])
+def test_memory_that_we_cannot_map_is_not_the_peers_violation(
+    loop: EventLoop,
+    tmp_path: Path,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failures: list[Exception] = []
+    loop.on_exception = lambda error, context: failures.append(error)
+    memory = ipcc.load(Path(__file__).parents[1] / "values" / "Memory.ipc")
+    here, there = LocalSocket.pair()
+    client, service = memory.ConnectionToServer(here), memory.ConnectionFromClient(there)
+
+    def refuse(*_arguments: object) -> None:
+        raise _lack(code)
+
+    monkeypatch.setattr(AnonymousBuffer, "create_from_fd", refuse)
+    with AnonymousBuffer.create(4096) as buffer, pytest.raises(PeerDisconnected):
+        client.read(buffer, 1, timeout=GUARD)
+    assert not service.is_open
+    assert [getattr(failure, "errno", None) for failure in failures] == [code]
+    assert "dropped" not in caplog.text
+    client.shutdown()
