@@ -153,7 +153,7 @@ _PATHS = [
     _serve,
     _answer,
     _cork,
-    _reconnect,
+    pytest.param(_reconnect, marks=pytest.mark.slow),
     _close,
     pytest.param(_worker, marks=pytest.mark.slow),
 ]
