@@ -118,6 +118,10 @@ class ConnectionToServer(Connection):
         """The service's pid, uid and gid when it was connected or started."""
         return self._origin.peer(self._link.peer)
 
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        return text.replace(" closed,", " looking for its service,", 1) if self._origin.is_looking else text
+
     def did_reconnect(self) -> None:
         """Called after a lost service was found again. Override it to send it what the lost one knew."""
 

@@ -54,6 +54,11 @@ class Reconnecting(Origin):
         self._timer: Timer | None = None
         """Runs while the service is looked for; else None."""
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether the service is being looked for."""
+        return self._timer is not None
+
     def lost(self) -> bool:
         """Look for the service again. True, and nothing is done, if stop() was called."""
         if self._is_stopped:

@@ -116,6 +116,7 @@ def test_calls_fail_and_posts_are_dropped_while_the_service_is_away(
     with pytest.raises(PeerDisconnected):
         waiting.await_()
     assert not client.is_open
+    assert repr(client).startswith("<app.<locals>.App looking for its service, pid ")
     with pytest.raises(PeerDisconnected):
         client.add(1, 2)
     with pytest.raises(PeerDisconnected):
