@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from corelib.errors import Cancelled, TimedOut, UsageError
+from corelib.errors import AWAITED_ELSEWHERE, Cancelled, TimedOut, UsageError
 from corelib.timer import Timer
 from corelib.turn import thread_loop
 from corelib.turn.instruments import brief
@@ -58,10 +58,6 @@ class _Rejection:
             logger.error("a rejected promise was dropped unhandled", exc_info=self.error)
 
 
-AWAITED_ELSEWHERE = (
-    "a promise is awaited in a coroutine that neither run_async nor corelib.asyncio_bridge runs: in an "
-    "asyncio program call asyncio_bridge.run(main()), not asyncio.run(main()); else call run_async(coroutine)"
-)
 _UNSETTLED: Any = object()
 _WAIT = WaitMode.WAIT_FOR_EVENTS
 _depth = 0
@@ -265,15 +261,26 @@ class Promise(NotCopied, Generic[T]):
 
     def react(self, on_value: ValueCallback[T] | None, on_error: ErrorCallback | None) -> None:
         """Add both callbacks."""
-        if self._value is not _UNSETTLED or self._rejection is not None:
-            if _depth < DEEPEST or not is_too_deep():
-                self._call_at_once(on_value, on_error)
+        if self._value is _UNSETTLED and self._rejection is None:
+            reaction: Reaction = (on_value, on_error)
+            if self._reactions is None:
+                made: deque[Reaction] = deque()
+                if self._reactions is None:
+                    self._reactions = made
+            # Asked again: the collector may have run above, and a finaliser have settled the promise.
+            if self._value is _UNSETTLED and self._rejection is None:
+                self._reactions.append(reaction)
                 return
-            postpone(self._react)
-        if self._reactions is None:
-            self._reactions = deque(((on_value, on_error),))
-        else:
+        if _depth >= DEEPEST and is_too_deep():
+            self._reactions = self._reactions or deque()
             self._reactions.append((on_value, on_error))
+            postpone(self._react)
+        elif self._rejection is None:
+            if on_value is not None:
+                _call(on_value, (self._value,), "callback of a promise")
+        elif on_error is not None:
+            self._rejection.noticed = True
+            _call(on_error, (self._rejection.error,), "callback of a promise")
 
     def listen(self, on_value: ValueCallback[T], on_error: ErrorCallback) -> Withdraw:
         """Add both callbacks; return withdraw() for them."""
@@ -355,14 +362,6 @@ class Promise(NotCopied, Generic[T]):
                 call_later(self._react)
             if _depth >= DEEPEST - 1:
                 call_postponed()
-
-    def _call_at_once(self, on_value: ValueCallback[T] | None, on_error: ErrorCallback | None) -> None:
-        if self._rejection is None:
-            if on_value is not None:
-                _call(on_value, (self._value,), "callback of a promise")
-        elif on_error is not None:
-            self._rejection.noticed = True
-            _call(on_error, (self._rejection.error,), "callback of a promise")
 
 
 def _within(promise: Promise[T], seconds: float) -> Promise[T]:

@@ -32,6 +32,7 @@ from ipclib.limits import Limits
 from ipclib.rate import Rate
 from ipclib.service import activation as activation
 from ipclib.service.multi_server import MultiServer
+from ipclib.service.serve import serve
 from ipclib.service.single_server import take_over_accepted_client
 from ipclib.values.annotations import (
     double,
@@ -110,6 +111,7 @@ __all__ = [
     "i32",
     "i64",
     "ipc_type",
+    "serve",
     "size_t",
     "take_over_accepted_client",
     "u8",

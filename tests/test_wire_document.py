@@ -238,7 +238,7 @@ def test_ipclib_writes_the_examples(desk: Any) -> None:
 def _seen(event: Event) -> tuple[Any, ...]:
     """Return what a message says: its name, the serial or call that it concerns, its values."""
     assert isinstance(event, tuple)
-    _kind, message, concerned, values, files = event
+    _kind, message, concerned, values, files, _size = event
     return (message.name, concerned, tuple("a file" if value in files else value for value in values))
 
 

@@ -5,6 +5,7 @@ Must not know messages or the loop.
 from __future__ import annotations
 
 import array
+import errno
 import os
 import socket
 import struct
@@ -100,6 +101,7 @@ class LocalSocket(StreamSocket):
 
         Raises:
             DescriptorsTruncated: more than `max_fds` came; all are closed.
+            OSError: this process has no room for them (EMFILE); all are closed.
         """
         try:
             data, ancillary, flags, _ = self._recvmsg(
@@ -135,7 +137,7 @@ def _fds_of(ancillary: Sequence[tuple[int, int, bytes]], flags: int, max_fds: in
     if flags & _TRUNCATED:
         for fd in fds:
             os.close(fd)
-        raise DescriptorsTruncated(
-            f"the peer sent more than {max_fds} fds at once, or this process has no room for them"
-        )
+        if len(fds) < max_fds:  # The kernel stopped before the peer's were over the bound.
+            raise OSError(errno.EMFILE, "this process has no room for the fds that arrived (RLIMIT_NOFILE)")
+        raise DescriptorsTruncated(f"the peer sent more than {max_fds} fds at once")
     return fds.tolist()

@@ -128,7 +128,12 @@ class Poller(NotCopied):
             self._leave(fd)
 
     def still_holds(self, fd: int) -> bool:
-        """Check that the fd still names the file that is watched; if not, orphan its watchers."""
+        """Check that the fd still names the file that is watched; if not, orphan its watchers.
+
+        False also if it is watched no more, as a finaliser that made a turn may have closed its notifier.
+        """
+        if fd not in self._events:
+            return False
         held = self._is_held(fd)
         if not held:
             self._renew()

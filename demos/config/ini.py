@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from demos.config.errors import InvalidSetting
+from demos.config.errors import InvalidSetting, shown
 
 _MARGIN = " \t\r"
 _COMMENT = ("#", ";")
@@ -148,7 +148,7 @@ class Document:
         """
         _check_key(key)
         if _SURROGATE.search(value):
-            raise InvalidSetting(f"value {value!r} is not text that UTF-8 can hold")
+            raise InvalidSetting(f"value {shown(value)} is not text that UTF-8 can hold")
         line = self._find(group, key) or self._add_key(group, key)
         if line.value == value:
             return False
@@ -217,13 +217,13 @@ def _is_comment_or_blank(line: _Line) -> bool:
 def _check_group(name: str) -> None:
     if not is_group_name(name):
         raise InvalidSetting(
-            f"group {name!r}: a name is printable text on one line, without spaces at its ends"
+            f"group {shown(name)}: a name is printable text on one line, without spaces at its ends"
         )
 
 
 def _check_key(name: str) -> None:
     if not is_key_name(name):
         raise InvalidSetting(
-            f"key {name!r}: a name is printable text on one line, without '=' or spaces at its ends, "
+            f"key {shown(name)}: a name is printable text on one line, without '=' or spaces at its ends, "
             "and does not begin with '[', '#' or ';'"
         )

@@ -4,15 +4,18 @@ Must not know the text of files and the command line."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from heapq import nsmallest
 
 from corelib import LocalSocket
 from demos.config.config_ipc import ConnectionFromClient
-from demos.config.errors import ConfigError
+from demos.config.errors import ConfigError, shown
 from demos.config.store import Domain, Store, check_domain
 from demos.config.values import I32, U32, format_bool, parse_bool, parse_integer
 from ipclib import HandlerError, Limits, MultiServer
+
+_MOST_SHOWN = 5
 
 
 class ConfigService:
@@ -142,10 +145,18 @@ class ConfigClientConnection(ConnectionFromClient):
 
     def _check_pledge(self, domain: str) -> None:
         if self._pledged is None:
-            raise HandlerError(f"domain {domain!r} is refused: call pledge_domains first")
+            raise HandlerError(f"domain {shown(domain)} is refused: call pledge_domains first")
         if domain not in self._pledged:
-            pledged = ", ".join(sorted(self._pledged)) or "none"
-            raise HandlerError(f"domain {domain!r} is refused: this client pledged {pledged}")
+            raise HandlerError(
+                f"domain {shown(domain)} is refused: this client pledged {_shown_all(self._pledged)}"
+            )
+
+
+def _shown_all(names: Collection[str]) -> str:
+    """A few names, and how many more there are: a client can name a million."""
+    few = nsmallest(_MOST_SHOWN, names)
+    rest = len(names) - len(few)
+    return (", ".join(few) or "none") + (f" and {rest} more" if rest else "")
 
 
 @contextmanager

@@ -6,12 +6,13 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
-from demos.config.errors import InvalidSetting, StorageFailure
+from demos.config.errors import InvalidSetting, StorageFailure, shown
 from demos.config.ini import Document
 
 _log = logging.getLogger(__name__)
@@ -36,10 +37,10 @@ def check_domain(name: str) -> None:
     """
     if not name.isprintable() or not name or "/" in name or name.startswith("."):
         raise InvalidSetting(
-            f"domain {name!r}: a name is printable text without '/', and does not begin with '.'"
+            f"domain {shown(name)}: a name is printable text without '/', and does not begin with '.'"
         )
     if len(name.encode()) > _LONGEST_DOMAIN:
-        raise InvalidSetting(f"domain {name[:20]!r}...: a name has at most {_LONGEST_DOMAIN} bytes")
+        raise InvalidSetting(f"domain {shown(name)}: a name has at most {_LONGEST_DOMAIN} bytes")
 
 
 class Store:
@@ -165,8 +166,11 @@ def _stamp(path: Path) -> _Stamp | None:
 
 def _load(path: Path) -> tuple[Document, _Stamp | None]:
     try:
-        with path.open("rb") as file:
-            stamp = _Stamp.of(os.fstat(file.fileno()))
+        with open(path, "rb", opener=_open_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise StorageFailure(f"cannot read {path}: it is not a regular file")
+            stamp = _Stamp.of(status)
             document = Document(file.read().decode(errors="surrogateescape"))
     except FileNotFoundError:
         return Document(), None
@@ -193,8 +197,13 @@ def _replace_durably(path: Path, text: str) -> _Stamp:
     return stamp
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file, and never wait for the other end of a FIFO that is in its place."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
 
 
 def _sync_folder(path: Path) -> None:

@@ -4,6 +4,7 @@ Must not know what the processes do, only how to start, follow and end them."""
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ def run_tour() -> int:
             print(f"config: {error}", file=sys.stderr)
             return 1
         if code == 0:
-            print(f"\nEditor.ini, as it is on disk:\n\n{(directory / 'Editor.ini').read_text()}", end="")
+            _show(f"\nEditor.ini, as it is on disk:\n\n{(directory / 'Editor.ini').read_text()}", end="")
         return code
 
 
@@ -96,8 +97,18 @@ class _Player:
             self._notifier.close()
         *lines, self._unfinished = (self._unfinished + received).split(b"\n")
         for line in lines:
-            print(f"{self._name:>{_NAME_WIDTH}} | {line.decode(errors='replace')}", flush=True)
+            _show(f"{self._name:>{_NAME_WIDTH}} | {line.decode(errors='replace')}")
             self._has_spoken = True
+
+
+def _show(text: str, end: str = "\n") -> None:
+    """Print a text; end the tour, with its processes, if nobody reads it any more."""
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        # What is buffered would raise again at the end of the interpreter.
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
 
 
 @contextmanager

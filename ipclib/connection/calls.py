@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from corelib import EventLoopClosed, Promise, UsageError, WaitMode
 from corelib.turn import ThreadLoop, deadline_after
-from ipclib.connection.sender import Sender
+from ipclib.connection.sender import Sender, is_overfull
 from ipclib.connection.state import State
 from ipclib.connection.watchdog import Watchdog
 from ipclib.errors import CallTimeout, PeerDisconnected, ProtocolViolation, WrongThread
@@ -48,6 +48,8 @@ class CallerOwner(Protocol):
 
     wait: Wait
     """What a blocking call does while it waits, unless it is given another Wait."""
+    timeout: float | None
+    """Seconds for which a blocking call waits, unless it is given another timeout."""
 
     def did_misbehave(self, reason: str) -> None:
         """Drop a peer that breaks the rules."""
@@ -143,7 +145,7 @@ class Caller:
     def call(
         self, request: type[Request[R]], values: tuple[object, ...], timeout: float | None, wait: Wait | None
     ) -> R:
-        """Send a request and wait for its answer, for at most `timeout` seconds.
+        """Send a request and wait for its answer, for at most `timeout` seconds, or else the owner's.
 
         Raises:
             CallTimeout: `timeout` seconds have passed; a later answer is discarded.
@@ -162,6 +164,8 @@ class Caller:
             raise self._unusable(message.name)
         if self._nesting.depth >= self._conversation.limits.max_nesting:
             raise self._nested_too_deep(message)
+        if timeout is None:
+            timeout = self._owner.timeout
         deadline = None if timeout is None else deadline_after(self._now_ns(), timeout)
         call = Call(message)
         frame, files = self._conversation.request(call, values)
@@ -231,6 +235,8 @@ class Caller:
         """
         if get_ident() != self._ident or self._link.state is _CLOSED or self._sender.is_locked:
             raise self._unusable(DESCRIBE.name)
+        if timeout is None:
+            timeout = self._owner.timeout
         deadline = deadline_after(self._now_ns(), timeout)
         call = Call(DESCRIBE)
         frame = self._conversation.describe(call)
@@ -287,26 +293,34 @@ class Caller:
     def _block_until_settled(self, call: Call, timeout: float | None, deadline: int | None) -> None:
         """Wait by LibIPC's own rule: other messages stay in the inbox, and are handled after the call."""
         inbox = self._conversation.inbox
-        looked_at = 0
+        looked_at = kept = 0
         try:
-            while not self._settle_from_inbox(call, looked_at):
+            while True:
+                kept += self._settle_from_inbox(call, looked_at)
+                if call.settled:
+                    break
                 looked_at = len(inbox)
-                self._check_blocked(call, timeout, deadline)
+                self._check_blocked(call, timeout, deadline, kept)
                 self._link.exchange(None if deadline is None else max(0.0, (deadline - self._now_ns()) / 1e9))
         finally:
             if inbox:
                 self._link.serve_later()
 
-    def _settle_from_inbox(self, call: Call, looked_at: int) -> bool:
-        """Settle a call if its answer is in the inbox, at place `looked_at` or later; True if it was."""
+    def _settle_from_inbox(self, call: Call, looked_at: int) -> int:
+        """Settle a call if its answer is in the inbox, at place `looked_at` or later.
+
+        Returns the bytes of the messages there that are not its answer.
+        """
+        kept = 0
         inbox = self._conversation.inbox
         for place, event in enumerate(islice(inbox, looked_at, None), looked_at):
             if isinstance(event, tuple):
-                _kind, message, settled, values, _files = event
+                _kind, message, settled, values, _files, size = event
                 if settled is call:
                     del inbox[place]
                     call.succeed(message.to_result(values))
                     break
+                kept += size
             elif isinstance(event, CallFailed) and event.call is call:
                 del inbox[place]
                 call.fail(event.error)
@@ -315,14 +329,20 @@ class Caller:
                 del inbox[place]
                 call.succeed(event.text)
                 break
-        return call.settled
+        return kept
 
-    def _check_blocked(self, call: Call, timeout: float | None, deadline: int | None) -> None:
+    def _check_blocked(self, call: Call, timeout: float | None, deadline: int | None, kept: int) -> None:
         """Raise if the call can no longer be answered, or its deadline has passed."""
         if self._link.state is not State.OPEN:
             raise PeerDisconnected(f"{call.message.name}: the peer disconnected")
-        if len(self._conversation.inbox) > self._conversation.limits.max_elements:
+        limits = self._conversation.limits
+        if len(self._conversation.inbox) > limits.max_elements:
             raise ProtocolViolation(f"{call.message.name}: too many messages came before the answer")
+        if kept > limits.max_message_size + limits.max_send_queue:
+            raise ProtocolViolation(
+                f"{call.message.name}: {kept} bytes of other messages came before the answer "
+                "(max_message_size and max_send_queue)"
+            )
         if deadline is not None and self._now_ns() >= deadline:
             raise _timed_out(call, timeout)
 
@@ -364,7 +384,7 @@ class Caller:
         while self._link.waits_for_slow_peer and sender.size > sender.limit and not sender.is_locked:
             self._turn(_WAIT_FOR_EVENTS)
             sender.flush()
-        if sender.size > sender.limit and not sender.is_locked:
+        if is_overfull(sender) and not sender.is_locked:
             self._owner.did_misbehave(f"it does not read: {sender.size} bytes wait for it (max_send_queue)")
 
     # Errors

@@ -7,8 +7,10 @@ from __future__ import annotations
 import errno
 import os
 
-from corelib import EventLoop, LocalSocket, WaitMode, session
+from corelib import EventLoop, LocalSocket, WaitMode
 from corelib.turn import current_thread_loop
+from ipclib.connection.seconds import check_seconds
+from ipclib.connection.trust import Way
 from ipclib.errors import ServiceUnavailable
 
 # Seconds.
@@ -20,24 +22,27 @@ NOT_THERE_YET = (errno.ENOENT, errno.ECONNREFUSED)
 _TIME_IN_A_FULL_QUEUE = 5.0
 
 
-def connect(path: str, patience: float) -> LocalSocket:
-    """Connect to the service at a path; retry for up to `patience` seconds while none is there.
+def connect(way: Way, patience: float) -> LocalSocket:
+    """Connect to a service; retry for up to `patience` seconds while none is there.
 
     The loop is pumped meanwhile.
 
     Raises:
         ServiceUnavailable: no service listened there in time, or waiting cannot help.
+        ValueError, TypeError: `patience` is not a number of seconds.
     """
-    path = session.socket_path(path)
+    check_seconds("patience", patience)
     now_ns = current_thread_loop().now_ns
     started = now_ns()
     while True:
         try:
-            return LocalSocket.connect(path)
+            return way.connect()
+        except ServiceUnavailable:
+            raise
         except OSError as error:
             left = _time_to_try(error, patience) - (now_ns() - started) / 1e9
             if left <= 0:
-                raise _unavailable(path, error) from error
+                raise _unavailable(way.path, error, patience) from error
         EventLoop.current().pump(WaitMode.WAIT_FOR_EVENTS, min(left, _RETRY_AFTER))
 
 
@@ -48,7 +53,9 @@ def _time_to_try(error: OSError, patience: float) -> float:
     return patience if error.errno in NOT_THERE_YET else 0.0
 
 
-def _unavailable(path: str, error: OSError) -> ServiceUnavailable:
+def _unavailable(path: str, error: OSError, patience: float) -> ServiceUnavailable:
+    if error.errno in NOT_THERE_YET and patience:
+        return ServiceUnavailable(f"nobody listened at {path} within {patience:g} s; start the service")
     if error.errno in NOT_THERE_YET:
         return ServiceUnavailable(
             f"nobody listens at {path}; start the service, or wait for it with patience=SECONDS"

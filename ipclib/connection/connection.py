@@ -5,13 +5,15 @@ Must not know how its link works (link.py), or what differs between the two ends
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from socket import socket as stdlib_socket
 from typing import Any, ClassVar
 
 import attrs
 
-from corelib import LocalSocket, PeerCredentials
+from corelib import LocalSocket, PeerCredentials, UsageError
 from corelib.turn import NotCopied
 from ipclib.connection.calls import Caller, Wait
 from ipclib.connection.link import Ends, Link
@@ -68,6 +70,9 @@ class Connection(NotCopied, Proxy):
 
     wait: Wait = Wait.PUMP
     """What a blocking call does while it waits, unless it is given another Wait."""
+    timeout: float | None = None
+    """Seconds for which a blocking call waits, unless it is given another timeout. None and math.inf mean
+    without end."""
     _ends: ClassVar[Ends] = Ends.of(Endpoint, Endpoint)
 
     def __init_subclass__(
@@ -79,7 +84,13 @@ class Connection(NotCopied, Proxy):
             cls._ends = Ends.of(calls, serves, waits_for_slow_peer=cls._ends.waits_for_slow_peer)
 
     def __init__(self, socket: LocalSocket, *, limits: Limits | None = None, trailers: bool = True) -> None:
-        """Take over a connected socket. `trailers=False` writes bare frames, as LibIPC itself does."""
+        """Take over a connected socket. `trailers=False` writes bare frames, as LibIPC itself does.
+
+        Raises:
+            corelib.UsageError: it is no LocalSocket.
+        """
+        if not isinstance(socket, LocalSocket):
+            raise UsageError(_no_socket(type(self).__qualname__, socket))
         self._link = Link(self, self._ends, socket, limits or _DEFAULT_LIMITS, trailers=trailers)
         self._caller = self._link.caller
 
@@ -114,6 +125,12 @@ class Connection(NotCopied, Proxy):
             dropped_messages=link.conversation.dropped,
             queue_high_water=link.sender.high_water,
         )
+
+    def __repr__(self) -> str:
+        link = self._link
+        state = "open" if link.is_open else "closed"
+        calls = len(link.conversation.open_calls)
+        return f"<{type(self).__qualname__} {state}, pid {self.peer.pid}, {calls} open calls>"
 
     def shutdown(self) -> None:
         """Close the connection after sending what the socket still takes.
@@ -175,6 +192,14 @@ class Connection(NotCopied, Proxy):
     def _did_close(self) -> None:
         """End the connection: its link has closed."""
         call_hook(self.die)
+
+
+def _no_socket(name: str, what: object) -> str:
+    if isinstance(what, str | os.PathLike):
+        return f"{name}({what!r}): to connect to the service at a path, call {name}.connect({what!r})"
+    if isinstance(what, stdlib_socket):
+        return f"{name}(): a connection takes over a LocalSocket: pass LocalSocket.adopt(socket)"
+    return f"{name}(): a connection takes over a connected LocalSocket, not {what!r}"
 
 
 def when_closed(connection: Connection, callback: Callable[[], object]) -> None:

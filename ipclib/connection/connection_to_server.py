@@ -5,17 +5,20 @@ Must not know how messages travel, or how a service is looked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import Self
 
-from corelib import Argument, LocalSocket, PeerCredentials, Process
+from corelib import Argument, LocalSocket, PeerCredentials, Process, session
 from ipclib.connection import connecting
 from ipclib.connection.connection import Connection
 from ipclib.connection.handing_over import environment_with_socket
+from ipclib.connection.link import discard
 from ipclib.connection.origin import FOUND, Origin
 from ipclib.connection.reconnect import Reconnecting
+from ipclib.connection.seconds import check_seconds
 from ipclib.connection.serving import call_hook
+from ipclib.connection.trust import Way, admitted_uids
 from ipclib.connection.worker import Worker
 from ipclib.errors import ServiceUnavailable
 from ipclib.limits import Limits
@@ -29,10 +32,11 @@ class ConnectionToServer(Connection):
     @classmethod
     def connect(
         cls,
-        path: str,
+        path: str | os.PathLike[str],
         *,
         patience: float = 0.0,
         reconnect: bool = False,
+        allowed_uids: Collection[int] | None = None,
         limits: Limits | None = None,
         trailers: bool = True,
     ) -> Self:
@@ -44,12 +48,22 @@ class ConnectionToServer(Connection):
         fail with PeerDisconnected, and posts are dropped and counted; then did_reconnect() is called. The
         connection ends, and die() is called, after shutdown() or when the service breaks a rule of the wire.
 
+        The service must be a process of `allowed_uids`, by default root and this user. The folders above its
+        socket must be theirs, root's or ours, and others may write to one only if it is sticky, as /tmp is.
+
         Raises:
-            ServiceUnavailable: no service listened there in time, or it cannot be reached.
+            ServiceUnavailable: no service listened there in time, it cannot be reached, or it is not trusted.
+            ValueError, TypeError: `patience` is not a number of seconds from 0 on, or math.inf.
         """
-        connection = cls(connecting.connect(path, patience), limits=limits, trailers=trailers)
+        way = Way(session.socket_path(os.fspath(path)), admitted_uids(allowed_uids))
+        socket = connecting.connect(way, patience)
+        try:
+            connection = cls(socket, limits=limits, trailers=trailers)
+        except BaseException:
+            discard(socket)
+            raise
         if reconnect:
-            connection._origin = Reconnecting(path, connection._use)
+            connection._origin = Reconnecting(way, connection._use)
             if not connection.is_open:  # Lost while the constructor made a call.
                 connection._origin.lost()
         return connection
@@ -77,10 +91,13 @@ class ConnectionToServer(Connection):
         Raises:
             ServiceUnavailable: the program cannot be started.
             corelib.UsageError: the arguments are not a program with its arguments.
+            ValueError, TypeError: `grace` is not a number of seconds from 0 on, math.inf or None.
         """
+        if grace is not None:
+            check_seconds("grace", grace)
         ours, theirs = LocalSocket.pair()
         with ExitStack() as on_failure:
-            on_failure.callback(ours.close)
+            on_failure.callback(discard, ours)
             with closing(theirs):
                 inherited = os.environ if env is None else env
                 environment = environment_with_socket(inherited, cls._ends.calls.__name__, theirs.fileno())
@@ -100,6 +117,10 @@ class ConnectionToServer(Connection):
     def peer(self) -> PeerCredentials:
         """The service's pid, uid and gid when it was connected or started."""
         return self._origin.peer(self._link.peer)
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        return text.replace(" closed,", " looking for its service,", 1) if self._origin.is_looking else text
 
     def did_reconnect(self) -> None:
         """Called after a lost service was found again. Override it to send it what the lost one knew."""

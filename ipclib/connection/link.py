@@ -17,6 +17,7 @@ import attrs
 from corelib import DescriptorsTruncated, LocalSocket, Notifier, Snapshot
 from corelib.turn import ThreadLoop, current_thread_loop, forked
 from ipclib.connection.calls import Caller, Wait, wrong_thread
+from ipclib.connection.flow import Flow
 from ipclib.connection.observing import listed
 from ipclib.connection.responsiveness import Responsiveness
 from ipclib.connection.sender import Sender
@@ -43,6 +44,8 @@ logger = logging.getLogger("ipclib")
 _READ_SIZE = 64 * 1024
 # At most this many messages per turn, so one flooding peer cannot starve the rest.
 _MOST_AT_ONCE = 64
+# Seconds between two tries to send while nothing but this socket is waited for, and the kernel has no room.
+_RETRY_BLOCKED = 0.01
 # On 3.11 `Enum.MEMBER` costs about 90 ns (a descriptor), a bound name 9.
 _REQUEST = Kind.REQUEST
 _ONE_WAY = Kind.ONE_WAY
@@ -73,6 +76,7 @@ class Owner(Protocol):
     """The connection that owns a link. Its methods are the handlers and the hooks."""
 
     wait: Wait
+    timeout: float | None
 
     def did_misbehave(self, reason: str) -> None:
         """Drop a peer that breaks the rules."""
@@ -138,7 +142,7 @@ class Link:
         self.conversation = Conversation(ends.calls, ends.serves, limits, trailers=trailers)
         self._inbox = self.conversation.inbox
         self.receiver = Receiver(self.conversation, ends.table)
-        self.sender = Sender(socket, self.thread, self, limits.max_send_queue)
+        self.sender = Sender(socket, self.thread, Flow(self), limits.max_send_queue)
         self._responsiveness = Responsiveness(owner, self)
         self.watchdog = self._responsiveness.watchdog
         self.caller = Caller(owner, self)
@@ -204,6 +208,7 @@ class Link:
         receiver = self.receiver
         room = receiver.partial.room() if receiver.partial.missing else None
         received: tuple[bytes | int, Sequence[int]] | None
+        failure: OSError | None = None
         collects = gc.isenabled()
         gc.disable()
         try:
@@ -218,8 +223,10 @@ class Link:
                 return
             except DescriptorsTruncated as error:
                 receiver.receive_violation(str(error))
-            except OSError:
+            except ConnectionResetError:
                 receiver.receive(b"")
+            except OSError as error:
+                failure = error
             else:
                 if received is None:
                     return
@@ -231,7 +238,9 @@ class Link:
         finally:
             if collects:
                 gc.enable()
-        if receiver.ended:
+        if failure is not None:
+            self.fail("receive", failure)
+        elif receiver.ended:
             self._end_reading()
         elif receiver.partial.missing:
             self.watchdog.wake()
@@ -249,7 +258,11 @@ class Link:
 
     def exchange(self, timeout: float | None) -> None:
         """Wait for the socket for at most `timeout` seconds, then read and write it; handle no messages."""
-        self._socket.wait(read=True, write=self.sender.size > 0, timeout=timeout)
+        writes = self.sender.size > 0
+        if self.sender.lacks_room:
+            writes = False
+            timeout = _RETRY_BLOCKED if timeout is None else min(timeout, _RETRY_BLOCKED)
+        self._socket.wait(read=True, write=writes, timeout=timeout)
         self.sender.flush()
         self._read()
 
@@ -267,7 +280,7 @@ class Link:
     def _serve_inbox(self) -> None:
         """Handle the events of the inbox in order. A handler may pump the loop, so this nests."""
         inbox = self._inbox
-        if len(inbox) > 1:
+        if len(inbox) > 1 and not self.is_throttled:
             self.serve_later()  # If a handler makes turns, they handle the rest.
         left = _MOST_AT_ONCE
         while inbox and left and not self.is_throttled:
@@ -276,7 +289,7 @@ class Link:
             if not isinstance(event, tuple):
                 self._handle_rare(event)
                 continue
-            kind, message, concerned, values, files = event
+            kind, message, concerned, values, files, _size = event
             if kind is _ONE_WAY:
                 self._serving.handle(message, values, files)
             elif kind is _REQUEST:
@@ -309,7 +322,12 @@ class Link:
         if self.sender.size <= self.sender.limit:
             return
         self.sender.flush()
-        if self.sender.size > self.sender.limit and not self.conversation.open_calls:
+        if self.sender.size > self.sender.limit:
+            self.throttle()
+
+    def throttle(self) -> None:
+        """Stop serving the peer, unless we wait for an answer from it."""
+        if not self.conversation.open_calls:
             self.is_throttled = True
             self._readable.set_enabled(False)
 
@@ -319,24 +337,6 @@ class Link:
             self.is_throttled = False
             self._readable.set_enabled(self.state is _OPEN)
             self.serve_later()
-
-    # What the sender reports
-
-    def did_drain(self) -> None:
-        """Note that the queue is empty."""
-        self.resume_serving()
-
-    def did_fill_socket(self) -> None:
-        """Note that the socket is full, and the rest waits."""
-        self.watchdog.wake()
-
-    def did_stop_reading(self) -> None:
-        """Note that the peer closed its end. Reading goes on, and the end of the stream closes the link."""
-        self.resume_serving()
-
-    def did_fail_to_send(self, error: OSError) -> None:
-        """Close the link: sending failed for another reason."""
-        self.close(f"cannot send: {error.strerror}")
 
     # The end
 
@@ -369,6 +369,13 @@ class Link:
             call_hook(callback)
         self._owner._did_close()
 
+    def fail(self, verb: str, error: OSError) -> None:
+        """Close the link, and log why: the system refused to send or receive. The peer is not at fault."""
+        if self.is_open:
+            reason = f"cannot {verb}: {error.strerror}"
+            logger.warning("%s: left pid %d: %s", type(self._owner).__qualname__, self.peer.pid, reason)
+            self.close(reason)
+
     def abandon(self) -> None:
         """Close the socket and drop the queues without notifying anyone.
 
@@ -386,6 +393,37 @@ class Link:
 
 
 _all: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+class _Nobody:
+    """Owns the link of a connection that was never made."""
+
+    wait = Wait.PUMP
+    timeout: float | None = None
+
+    def did_misbehave(self, reason: str) -> None:
+        """Do nothing."""
+
+    def may_have_become_unresponsive(self) -> None:
+        """Do nothing."""
+
+    def did_become_responsive(self) -> None:
+        """Do nothing."""
+
+    def _did_close(self) -> None:
+        """Do nothing."""
+
+
+def discard(socket: LocalSocket) -> None:
+    """Close a socket whose connection was not made, and the link that a constructor may have made over it.
+
+    No hook is called: the constructor of the connection raised.
+    """
+    for link in list(_all):
+        if link._socket is socket:
+            link._owner = _Nobody()
+            link.close("the constructor of the connection raised")
+    socket.close()
 
 
 def _abandon_links_of_parent() -> None:

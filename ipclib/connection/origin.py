@@ -20,6 +20,11 @@ class Origin:
         """The process of the service, if spawn() started it."""
         return None
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether another link is being looked for."""
+        return False
+
     def lost(self) -> bool:
         """Note that the link has closed. False if the connection goes on, as another link will be found."""
         return True

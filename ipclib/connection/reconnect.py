@@ -9,10 +9,12 @@ import logging
 import os
 from collections.abc import Callable
 
-from corelib import LocalSocket, Timer, session
+from corelib import LocalSocket, Timer
 from corelib.turn import current_thread_loop
 from ipclib.connection.connecting import NOT_THERE_YET
 from ipclib.connection.origin import Origin
+from ipclib.connection.trust import Way
+from ipclib.errors import ServiceUnavailable
 
 logger = logging.getLogger("ipclib")
 
@@ -32,25 +34,30 @@ class Reconnecting(Origin):
         "_delay",
         "_found_at",
         "_is_stopped",
-        "_last_errno",
+        "_last_reason",
         "_now_ns",
         "_on_found",
-        "_path",
         "_timer",
+        "_way",
     )
 
-    def __init__(self, path: str, on_found: Callable[[LocalSocket], object]) -> None:
-        self._path = session.socket_path(path)
+    def __init__(self, way: Way, on_found: Callable[[LocalSocket], object]) -> None:
+        self._way = way
         self._on_found = on_found
         self._now_ns = current_thread_loop().now_ns
         self._delay = _FIRST_DELAY
         """Seconds until the next try."""
         self._found_at = self._now_ns()
         self._is_stopped = False
-        self._last_errno: int | None = None
-        """The last error that was logged in this search."""
+        self._last_reason = ""
+        """The last reason that was logged in this search."""
         self._timer: Timer | None = None
         """Runs while the service is looked for; else None."""
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether the service is being looked for."""
+        return self._timer is not None
 
     def lost(self) -> bool:
         """Look for the service again. True, and nothing is done, if stop() was called."""
@@ -58,7 +65,7 @@ class Reconnecting(Origin):
             return True
         if self._now_ns() - self._found_at > _LONGEST_DELAY * 1e9:
             self._delay = _FIRST_DELAY
-        self._last_errno = None
+        self._last_reason = ""
         self._wait()
         return False
 
@@ -79,7 +86,7 @@ class Reconnecting(Origin):
 
     def _try(self) -> None:
         try:
-            socket = LocalSocket.connect(self._path)
+            socket = self._way.connect()
         except OSError as error:
             self._log(error)
             self._wait()
@@ -90,7 +97,8 @@ class Reconnecting(Origin):
 
     def _log(self, error: OSError) -> None:
         """Log an error that waiting alone may not fix, once while it lasts."""
-        if error.errno not in (*NOT_THERE_YET, errno.EAGAIN, self._last_errno):
-            self._last_errno = error.errno
-            reason = os.strerror(error.errno or errno.EIO)
-            logger.warning("%s: still looking for the service there: %s", self._path, reason)
+        is_untrusted = isinstance(error, ServiceUnavailable)
+        reason = str(error) if is_untrusted else os.strerror(error.errno or errno.EIO)
+        if error.errno not in (*NOT_THERE_YET, errno.EAGAIN) and reason != self._last_reason:
+            self._last_reason = reason
+            logger.warning("%s: still looking for the service there: %s", self._way.path, reason)

@@ -12,8 +12,7 @@ from __future__ import annotations
 import atexit
 import time
 import weakref
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import MSG_NOSIGNAL, SCM_RIGHTS, SOL_SOCKET
 from threading import get_ident
@@ -21,8 +20,10 @@ from typing import Any, Protocol
 
 from corelib import LocalSocket, Notifier
 from corelib.turn import ThreadLoop, interrupts
+from ipclib.connection.batch import NONE, Batch
+from ipclib.connection.room import NO_ROOM, Room, WaitingOwner
 from ipclib.values.codecs import Payload
-from ipclib.values.decoding import Buffer, Files
+from ipclib.values.decoding import Files
 from ipclib.values.file import File
 
 # Bytes of small frames that are joined into one write.
@@ -31,11 +32,12 @@ _JOINED_UP_TO = 64 * 1024
 _MOST_PIECES = 1024
 # Seconds.
 _FLUSH_AT_EXIT = 2.0
+_RETRY_BLOCKED = 0.01
 # A plain int: on 3.11 passing an IntFlag costs as much as a small system call.
 _NO_SIGPIPE = int(MSG_NOSIGNAL)
 
 
-class SenderOwner(Protocol):
+class SenderOwner(WaitingOwner, Protocol):
     """A link, as its Sender sees it."""
 
     def did_drain(self) -> None:
@@ -51,37 +53,6 @@ class SenderOwner(Protocol):
         """Note that sending failed for another reason."""
 
 
-_NONE: list[Any] = []
-_NO_FDS = array("i")
-
-
-class _Batch:
-    """Frames that leave in one system call, and the descriptors that go with its first byte."""
-
-    __slots__ = ("fds", "files", "large", "length", "sent", "small")
-
-    def __init__(
-        self, length: int, *, small: list[bytes] = _NONE, large: tuple[bytes, ...] = (), files: Files = _NONE
-    ) -> None:
-        self.small = small
-        """Small frames, which are joined."""
-        self.large = large
-        """The pieces of one frame that is not joined with others."""
-        self.length = length
-        """Bytes of the batch."""
-        self.sent = 0
-        """How many of these bytes have left."""
-        self.files = files
-        self.fds = array("i", [file.fileno() for file in files]) if files else _NO_FDS
-
-    def unsent(self) -> Sequence[Buffer]:
-        """The bytes that have not left yet."""
-        if self.large:
-            return _after(self.large, self.sent)
-        joined = b"".join(self.small)
-        return (memoryview(joined)[self.sent :] if self.sent else joined,)
-
-
 class Sender:
     """Sends frames through one socket, in order. What the socket does not take waits in a queue."""
 
@@ -89,8 +60,10 @@ class Sender:
         "__weakref__",
         "_batches",
         "_high_water",
+        "_is_held",
         "_open_batch",
         "_owner",
+        "_room",
         "_send",
         "_sendmsg",
         "_socket",
@@ -113,17 +86,21 @@ class Sender:
         self._sendmsg = socket.system.sendmsg
         self._thread = thread
         self._owner = owner
-        self._batches: list[_Batch] = []
+        self._batches: list[Batch] = []
         """A list, not a deque: an empty deque is 760 bytes per idle connection."""
-        self._open_batch: _Batch | None = None
+        self._open_batch: Batch | None = None
         """The last batch, if small frames may still be appended to it."""
         self.corks = 0
         """Depth of nested cork() blocks."""
+        self._is_held = False
+        """True if a cork holds frames that leave before this thread waits."""
         self.flush_is_due = False
         """True if the queue will be flushed at the turn's end."""
         self.is_locked = False
         """True from a system call until its result is recorded. Meanwhile frames are only queued."""
         self._writable: Notifier | None = None
+        self._room: Room | None = None
+        """Made with the first descriptors, or when the kernel has no room."""
         self.limit = limit
         """Bytes that may wait (Limits.max_send_queue)."""
         self.takes_frames = True
@@ -144,13 +121,13 @@ class Sender:
         return max(self._high_water, self.size)
 
     @property
-    def thread_ident(self) -> int:
-        """The ident of the thread to which it belongs."""
-        return self._thread.ident
+    def lacks_room(self) -> bool:
+        """Whether the queue waits for room in the kernel, and not for the socket."""
+        return self._room is not None and self._room.is_waiting
 
     @contextmanager
     def cork(self) -> Iterator[None]:
-        """Hold frames back until the outermost block ends, then let them leave together."""
+        """Hold frames back until the outermost block ends, or this thread makes a turn or blocks in it."""
         self.corks += 1
         try:
             yield
@@ -161,8 +138,13 @@ class Sender:
 
     def send(self, frame: Payload, files: Files) -> None:
         """Send a frame: at the end of the turn if the loop is in one, else at once."""
-        if self.flush_is_due or self.corks:
+        if self.flush_is_due:
             self.put(frame, files)
+        elif self.corks:
+            self.put(frame, files)
+            if not self._is_held:
+                self._is_held = True
+                self._thread.turn_end.append(self._release)
         elif self._thread.depth:
             self.put(frame, files)
             self.flush_is_due = True
@@ -185,9 +167,11 @@ class Sender:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self.is_locked = False
-            self._on_error(error)
-            return
+            if error.errno not in NO_ROOM:
+                self.is_locked = False
+                self._on_error(error)
+                return
+            sent = 0  # flush() tries again, and waits for room.
         self.frames += 1
         self.sent += sent
         if sent != len(frame):
@@ -207,13 +191,10 @@ class Sender:
         except OSError as error:
             self._on_error(error)
 
-    def flush_blocking(self, deadline: int | None) -> None:
-        """Write the queue without the loop, until it is empty or the deadline has passed."""
-        while self.size:
-            seconds = None if deadline is None else max(0.0, (deadline - time.monotonic_ns()) / 1e9)
-            if not self._socket.wait_writable(seconds):
-                return
-            self.flush()
+    def _release(self) -> None:
+        """Send what a cork holds: a turn begins or ends, or this thread blocks."""
+        self._is_held = False
+        self.flush()
 
     def close(self) -> None:
         """Drop the queue and close its descriptors. The link closes the socket itself."""
@@ -221,10 +202,12 @@ class Sender:
         _unflushed.discard(self)
         if self._writable is not None:
             self._writable.close()
+        if self._room is not None:
+            self._room.close()
         self._drop_all()
 
     def abandon(self) -> None:
-        """Drop the queue in a forked child. The notifier belongs to the parent's loop and is left alone."""
+        """Drop the queue in a forked child. The notifier and timer belong to the parent's loop."""
         self.takes_frames = False
         self._drop_all()
 
@@ -246,7 +229,7 @@ class Sender:
                 batch.length += size
                 batch.small.append(frame)
             else:
-                self._append(_Batch(size, small=[frame]))
+                self._append(Batch(size, small=[frame]))
 
     def _put_apart(self, frame: Payload, files: Files) -> None:
         """Queue a frame in a batch of its own.
@@ -256,9 +239,9 @@ class Sender:
         """
         pieces = (frame,) if isinstance(frame, bytes) else frame
         length = sum(map(len, pieces))
-        self._append(_Batch(length, large=pieces, files=[File(file.take_fd()) for file in files]))
+        self._append(Batch(length, large=pieces, files=[File(file.take_fd()) for file in files]))
 
-    def _append(self, batch: _Batch) -> None:
+    def _append(self, batch: Batch) -> None:
         """Queue a new batch, unless a finaliser has closed the sender while it was made."""
         if not self.takes_frames:
             _close_all(batch.files)
@@ -269,14 +252,14 @@ class Sender:
 
     def _keep_rest(self, frame: bytes, sent: int) -> None:
         """Queue what the socket did not take of a frame, before everything that was queued meanwhile."""
-        batch = _Batch(len(frame), large=(frame,))
+        batch = Batch(len(frame), large=(frame,))
         if not self.takes_frames:
             return
         batch.sent = sent
         self.size += len(frame) - sent
         self._batches.insert(0, batch)
 
-    def _write(self, batch: _Batch) -> bool:
+    def _write(self, batch: Batch) -> bool:
         """Send the first batch, unless a finaliser does; False if the socket did not take all of it."""
         if batch is self._open_batch:
             self._open_batch = None
@@ -301,22 +284,28 @@ class Sender:
             del self._batches[0]
         if sent and batch.files:
             self.fds_sent += len(batch.files)
+            self._needed_room().in_flight.add(len(batch.files))
             _close_all(batch.files)
-            batch.files = _NONE
+            batch.files = NONE
         return batch.sent == batch.length
 
-    def _system_call(self, batch: _Batch) -> tuple[Callable[..., int], tuple[Any, ...]]:
+    def _system_call(self, batch: Batch) -> tuple[Callable[..., int], tuple[Any, ...]]:
         """The system call that sends the rest of a batch, and its arguments."""
         pieces = batch.unsent()
         if len(pieces) == 1 and not batch.files:
             return self._send, (pieces[0], _NO_SIGPIPE)
-        ancillary = [(SOL_SOCKET, SCM_RIGHTS, batch.fds)] if batch.files else ()
+        ancillary: Any = ()
+        if batch.files:
+            self._needed_room().in_flight.require(len(batch.files))
+            ancillary = [(SOL_SOCKET, SCM_RIGHTS, batch.fds)]
         return self._sendmsg, (pieces[:_MOST_PIECES], ancillary, _NO_SIGPIPE)
 
     def _drop_all(self) -> None:
         batches, self._batches = self._batches, []
         self._open_batch = None
         self.size = 0
+        if self._room is not None:
+            self._room.in_flight.clear()
         for batch in batches:
             _close_all(batch.files)
 
@@ -327,8 +316,17 @@ class Sender:
             self.takes_frames = False
             self._drop_all()
             self._owner.did_stop_reading()
+        elif error.errno in NO_ROOM and self._needed_room().wait(error):
+            if self._writable is not None:
+                self._writable.set_enabled(False)  # The socket may have room, and wake each turn in vain.
+            _unflushed.add(self)
         else:
             self._owner.did_fail_to_send(error)
+
+    def _needed_room(self) -> Room:
+        if self._room is None:
+            self._room = Room(self, self._owner, self._thread.now_ns, self._socket.fileno)
+        return self._room
 
     def _watch_writable(self) -> None:
         if self._writable is None and self.takes_frames:
@@ -356,15 +354,6 @@ class Sender:
         self._owner.did_drain()
 
 
-def _after(pieces: tuple[bytes, ...], sent: int) -> Sequence[Buffer]:
-    """The pieces after the first `sent` bytes, without copying."""
-    for place, piece in enumerate(pieces):
-        if sent < len(piece):
-            return (memoryview(piece)[sent:] if sent else piece, *pieces[place + 1 :])
-        sent -= len(piece)
-    return ()
-
-
 def _close_all(files: Files) -> None:
     for file in files:
         file.close()
@@ -374,12 +363,29 @@ _unflushed: weakref.WeakSet[Sender] = weakref.WeakSet()
 """Senders that wait until their socket can be written."""
 
 
+def is_overfull(sender: Sender) -> bool:
+    """Whether more waits than the limit and one message, which may itself be larger than the limit."""
+    excess = sender.size - sender.limit
+    return excess > 0 and all(batch.length - batch.sent < excess for batch in sender._batches)
+
+
+def flush_blocking(sender: Sender, deadline: int | None) -> None:
+    """Write the queue without the loop, until it is empty or the deadline has passed."""
+    while sender.size:
+        seconds = None if deadline is None else max(0.0, (deadline - time.monotonic_ns()) / 1e9)
+        if sender.lacks_room and seconds != 0.0:
+            sender._socket.wait(False, False, _RETRY_BLOCKED)
+        elif not sender._socket.wait_writable(seconds):
+            return
+        sender.flush()
+
+
 def _flush_at_exit() -> None:
     """Send what still waits at an orderly exit, for a bounded time. The loop may be closed already."""
     deadline = time.monotonic_ns() + int(_FLUSH_AT_EXIT * 1e9)
     for sender in list(_unflushed):
-        if sender.thread_ident == get_ident():
-            sender.flush_blocking(deadline)
+        if sender._thread.ident == get_ident():
+            flush_blocking(sender, deadline)
 
 
 atexit.register(_flush_at_exit)

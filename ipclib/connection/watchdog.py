@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from corelib import Timer
 
-# Seconds between two looks, at most.
+# Seconds between two looks.
+_SHORTEST_INTERVAL = 0.001
 _LONGEST_INTERVAL = 0.5
 # A stall is noticed at most a quarter of `stall_after` late.
 _LOOKS_BEFORE_A_STALL = 4
@@ -18,7 +19,8 @@ class Watch:
     """One watched activity.
 
     `progress()` returns None while it is idle, and else a value that changes with its progress. `stalled()`
-    is called after `stall_after` seconds without a change, and again after as many more.
+    is called after `stall_after` seconds without a change, and again after as many more; never if that is
+    math.inf.
     """
 
     __slots__ = ("_idle_looks", "_looks_allowed", "_progress", "_seen", "_stalled", "stall_after")
@@ -84,7 +86,7 @@ class Watchdog:
     def _new_timer(self) -> Timer:
         self._watches = self._make()
         shortest = min(watch.stall_after for watch in self._watches)
-        interval = min(_LONGEST_INTERVAL, shortest / _LOOKS_BEFORE_A_STALL)
+        interval = min(_LONGEST_INTERVAL, max(_SHORTEST_INTERVAL, shortest / _LOOKS_BEFORE_A_STALL))
         for watch in self._watches:
             watch.begin(interval)
         return Timer.create_repeating(interval * 1000, self._look)

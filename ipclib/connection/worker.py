@@ -14,6 +14,9 @@ from ipclib.connection.origin import Origin
 
 logger = logging.getLogger("ipclib")
 
+# Seconds; longer, up to math.inf, is never.
+_LONGEST_GRACE = 1e9
+
 
 class Worker(Origin):
     """The process at the other end of a connection that spawn() made."""
@@ -24,7 +27,11 @@ class Worker(Origin):
         """Own a process, and kill it if it still runs `grace` seconds after its link closed (None: never)."""
         self._process = process
         self._name = name
-        self._grace_timer = None if grace is None else Timer.create_single_shot(grace * 1000, self._kill)
+        self._grace_timer = (
+            None
+            if grace is None or grace > _LONGEST_GRACE
+            else Timer.create_single_shot(grace * 1000, self._kill)
+        )
         process.exited.when_resolved(self._on_exit)
 
     @property

@@ -335,11 +335,20 @@ class Conversation:
             self.open_calls[call.serial] = call
 
     def close(self) -> list[Call]:
-        """Close all open calls and open no more; return those for which somebody waits."""
+        """Close all open calls and open no more; return those for which somebody waits.
+
+        Calls whose answers are still in the inbox are among them: nothing there is handled any more.
+        """
         self.is_closed = True
         calls, self.open_calls = self.open_calls, {}
         self.abandoned = 0
-        return [call for call in calls.values() if not call.abandoned]
+        answered: list[Any] = []
+        for event in self.inbox:
+            if isinstance(event, CallFailed | DescriptionArrived):
+                answered.append(event.call)
+            elif isinstance(event, tuple) and event[0] is Kind.RESPONSE:
+                answered.append(event[2])
+        return [call for call in (*calls.values(), *answered) if not call.abandoned and not call.settled]
 
     # The peer's requests
 
@@ -385,7 +394,7 @@ class Conversation:
         while self.inbox:
             event = self.inbox.popleft()
             if isinstance(event, tuple):
-                _kind, _message, _concerned, _values, files = event
+                _kind, _message, _concerned, _values, files, _size = event
                 _close_all(files)
         self.bare_replies.release()
 

@@ -13,8 +13,9 @@ from ipclib.errors import ErrorKind, ProtocolViolation, RemoteError
 from ipclib.protocol.message import Kind, MessageType
 from ipclib.values.file import File
 
-MessageArrived: TypeAlias = tuple[Kind, MessageType, Any, tuple[Any, ...], Sequence[File]]
-"""A message arrived: its kind, its type, the object that it concerns, its values, and the Files among them.
+MessageArrived: TypeAlias = tuple[Kind, MessageType, Any, tuple[Any, ...], Sequence[File], int]
+"""A message arrived: its kind, its type, the object that it concerns, its values, the Files among them, and
+the bytes of its frame.
 
 ONE_WAY   concerns None
 REQUEST   concerns the ReplyTo to which its answer goes

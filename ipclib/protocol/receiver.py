@@ -289,7 +289,7 @@ class Receiver:
         if conversation.is_closed or (kind is _RESPONSE and concerned.abandoned):
             self._take_back(concerned, files)
         else:
-            self.inbox.append((kind, message, concerned, values, files))
+            self.inbox.append((kind, message, concerned, values, files, end - start))
         if self._end_event is not None:
             self._file_end()
 

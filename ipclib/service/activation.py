@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from itertools import chain, islice, repeat
 
 import attrs
 
@@ -76,44 +77,41 @@ def _take(name: str | None, *, listening: bool) -> socket.socket:
 
 def _collect(environment: MutableMapping[str, str]) -> None:
     """Note the sockets that the environment names, and remove them from it, so that no child takes them."""
-    found = [*_from_system_server(environment), *_from_systemd(environment)]
-    for inherited in found:
+    found = []
+    # Each is looked at before the next is noted: a count may be any number.
+    for inherited in chain(_from_system_server(environment), _from_systemd(environment)):
         try:
             os.set_inheritable(inherited.fd, False)
         except OSError as error:
             raise TakeoverError(
                 f"{inherited} is not open: the process that started this one, or a wrapper, has closed it"
             ) from error
+        found.append(inherited)
     if found:
         for variable in (SOCKET_TAKEOVER, _LISTEN_PID, _LISTEN_FDS, _LISTEN_NAMES):
             environment.pop(variable, None)
     _untaken.extend(found)
 
 
-def _from_system_server(environment: Mapping[str, str]) -> list[_Inherited]:
-    found = []
+def _from_system_server(environment: Mapping[str, str]) -> Iterator[_Inherited]:
     for entry in environment.get(SOCKET_TAKEOVER, "").split():
         name, _, fd = entry.rpartition(":")
-        found.append(_Inherited(name, _number(fd, SOCKET_TAKEOVER, "NAME:FD NAME:FD ..."), SOCKET_TAKEOVER))
-    return found
+        yield _Inherited(name, _number(fd, SOCKET_TAKEOVER, "NAME:FD NAME:FD ..."), SOCKET_TAKEOVER)
 
 
-def _from_systemd(environment: Mapping[str, str]) -> list[_Inherited]:
+def _from_systemd(environment: Mapping[str, str]) -> Iterator[_Inherited]:
     # Sockets for another process are an error only if there are none for this one; see _none().
     if environment.get(_LISTEN_PID) != str(os.getpid()):
-        return []
+        return
     count = _number(environment.get(_LISTEN_FDS, ""), _LISTEN_FDS, "the number of sockets")
-    names = environment.get(_LISTEN_NAMES, "").split(":")
-    names += [_NAMELESS] * (count - len(names))
-    return [
-        _Inherited(name or _NAMELESS, fd, _LISTEN_FDS)
-        for fd, name in enumerate(names[:count], _FIRST_LISTEN_FD)
-    ]
+    names = chain(environment.get(_LISTEN_NAMES, "").split(":"), repeat(_NAMELESS))
+    for fd, name in enumerate(islice(names, count), _FIRST_LISTEN_FD):
+        yield _Inherited(name or _NAMELESS, fd, _LISTEN_FDS)
 
 
 def _number(text: str, variable: str, form: str) -> int:
     # int() alone would also take "+3" and " 3". No process has so many descriptors that seven digits are too
-    # few, and a larger count would only fill memory.
+    # few, and C has no room for a much larger number.
     if not (text.isascii() and text.isdigit() and len(text) <= 7):
         raise TakeoverError(f"${variable} must be {form}, not {os.environ.get(variable, '')!r}")
     return int(text)

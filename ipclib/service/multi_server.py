@@ -5,18 +5,24 @@ Must not know messages, or how a connection works.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Callable, Collection
 from functools import partial
+from threading import get_ident
 from typing import Generic, Self, TypeVar
 
 from corelib import EventLoop, LocalServer, LocalSocket, WaitMode
 from corelib.turn import NotCopied, calls_user_code, current_thread_loop, deadline_after
 from ipclib.connection.connection import is_busy, when_closed
 from ipclib.connection.connection_from_client import ConnectionFactory, ConnectionFromClient
+from ipclib.connection.link import discard
+from ipclib.connection.seconds import check_seconds
+from ipclib.connection.trust import admitted_uids
+from ipclib.errors import WrongThread
 from ipclib.limits import Limits
 from ipclib.service import activation
-from ipclib.service.admission import admitted_uids
+from ipclib.service.factory import check_factory, made_by
 
 logger = logging.getLogger("ipclib")
 
@@ -29,7 +35,7 @@ class MultiServer(NotCopied, Generic[C]):
     def __init__(
         self,
         factory: ConnectionFactory[C],
-        where: str | socket.socket,
+        where: str | os.PathLike[str] | socket.socket,
         *,
         limits: Limits | None = None,
         allowed_uids: Collection[int] | None = None,
@@ -42,10 +48,14 @@ class MultiServer(NotCopied, Generic[C]):
         Raises:
             corelib.SocketPathError: the path cannot be used.
             corelib.AddressInUse: a live server listens there.
+            corelib.UsageError: the factory makes no ConnectionFromClient.
         """
+        check_factory(factory)
         self.on_new_client: Callable[[C], None] | None = None
         """Called with each new connection."""
-        self._now_ns = current_thread_loop().now_ns
+        thread = current_thread_loop()
+        self._now_ns = thread.now_ns
+        self._ident = thread.ident
         self._factory = factory
         self._limits = limits or Limits()
         self._allowed_uids = admitted_uids(allowed_uids)
@@ -57,7 +67,7 @@ class MultiServer(NotCopied, Generic[C]):
         if isinstance(where, socket.socket):
             self._server.take_over(where)
         else:
-            self._server.listen(where)
+            self._server.listen(os.fspath(where))
 
     @classmethod
     def take_over(
@@ -93,7 +103,17 @@ class MultiServer(NotCopied, Generic[C]):
 
         First the loop is pumped for up to `drain` seconds, so that running handlers can finish and their
         answers can leave.
+
+        Raises:
+            WrongThread: called from a thread other than the one that made the server; nothing was done.
+            ValueError, TypeError: `drain` is not a number of seconds from 0 on, or math.inf.
         """
+        if get_ident() != self._ident:
+            raise WrongThread(
+                "close: this server belongs to another thread; "
+                "hand the work over with its loop's deferred_invoke()"
+            )
+        check_seconds("drain", drain)
         self._server.close()
         deadline = deadline_after(self._now_ns(), drain)
         while any(map(is_busy, self.clients)) and (deadline is None or self._now_ns() < deadline):
@@ -109,7 +129,11 @@ class MultiServer(NotCopied, Generic[C]):
             return
         client_id = self._next_client_id
         self._next_client_id += 1
-        client = self._factory(socket, client_id, limits=self._limits)
+        try:
+            client = made_by(self._factory, socket, client_id, self._limits)
+        except BaseException:
+            discard(socket)
+            raise
         if not client.is_open:  # It was closed while its constructor made a call.
             return
         self._clients[client_id] = client
@@ -124,6 +148,11 @@ class MultiServer(NotCopied, Generic[C]):
         except BaseException:
             client.shutdown()  # The program may not have kept it.
             raise
+
+    def __repr__(self) -> str:
+        name = getattr(self._factory, "__qualname__", repr(self._factory))
+        where = "closed" if self._server.path is None else f"at {self._server.path!r}"
+        return f"<MultiServer of {name}, {where}, {len(self._clients)} clients>"
 
     def _admits(self, socket: LocalSocket) -> bool:
         uid = socket.peer_credentials().uid

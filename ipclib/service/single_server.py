@@ -10,10 +10,12 @@ from typing import TypeVar
 from corelib import EventLoop, LocalSocket
 from ipclib.connection.connection import when_closed
 from ipclib.connection.connection_from_client import ConnectionFactory, ConnectionFromClient
+from ipclib.connection.link import discard
+from ipclib.connection.trust import admitted_uids
 from ipclib.errors import TakeoverError
 from ipclib.limits import Limits
 from ipclib.service import activation
-from ipclib.service.admission import admitted_uids
+from ipclib.service.factory import check_factory, made_by
 
 C = TypeVar("C", bound=ConnectionFromClient)
 
@@ -38,14 +40,20 @@ def take_over_accepted_client(
         NothingToTakeOver: this process was started without a socket.
         TakeoverError: there is no such socket, it is of another kind, or the client is of another user.
         corelib.NoEventLoop: this thread has no event loop.
+        corelib.UsageError: the factory makes no ConnectionFromClient.
     """
+    check_factory(factory)
     loop = EventLoop.current()
     socket = LocalSocket.adopt(activation.take_connected(name))
     uid = socket.peer_credentials().uid
     if uid not in admitted_uids(allowed_uids):
         socket.close()
         raise TakeoverError(f"the client is a process of uid {uid}, which is not one of allowed_uids")
-    client = factory(socket, _ONLY_CLIENT, limits=limits)
+    try:
+        client = made_by(factory, socket, _ONLY_CLIENT, limits)
+    except BaseException:
+        discard(socket)
+        raise
     if client.is_open:
         when_closed(client, loop.quit)
     else:

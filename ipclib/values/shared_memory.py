@@ -7,7 +7,6 @@ from __future__ import annotations
 from struct import Struct
 
 from corelib import AnonymousBuffer
-from ipclib.errors import ProtocolViolation
 from ipclib.values.codecs import BOOLEANS, Codec
 from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing
 from ipclib.values.file import Duplicate
@@ -53,14 +52,12 @@ def received_memory(size: int, decoding: Decoding) -> AnonymousBuffer:
     """The memory of the message's next descriptor. The message keeps the descriptor if the memory is refused.
 
     Raises:
-        ProtocolViolation: it is smaller than `size` bytes, or cannot be mapped or copied within the limit.
+        corelib.BufferRefused: it is smaller than `size` bytes, is no memory, or is over the limit of copies.
+        OSError: this process cannot map or copy it; the peer is not at fault.
     """
     file = decoding.take_file()
     most = decoding.max_copied - decoding.copied
-    try:
-        buffer = AnonymousBuffer.create_from_fd(file.fileno(), size, most, trusted=decoding.maps_unsealed)
-    except OSError as error:
-        raise ProtocolViolation(f"the memory cannot be taken: {error}") from error
+    buffer = AnonymousBuffer.create_from_fd(file.fileno(), size, most, trusted=decoding.maps_unsealed)
     if file.take_fd() != buffer.fd:  # A copy has a descriptor of its own.
         decoding.copied += size
     return buffer

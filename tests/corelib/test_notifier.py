@@ -274,3 +274,30 @@ def test_another_thread_may_not_use_a_notifier(loop: EventLoop, pair: Pair) -> N
     assert len(errors) == 1
     assert notifier.is_enabled
     notifier.close()
+
+
+def test_a_notifier_may_be_closed_while_its_fd_is_checked() -> None:
+    """A finaliser does so: the exception of a closed file's fileno() is an allocation."""
+    failures: list[Exception] = []
+    here, there = socket.socketpair()
+
+    class File:
+        is_closing = False
+
+        def fileno(self) -> int:
+            if self.is_closing:
+                notifier.close()
+                raise ValueError
+            return here.fileno()
+
+    with EventLoop() as loop:
+        loop.on_exception = lambda error, context: failures.append(error)
+        file = File()
+        notifier = Notifier(file, Notifier.Type.READ, lambda: None)
+        file.is_closing = True
+        there.send(b"x")
+        loop.pump()
+        assert failures == []
+        assert not loop.snapshot().notifiers
+    here.close()
+    there.close()

@@ -200,3 +200,14 @@ def test_the_tour_shows_what_each_process_sees() -> None:
         "[Recent]",
         r"File=notes\nof today.txt",
     ]
+
+
+@pytest.mark.slow
+def test_the_tour_ends_when_nobody_reads_it_any_more() -> None:
+    process = start("tour")
+    assert first_line(process).startswith("service | listening")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait(30) == 128 + signal.SIGPIPE

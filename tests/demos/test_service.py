@@ -319,3 +319,19 @@ def test_many_clients_write_the_same_domain(connect: Connect, service: Service) 
         app.write_i32("App", "G", f"key{apps.index(app)}", number)
     settings = Document(service.file("App").read_text())
     assert [settings.get("G", f"key{n}") for n in range(10)] == ["9"] * 10
+
+
+_LONG = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("domain", "group", "key"),
+    [("No", "g", "k"), (_LONG, "g", "k"), ("d" * 200, _LONG + "\n", "k"), ("d" * 200, "g", _LONG + "=")],
+)
+def test_a_refusal_is_short_whatever_the_client_names(
+    connect: Connect, domain: str, group: str, key: str
+) -> None:
+    client = connect(*(f"{number}{'d' * 199}" for number in range(1000)), "d" * 200)
+    with pytest.raises(RemoteError) as caught:
+        client.write_string(domain, group, key, "value")
+    assert len(str(caught.value)) < 2000

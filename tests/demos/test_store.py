@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -41,6 +42,30 @@ def test_a_read_makes_no_file(store: Store, directory: Path) -> None:
     assert store.domain("Editor").get("Window", "width") is None
     assert not store.domain("Editor").remove_group("Window")
     assert os.listdir(directory) == []
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder", "socket"])
+def test_what_is_no_regular_file_is_refused_at_once(store: Store, directory: Path, kind: str) -> None:
+    path = directory / "Editor.ini"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+    for use in (store.domain("Editor").groups, lambda: store.domain("Editor").set("Window", "width", "640")):
+        with pytest.raises(StorageFailure, match="cannot read"):
+            use()
+
+
+def test_a_fifo_in_place_of_the_next_file_is_not_waited_for(store: Store, directory: Path) -> None:
+    os.mkfifo(directory / ".Editor.ini.new")
+    with pytest.raises(StorageFailure, match="cannot write"):
+        store.domain("Editor").set("Window", "width", "640")
+    assert store.domain("Editor").set("Window", "width", "640"), "the failure has removed it"
 
 
 def test_the_next_store_reads_what_the_last_one_wrote(directory: Path) -> None:

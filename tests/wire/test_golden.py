@@ -119,7 +119,7 @@ def test_a_frame_that_comes_byte_by_byte_keeps_its_descriptors(gold: Any) -> Non
     receiver.receive(wire[:1], [ends[0][0].detach(), ends[1][0].detach()])
     for byte in wire[1:]:
         receiver.receive(bytes([byte]))
-    ((kind, _message, _to, (first, separator, second), files),) = receiver.inbox
+    ((kind, _message, _to, (first, separator, second), files, _size),) = receiver.inbox
     assert kind is Kind.REQUEST
     assert separator == b"--"
     assert files == [first, second]

@@ -4,8 +4,10 @@ Must not know servers beyond a path to connect to.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -133,6 +135,24 @@ def test_more_fds_than_wanted_are_closed_and_raise(pair: Pair, limit: int) -> No
     one.send_parts([b"x"], [0] * 4)
     with pytest.raises(DescriptorsTruncated, match=f"more than {limit} "):
         other.receive_with_fds(100, limit)
+    assert open_fds() == before
+
+
+@pytest.mark.parametrize("into", [False, True])
+def test_fds_for_which_this_process_has_no_room_are_not_the_peers_fault(pair: Pair, into: bool) -> None:
+    one, other = pair
+    one.send_parts([b"x"], [0] * 4)
+    before = open_fds()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, hard))
+    try:
+        with pytest.raises(OSError, match="no room for the fds") as caught:
+            other.receive_into_with_fds(bytearray(8), 4) if into else other.receive_with_fds(100, 4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.errno == errno.EMFILE
     assert open_fds() == before
 
 

@@ -73,12 +73,19 @@ class Owner:
 
     def __init__(self) -> None:
         self.reports: list[str] = []
+        self.waits_for_slow_peer = True
 
     def did_drain(self) -> None:
         self.reports.append("drained")
 
     def did_fill_socket(self) -> None:
         self.reports.append("full")
+
+    def did_lack_room(self) -> None:
+        self.reports.append("no room")
+
+    def did_find_room(self) -> None:
+        self.reports.append("room")
 
     def did_stop_reading(self) -> None:
         self.reports.append("stopped reading")

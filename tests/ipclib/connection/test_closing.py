@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from corelib import EventLoop, Promise, Timer, deferred_invoke, run_async
-from ipclib import MultiServer, PeerDisconnected, WrongThread
+from ipclib import HandlerError, MultiServer, PeerDisconnected, WrongThread
 from ipclib.connection.connection import when_closed
 from ipclib.connection.state import State
 from tests.ipclib import clock_service
@@ -111,6 +111,38 @@ def test_a_call_that_fails_with_its_connection_may_close_it_again(loop: EventLoo
         call.when_rejected(close_again)
     pair.client.shutdown()
     assert failed == ["ClockServer.held: the connection was shut down"] * 3
+
+
+@pytest.mark.parametrize("waits", ["promise", "call", "error", "error of a call", "describe"])
+def test_a_call_whose_answer_is_not_handled_yet_fails_with_its_connection(
+    loop: EventLoop, pair: Pair, waits: str
+) -> None:
+    """The answer came in one read with a message whose handler closes the connection."""
+    client, service = pair.client, pair.service
+
+    def add(a: int, b: int) -> int:
+        service.async_tick(1)
+        if waits.startswith("error"):
+            raise HandlerError("as asked")
+        return a + b
+
+    service.add = add
+    client.tick = lambda number: client.shutdown()
+
+    def describe() -> str:
+        with service.cork():
+            service.async_tick(1)
+            return str(client.describe(5))
+
+    ask: dict[str, Callable[[], object]] = {
+        "promise": lambda: client.async_add(1, 2).await_(5),
+        "call": lambda: client.add(1, 2, timeout=5),
+        "error": lambda: client.async_add(1, 2).await_(5),
+        "error of a call": lambda: client.add(1, 2, timeout=5),
+        "describe": describe,
+    }
+    with pytest.raises(PeerDisconnected, match="shut down"):
+        ask[waits]()
 
 
 def test_a_cancelled_handler_may_close_the_connection_again(loop: EventLoop, pair: Pair) -> None:

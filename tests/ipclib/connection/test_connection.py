@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from corelib import EventLoop, LocalSocket
+import ipcc
+from corelib import EventLoop, LocalSocket, sleep_ms
 from ipclib import (
     CallTimeout,
     EncodeError,
     Limits,
     MessageTooLarge,
+    ProtocolViolation,
     Wait,
     WrongThread,
 )
 from tests.ipclib import clock_service
 from tests.ipclib.pairs import Pair, link_of, raw_peer
+from tests.ipclib.protocol.two_ends import bare
 
 
 def test_both_ends_in_one_process_call_each_other(pair: Pair) -> None:
@@ -109,6 +114,42 @@ def test_a_cork_holds_posts_together(loop: EventLoop, clock: Any) -> None:
     service.shutdown()
 
 
+@pytest.mark.parametrize("wait", ["call", "promise", "block", "describe", "flush", "coroutine", "asks back"])
+def test_whatever_waits_in_a_cork_lets_go_first(loop: EventLoop, pair: Pair, wait: str) -> None:
+    client = pair.client
+
+    async def answer(depth: int) -> int:
+        await sleep_ms(1)
+        return depth
+
+    async def in_a_coroutine() -> int:
+        with client.cork():
+            answered: int = await client.async_add(1, 2)
+            return answered
+
+    client.ascend = answer
+    if wait == "coroutine":
+        assert loop.run_until_complete(in_a_coroutine()) == 3
+        return
+    with client.cork():
+        client.async_log(7, "held")
+        if wait == "call":
+            assert client.add(1, 2, timeout=5) == 3
+        elif wait == "promise":
+            assert client.async_add(1, 2).await_(5) == 3
+        elif wait == "block":
+            with pytest.raises(CallTimeout):  # The service is of this thread, and not served meanwhile.
+                pair.service.ascend(1, timeout=0.01, wait=Wait.BLOCK)
+            loop.pump()
+        elif wait == "describe":
+            assert "ClockServer" in client.describe(5)
+        elif wait == "flush":
+            assert client.flush(5)
+        else:
+            assert client.descend(1, timeout=5) == 1
+        assert pair.service.numbers == [7] or loop.spin_until(lambda: pair.service.numbers == [7], 5)
+
+
 def test_posts_before_a_call_leave_before_it(loop: EventLoop, pair: Pair) -> None:
     def post_and_call() -> None:
         for number in range(5):
@@ -182,6 +223,61 @@ def test_a_client_that_posts_faster_than_it_is_read_waits(loop: EventLoop, clock
         assert link_of(pair.client).sender.size <= 100_100
     assert pair.client.logged() == list(range(20_000))
     pair.close()
+
+
+def test_what_arrives_during_a_blocking_wait_is_bounded_by_bytes(loop: EventLoop, clock: Any) -> None:
+    limits = Limits(max_message_size=40_000, max_send_queue=60_000)
+    raw, service = raw_peer(clock, limits)
+    raw.setblocking(False)
+    payload = struct.pack("=iI", 1, 10_000) + b"x" * 10_000
+    for _ in range(12):
+        raw.sendall(bare(clock.ClockServer.Log, payload))
+    for _ in range(2):  # The second wait counts what the first one left.
+        with pytest.raises(ProtocolViolation, match="bytes of other messages came before the answer"):
+            service.ascend(1, timeout=5, wait=Wait.BLOCK)
+    assert service.is_open
+    assert loop.spin_until(lambda: len(service.numbers) == 12, 5)
+    with pytest.raises(CallTimeout):
+        service.ascend(1, timeout=0.01, wait=Wait.BLOCK)
+    service.shutdown()
+    raw.close()
+
+
+_BIG = """
+endpoint BigServer
+{
+    nothing() => ()
+}
+
+endpoint BigClient
+{
+    big(ByteString data) =|
+}
+"""
+
+
+def test_one_message_may_be_larger_than_the_queue_of_a_slow_client(loop: EventLoop, tmp_path: Path) -> None:
+    (tmp_path / "Big.ipc").write_text(_BIG)
+    big = ipcc.load(tmp_path / "Big.ipc")
+    received: list[int] = []
+
+    class Client(big.ConnectionToServer):  # type: ignore[misc]
+        def big(self, data: bytes) -> None:
+            received.append(len(data))
+
+    here, there = LocalSocket.pair()
+    client = Client(here)
+    service = big.ConnectionFromClient(there, limits=Limits(max_send_queue=10_000))
+    for size in (100, 4 << 20, 100):  # The client reads none of them meanwhile.
+        service.async_big(bytes(size))
+        assert service.is_open
+    assert loop.spin_until(lambda: received == [100, 4 << 20, 100], 5)
+    service.async_big(bytes(4 << 20))
+    for _ in range(2):
+        assert service.is_open
+        service.async_big(bytes(5000))
+    assert not service.is_open, "more than the queue and one message"
+    client.shutdown()
 
 
 def test_private_names_are_free_for_subclasses(loop: EventLoop, clock: Any) -> None:

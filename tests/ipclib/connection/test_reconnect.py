@@ -14,6 +14,7 @@ import pytest
 from corelib import Cancelled, EventLoop, LocalSocket, Promise, Timer
 from ipclib import MultiServer, PeerDisconnected
 from ipclib.connection.reconnect import Reconnecting
+from ipclib.connection.trust import Way, admitted_uids
 from tests.ipclib import clock_service
 from tests.ipclib.fake_clock import FakeClock
 
@@ -115,6 +116,7 @@ def test_calls_fail_and_posts_are_dropped_while_the_service_is_away(
     with pytest.raises(PeerDisconnected):
         waiting.await_()
     assert not client.is_open
+    assert repr(client).startswith("<app.<locals>.App looking for its service, pid ")
     with pytest.raises(PeerDisconnected):
         client.add(1, 2)
     with pytest.raises(PeerDisconnected):
@@ -252,7 +254,7 @@ def test_a_service_that_accepts_and_dies_is_looked_for_ever_more_slowly(
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen(100)
-        search = Reconnecting(path, found)
+        search = Reconnecting(Way(path, admitted_uids(None)), found)
         delays: list[int] = []
         for count in range(10):
             lost_at = fake_clock.now_ns()

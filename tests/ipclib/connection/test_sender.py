@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corelib import EventLoop
+from corelib import EventLoop, LocalSocket
+from corelib.turn import current_thread_loop
 from ipclib import File
+from ipclib.connection.sender import flush_blocking
 from tests.ipclib.connection.scripted_socket import Sending
 
 Make = Callable[..., Sending]
@@ -259,19 +261,52 @@ def test_a_peer_that_has_stopped_reading_is_reported_and_gets_no_more(
     assert _open_fds() == before + sockets
 
 
+def test_a_cork_lets_go_before_the_thread_makes_a_turn_or_blocks(loop: EventLoop, make: Make) -> None:
+    sending = make()
+    seen: list[bytes] = []
+    with sending.sender.cork():
+        sending.sender.send(b"one", [])
+        loop.deferred_invoke(lambda: seen.append(sending.socket.stream))
+        loop.pump()
+        sending.sender.send(b"two", [])
+        here, there = LocalSocket.pair()
+        here.wait(True, False, 0)
+        seen.append(sending.socket.stream)
+        sending.sender.send(b"three", [])
+        loop.deferred_invoke(lambda: sending.sender.send(b"four", []))
+        loop.pump()
+        seen.append(sending.socket.stream)
+        assert len(sending.socket.calls) == 4
+    assert seen == [b"one", b"onetwo", b"onetwothreefour"]
+    here.close()
+    there.close()
+
+
+def test_many_corks_without_a_turn_between_them_leave_one_callback(loop: EventLoop, make: Make) -> None:
+    sending = make()
+    for _ in range(5):
+        with sending.sender.cork():
+            sending.sender.send(b"x", [])
+    assert sending.socket.calls == [(b"x", 0)] * 5
+    assert len(current_thread_loop().turn_end) == 1
+    loop.deferred_invoke(lambda: None)
+    loop.pump()
+    assert not current_thread_loop().turn_end
+
+
 @pytest.mark.parametrize("way", ["send_now", "put"])
 def test_another_error_is_reported_to_the_owner(make: Make, way: str) -> None:
-    sending = make([OSError(errno.ETOOMANYREFS, "Too many references")])
+    sending = make([OSError(errno.EPERM, "Operation not permitted")])
     getattr(sending.sender, way)(b"frame", [])
     sending.sender.flush()
-    assert sending.owner.reports[0] == "failed: Too many references"
+    assert sending.owner.reports[0] == "failed: Operation not permitted"
     assert not sending.sender.is_locked
 
 
 def test_blocking_sends_everything_without_the_loop(make: Make) -> None:
     sending = make([1, 0, 1, 0, 1])
     sending.sender.send(b"frame", [])
-    sending.sender.flush_blocking(None)
+    flush_blocking(sending.sender, None)
     assert (sending.socket.stream, sending.sender.size) == (b"frame", 0)
 
 
@@ -285,6 +320,6 @@ def test_blocking_ends_when_the_socket_is_not_writable_in_time(make: Make) -> No
 
     sending.socket.wait_writable = wait_writable  # type: ignore[method-assign]
     sending.sender.send(b"frame", [])
-    sending.sender.flush_blocking(0)
+    flush_blocking(sending.sender, 0)
     assert sending.sender.size == 5
     assert waits == [0.0, 0.0, 0.0]

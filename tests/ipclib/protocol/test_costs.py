@@ -99,12 +99,12 @@ def test_a_request_and_an_answer_are_received_or_refused_by_their_sender(cost: A
     client, service = _ends(cost, Limits(max_elements=_LIMIT, max_numbers=_LIMIT))
     _call, frame = client.request(message, *most)
     service.receive(frame)
-    ((_kind, _message, serial, values, _files),) = service.inbox
+    ((_kind, _message, serial, values, _files, _size),) = service.inbox
     assert values == most
     result = most[0] if len(most) == 1 else most
     ((answer, _files),) = service.conversation.answer(message.__ipc__, serial, result)
     client.receive(joined(answer))
-    ((_kind, _message, _call, values, _files),) = client.inbox
+    ((_kind, _message, _call, values, _files, _size),) = client.inbox
     assert values == most
     with pytest.raises(MessageTooLarge, match=reason):
         client.request(message, *more)

@@ -29,7 +29,7 @@ def _messages(end: End) -> list[MessageArrived]:
 
 def _numbers(end: End) -> list[Any]:
     """The values of the messages that arrived."""
-    return [values for _kind, _message, _to, values, _files in _messages(end)]
+    return [values for _kind, _message, _to, values, _files, _size in _messages(end)]
 
 
 def _pour(end: End, stream: bytes, cuts: list[int], *, in_place: bool) -> None:
@@ -169,7 +169,7 @@ def test_descriptors_of_an_undecoded_message_are_closed_and_others_are_not_touch
     ends.service.receive(quiet + trailed(take, struct.pack("=I?", 1, False), 2), (wanted,))
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(mismatched)
-    ((_kind, _message, _to, ([file], _fail), files),) = _messages(ends.service)
+    ((_kind, _message, _to, ([file], _fail), files, _size),) = _messages(ends.service)
     assert file.fileno() == wanted
     assert files == [file]
     assert file.brought_by == "ClockServer.take_files"
@@ -182,7 +182,7 @@ def test_descriptors_may_come_before_their_frame_is_complete(clock: Any, ends: E
     ends.service.receive(frame[:5], (first, second))
     for at in range(5, len(frame)):
         ends.service.receive(frame[at : at + 1])
-    ((_kind, _message, _to, (files, _fail), _files),) = _messages(ends.service)
+    ((_kind, _message, _to, (files, _fail), _files, _size),) = _messages(ends.service)
     assert [file.fileno() for file in files] == [first, second]
     for file in files:
         file.close()

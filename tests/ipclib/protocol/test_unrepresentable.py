@@ -75,7 +75,7 @@ def test_a_request_is_refused_and_the_next_one_arrives(odd: Any, service: End, n
     message, payload = _CASES[name]
     message = getattr(odd.OddServer, message)
     service.receive(trailed(message, payload, 1) + trailed(odd.OddServer.Text, _octets(b"next"), 2))
-    refused, (_kind, _message, serial, values, _files) = service.inbox
+    refused, (_kind, _message, serial, values, _files, _size) = service.inbox
     assert isinstance(refused, RequestRefused)
     assert (refused.serial, refused.kind) == (1, ErrorKind.REFUSED)
     assert refused.text.startswith(f"{message.__ipc__.name} cannot be received: ")
@@ -95,7 +95,7 @@ def test_a_one_way_message_is_dropped_and_the_next_one_arrives(
     else:
         service.receive(bare(posted, payload) + bare(odd.OddServer.PostText, after))
     assert not service.receiver.ended
-    kind, _message, _concerned, values, _files = service.inbox[-1]
+    kind, _message, _concerned, values, _files, _size = service.inbox[-1]
     assert (kind, values) == (Kind.ONE_WAY, ("next",))
 
 
@@ -132,7 +132,7 @@ def test_the_descriptors_of_a_refused_message_are_closed_and_the_next_ones_find_
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(lost)
     service.receive(trailed(odd.OddServer.File, _octets(b"x"), 2), (kept,))
-    _kind, _message, _serial, (file, text), _files = service.inbox[-1]
+    _kind, _message, _serial, (file, text), _files, _size = service.inbox[-1]
     assert (file.fileno(), text) == (kept, "x")
     file.close()
 

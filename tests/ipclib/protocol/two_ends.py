@@ -95,7 +95,7 @@ class Ends:
         self.service.receive(frame)
         event = self.service.conversation.inbox.popleft()
         assert isinstance(event, tuple)
-        kind, arrived, to, got, _files = event
+        kind, arrived, to, got, _files, _size = event
         assert (kind, arrived, got) == (Kind.REQUEST, message.__ipc__, values)
         return call, to
 
@@ -108,7 +108,7 @@ class Ends:
         answers = []
         for event in self.client.inbox:
             assert isinstance(event, tuple)
-            kind, _message, call, values, _files = event
+            kind, _message, call, values, _files, _size = event
             assert kind is Kind.RESPONSE
             answers.append((call, values))
         self.client.conversation.inbox.clear()

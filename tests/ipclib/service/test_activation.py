@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,22 @@ def test_a_count_of_sockets_that_cannot_be_read_is_refused(
     monkeypatch.setenv("LISTEN_FDS", count)
     with pytest.raises(TakeoverError, match=r"\$LISTEN_FDS must be the number of sockets"):
         take_over_accepted_client(handlers)
+
+
+def test_a_count_of_sockets_costs_no_more_than_the_sockets_that_there_are(
+    loop: EventLoop, starter: Starter, handlers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starter.systemd(starter.there)
+    fd = starter.inherited[0]
+    monkeypatch.setenv("LISTEN_FDS", "9999999")
+    tracemalloc.start()
+    try:
+        with pytest.raises(TakeoverError, match=r"'unknown' \(fd \d+, from LISTEN_FDS\) is not open"):
+            take_over_accepted_client(handlers)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert os.fstat(fd), "no socket is lost"
 
 
 def test_a_client_of_another_user_is_not_served(loop: EventLoop, starter: Starter, handlers: Any) -> None:
