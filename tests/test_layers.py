@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "demos": {"attrs", "corelib", "ipclib", "demos"},
 }
 # The lower storey of ipclib. Shared memory alone is made of a corelib class.
-SANS_IO = ("errors.py", "gfx.py", "limits.py", "protocol", "rate.py", "values")
+SANS_IO = ("errors.py", "gfx.py", "limits.py", "protocol", "rate.py", "showing.py", "values")
 OF_CORELIB = {"corelib.AnonymousBuffer", "corelib.BufferRefused", "corelib.TimedOut", "corelib.WrongThread"}
 # Of corelib's ThreadLoop, for ipclib; ThreadLoop's docstring lists the same.
 PUBLIC_IN_A_THREAD_LOOP = {

@@ -13,14 +13,14 @@ import attrs
 
 from corelib import LocalSocket, PeerCredentials
 from ipclib.connection.calls import Caller, Wait
+from ipclib.connection.handlers import check_handlers
 from ipclib.connection.link import Ends, Link
+from ipclib.connection.peer_log import log_about
 from ipclib.connection.serving import call_hook
 from ipclib.errors import ProtocolViolation
 from ipclib.limits import Limits
 from ipclib.protocol.message import Endpoint
 from ipclib.runtime import check_called
-
-logger = logging.getLogger("ipclib")
 
 _DEFAULT_LIMITS = Limits()
 
@@ -75,6 +75,7 @@ class Connection(Proxy):
         super().__init_subclass__(**others)
         if calls is not None and serves is not None:
             check_called(cls.__module__)
+            check_handlers(cls, serves)
             cls._ends = Ends.of(calls, serves, waits_for_slow_peer=cls._ends.waits_for_slow_peer)
 
     def __init__(self, socket: LocalSocket, *, limits: Limits | None = None, trailers: bool = True) -> None:
@@ -168,7 +169,9 @@ class Connection(Proxy):
     def did_misbehave(self, reason: str) -> None:
         """Drop a peer that breaks the rules: log the reason once, and close the connection at once."""
         if self._link.is_open:
-            logger.warning("%s: dropped pid %d: %s", type(self).__qualname__, self.peer.pid, reason)
+            pid = self.peer.pid
+            text = "%s: dropped pid %d: %s"
+            log_about(self._link.thread, pid, logging.WARNING, text, type(self).__qualname__, pid, reason)
             self._link.close(reason, ProtocolViolation)
 
     def _did_close(self) -> None:

@@ -16,23 +16,15 @@ import attrs
 from corelib import DescriptorsTruncated, LocalSocket, Notifier
 from corelib.turn import current_thread_loop, forked
 from ipclib.connection.calls import Caller, Wait, wrong_thread
+from ipclib.connection.nesting import nesting_of_thread
+from ipclib.connection.rare import handle_rare
 from ipclib.connection.responsiveness import Responsiveness
 from ipclib.connection.sender import Sender
-from ipclib.connection.serving import Serving, call_hook, send_failure
+from ipclib.connection.serving import Serving, call_hook
 from ipclib.connection.state import State
 from ipclib.errors import IPCError, PeerDisconnected
 from ipclib.limits import Limits
 from ipclib.protocol.conversation import Conversation, Table, incoming_table
-from ipclib.protocol.events import (
-    CallFailed,
-    DescriptionArrived,
-    DescriptionAsked,
-    PeerViolated,
-    RareEvent,
-    RequestCancelled,
-    RequestRefused,
-    StreamEnded,
-)
 from ipclib.protocol.message import Endpoint, Kind
 from ipclib.protocol.receiver import Receiver
 
@@ -95,6 +87,7 @@ class Link:
         "__weakref__",
         "_ends",
         "_inbox",
+        "_nesting",
         "_owner",
         "_readable",
         "_receives_files",
@@ -111,6 +104,7 @@ class Link:
         "peer",
         "receiver",
         "sender",
+        "sends_tracebacks",
         "state",
         "thread",
         "waits_for_slow_peer",
@@ -131,9 +125,12 @@ class Link:
         self.waits_for_slow_peer = ends.waits_for_slow_peer
         self.is_throttled = False
         """True while no requests are served, because the peer has not read its answers."""
+        self.sends_tracebacks = False
+        """True if callers of this user get the tracebacks of handlers (also with IPCLIB_DEBUG=1)."""
         self._when_closed: list[Callable[[], object]] = []
         self.conversation = Conversation(ends.calls, ends.serves, limits, trailers=trailers)
         self._inbox = self.conversation.inbox
+        self._nesting = nesting_of_thread()
         self.receiver = Receiver(self.conversation, ends.table)
         self.sender = Sender(socket, self.thread, self, limits.max_send_queue)
         self._responsiveness = Responsiveness(owner, self)
@@ -184,7 +181,9 @@ class Link:
             if self._responsiveness.is_unresponsive:
                 self._responsiveness.end_silence()
             self._serve_inbox()
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
             # The loop reports it. It would be raised again in each turn if its cause is still unread.
             self.close("something went wrong in serving it")
             raise
@@ -267,46 +266,37 @@ class Link:
         if len(inbox) > 1:
             self.serve_later()  # If a handler makes turns, they handle the rest.
         left = _MOST_AT_ONCE
-        while inbox and left and not self.is_throttled:
-            left -= 1
-            event = inbox.popleft()
-            if not isinstance(event, tuple):
-                self._handle_rare(event)
-                continue
-            kind, message, concerned, values, files = event
-            if kind is _ONE_WAY:
-                self._serving.handle(message, values, files)
-            elif kind is _REQUEST:
-                self._serving.serve(message, concerned, values, files)
-            else:
-                concerned.succeed(values[0] if message.arity == 1 else message.to_result(values))
+        nesting = self._nesting
+        outer, nesting.served = nesting.served, self
+        try:
+            while inbox and left and not self.is_throttled:
+                left -= 1
+                event = inbox.popleft()
+                if not isinstance(event, tuple):
+                    handle_rare(event, self, self._serving, self._owner.did_misbehave)
+                    continue
+                kind, message, concerned, values, files = event
+                if kind is _ONE_WAY:
+                    self._serving.handle(message, values, files)
+                elif kind is _REQUEST:
+                    self._serving.serve(message, concerned, values, files)
+                else:
+                    concerned.succeed(values[0] if message.arity == 1 else message.to_result(values))
+        finally:
+            nesting.served = outer
         if self.sender.size:
             self.sender.flush()
-
-    def _handle_rare(self, event: RareEvent) -> None:
-        match event:
-            case CallFailed(call, error):
-                call.fail(error)
-            case DescriptionArrived(call, text):
-                call.succeed(text)
-            case RequestRefused(magic, serial, kind, text):
-                send_failure(self, magic, serial, kind, text)
-            case RequestCancelled(serial):
-                self._serving.cancel(serial)
-            case DescriptionAsked(magic, serial):
-                self.sender.send(self.conversation.description(magic, serial), [])
-                self.throttle_if_full()
-            case PeerViolated(violation):
-                self._owner.did_misbehave(str(violation))
-            case StreamEnded():
-                self.close("the peer disconnected")
 
     def throttle_if_full(self) -> None:
         """Stop serving a peer that does not read its answers, unless we wait for an answer from it."""
         if self.sender.size <= self.sender.limit:
             return
         self.sender.flush()
-        if self.sender.size > self.sender.limit and not self.conversation.open_calls:
+        if self.sender.size <= self.sender.limit:
+            return
+        if self.conversation.awaits_answers:
+            self._serving.guard()
+        else:
             self.is_throttled = True
             self._readable.set_enabled(False)
 

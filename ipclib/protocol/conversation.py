@@ -16,8 +16,10 @@ request                    REQUEST with its serial                REQUEST with i
 request, other signature   RequestRefused: SCHEMA_MISMATCH        cannot be recognised
 request, unknown id        RequestRefused: UNKNOWN_MESSAGE        a violation, as it cannot be answered
 one-way message            ONE_WAY                                ONE_WAY
-one-way, other signature   dropped, counted, logged once          cannot be recognised
-one-way, unknown id        dropped, counted                       a violation
+one-way, other signature   RequestRefused with serial 0: dropped  cannot be recognised
+one-way, unknown id        RequestRefused with serial 0: dropped  a violation
+request, other endpoint    RequestRefused, then PeerViolated      a violation
+first message              CancelsDue, if calls were abandoned    nothing
 response                   settles the call with its serial       settles the oldest open call of its message
 error frame                CallFailed                             is never sent
 Description frame          DescriptionArrived                     is never sent
@@ -39,6 +41,7 @@ from ipclib.protocol import wire
 from ipclib.protocol.bare_replies import BareReplies, ReplyTo
 from ipclib.protocol.events import (
     CallFailed,
+    CancelsDue,
     DescriptionArrived,
     Event,
     RequestCancelled,
@@ -95,7 +98,13 @@ def incoming_table(calls: type[Endpoint], serves: type[Endpoint]) -> Table:
 class Call:
     """A request of ours, from before it is sent until it is answered or abandoned."""
 
-    __slots__ = ("abandoned", "error", "message", "serial", "settled", "value")
+    __slots__ = ("abandoned", "began", "deadline", "error", "message", "serial", "served", "settled", "value")
+
+    began: int
+    """When it began to wait above another call, in nanoseconds of the loop's clock."""
+    deadline: int | None
+    served: object | None
+    """The peer for whose request this call waits on the stack."""
 
     def __init__(self, message: MessageType) -> None:
         self.message = message
@@ -144,7 +153,7 @@ class Conversation:
         self.limits = limits
         self.trailers = trailers
         """Whether our frames have trailers."""
-        self.peer_trailers = PeerTrailers(trailers)
+        self.peer_trailers = PeerTrailers(trailers, self._cancel_late)
         self.inbox: deque[Event] = deque()
         """What arrived and is not handled yet, in order."""
         self.open_calls: dict[int, Call] = {}
@@ -161,6 +170,11 @@ class Conversation:
         """The last serial that was given to a call."""
         self.bare_replies = BareReplies()
         """The places of answers without trailers that have not left yet."""
+
+    @property
+    def awaits_answers(self) -> bool:
+        """Whether anybody waits for an answer of the peer."""
+        return len(self.open_calls) > self.abandoned
 
     # Frames
 
@@ -253,7 +267,7 @@ class Conversation:
         if self.abandoned > MAX_ABANDONED:
             raise ProtocolViolation(f"it has not answered {self.abandoned} abandoned calls")
         if not self.peer_trailers.written:
-            return None
+            return None  # If the peer's first message has a trailer, _cancel_late() does it then.
         return wire.pack_cancel(self.calls.MAGIC, call.serial)
 
     def open_call(self, serial: int) -> Call:
@@ -338,12 +352,11 @@ class Conversation:
             return [self.frame(response, values, reply_to)]
         return self.bare_replies.answer(message, reply_to, self.frame(response, values, is_bare=True))
 
-    def refuse(self, magic: int, serial: int, kind: ErrorKind, text: str) -> None:
+    def refuse(self, magic: int, serial: int, kind: ErrorKind, text: str, name: str = "") -> None:
         """Refuse a request that cannot be served, or drop and count a one-way message (serial 0)."""
         if serial == wire.NO_SERIAL:
             self.dropped += 1
-        else:
-            self.inbox.append(RequestRefused(magic, serial, kind, text))
+        self.inbox.append(RequestRefused(magic, serial, kind, text, name))
 
     def cancel_request(self, serial: int) -> None:
         """Note that the peer no longer waits for an answer. Its request may still be in the inbox."""
@@ -367,6 +380,13 @@ class Conversation:
                 _kind, _message, _concerned, _values, files = event
                 _close_all(files)
         self.bare_replies.release()
+
+    def _cancel_late(self) -> None:
+        """Cancel the calls that were abandoned before the peer was known to understand it."""
+        if self.abandoned:
+            serials = [call.serial for call in self.open_calls.values() if call.abandoned]
+            frames = tuple(wire.pack_cancel(self.calls.MAGIC, serial) for serial in serials)
+            self.inbox.append(CancelsDue(frames))
 
     def _check_size(self, message: MessageType, frame: Payload, files: Files) -> None:
         size = wire.size_of(frame)

@@ -35,13 +35,10 @@ class JsonValue(Codec[Any]):
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[Any, int]:
         raw, at = byte_string.decode(data, at, decoding)
         decoding.spend(_nodes(raw, decoding.elements))
-        try:
-            value = _DECODER.decode(str(raw, "utf-8"))
-            if b"\\u" in raw:
-                # Refuses half a surrogate pair, which no str should hold.
-                _ENCODER.encode(value).encode()
-        except RecursionError:
-            raise ProtocolViolation("JSON nested too deep for this stack") from None
+        value = _DECODER.decode(str(raw, "utf-8"))
+        if b"\\u" in raw:
+            # Refuses half a surrogate pair, which no str should hold.
+            _ENCODER.encode(value).encode()
         return value, at
 
     def python_types(self) -> frozenset[type]:
