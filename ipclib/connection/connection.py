@@ -184,6 +184,11 @@ def when_closed(connection: Connection, callback: Callable[[], object]) -> None:
     connection._link.when_closed(callback)
 
 
+def send_tracebacks(connection: Connection) -> None:
+    """Send the tracebacks of handlers to the peer, if it is of this user."""
+    connection._link.sends_tracebacks = True
+
+
 def is_busy(connection: Connection) -> bool:
     """Whether any handler has not finished, or anything waits to leave."""
     return connection._link.is_busy

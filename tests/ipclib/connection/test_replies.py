@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from corelib import Cancelled, EventLoop, Promise, WaitMode, deferred_invoke, sleep_ms
+from corelib import EventLoop, Promise, WaitMode, deferred_invoke, sleep_ms
 from ipclib import ErrorKind, File, HandlerError, RemoteError
 from ipclib.connection.connection import is_busy
 from ipclib.connection.serving import Reply

@@ -186,6 +186,7 @@ def test_a_cancelled_request_is_remembered_until_its_cancel_is_handled(clock: An
     ends.service.receive(joined(cancel))
     assert ends.service.conversation.cancelled == {call.serial}
 
+
 def test_too_many_abandoned_calls_are_a_violation(clock: Any, ends: Ends) -> None:
     calls = [ends.client.request(clock.ClockServer.Nothing)[0] for _ in range(MAX_ABANDONED + 1)]
     for call in calls[:-1]:
