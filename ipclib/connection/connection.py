@@ -17,10 +17,11 @@ from ipclib.connection.handlers import check_handlers
 from ipclib.connection.link import Ends, Link
 from ipclib.connection.peer_log import log_about
 from ipclib.connection.serving import call_hook
-from ipclib.errors import ProtocolViolation
+from ipclib.errors import BadDeclaration, ProtocolViolation
 from ipclib.limits import Limits
 from ipclib.protocol.message import Endpoint
 from ipclib.runtime import check_called
+from ipclib.showing import value_shown
 
 _DEFAULT_LIMITS = Limits()
 
@@ -75,8 +76,11 @@ class Connection(Proxy):
         super().__init_subclass__(**others)
         if calls is not None and serves is not None:
             check_called(cls.__module__)
-            check_handlers(cls, serves)
             cls._ends = Ends.of(calls, serves, waits_for_slow_peer=cls._ends.waits_for_slow_peer)
+        check_handlers(cls, cls._ends.serves)
+        if not isinstance(cls.wait, Wait | property):
+            text = f"{cls.__qualname__}.wait is Wait.PUMP or Wait.BLOCK, not {value_shown(cls.wait)}"
+            raise BadDeclaration(text)
 
     def __init__(self, socket: LocalSocket, *, limits: Limits | None = None, trailers: bool = True) -> None:
         """Take over a connected socket. `trailers=False` writes bare frames, as LibIPC itself does."""

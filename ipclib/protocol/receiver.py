@@ -266,7 +266,7 @@ class Receiver:
                 self._decoding = shared = shared and Decoding(self._max_message_size)
                 self._file_end()
                 return
-            if isinstance(error, (ProtocolViolation, *DECODE_ERRORS)):
+            if isinstance(error, (ProtocolViolation, RecursionError, *DECODE_ERRORS)):
                 raise ProtocolViolation(f"{message.name}: {error}") from error
             raise
         finally:
