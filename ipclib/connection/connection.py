@@ -43,7 +43,8 @@ class Counters:
     dropped_posts: int
     """One-way messages of ours that found the connection closed, or the peer no longer reading."""
     dropped_messages: int
-    """One-way messages of the peer that are unknown here, have another signature, or came too fast."""
+    """One-way messages of the peer that are unknown here, have another signature or no handler, or were over
+    a limit."""
     queue_high_water: int
     """The most bytes that ever waited to leave."""
 

@@ -1,4 +1,4 @@
-"""Owns what the handlers of a connection class may be, and the advice about messages without a handler.
+"""Owns what a class's handlers may be, what their errors mean, and the advice about messages without one.
 Must not know links, or how handlers are called.
 """
 
@@ -8,11 +8,21 @@ import inspect
 import weakref
 from difflib import get_close_matches
 
-from ipclib.errors import BadDeclaration
-from ipclib.protocol.message import Endpoint, Kind, MessageType
+from corelib import Cancelled
+from ipclib.errors import BadDeclaration, ErrorKind, HandlerError, NestedTooDeep
+from ipclib.protocol.message import Endpoint, Kind, Message, MessageType
+from ipclib.showing import text_shown
 
 _warned_of: weakref.WeakKeyDictionary[type, set[str]] = weakref.WeakKeyDictionary()
 """The names of the messages about which the program was warned, by the class that does not handle them."""
+
+
+class Unhandled(Exception):
+    """Raised by a method of a generated stub that no subclass overrides."""
+
+    def __init__(self, message: type[Message]) -> None:
+        super().__init__(f"no class overrides the handler of {message.__ipc__.name}")
+        self.message = message.__ipc__
 
 
 def check_handlers(cls: type, serves: type[Endpoint]) -> None:
@@ -54,3 +64,21 @@ def _own_methods(cls: type, message: MessageType) -> list[str]:
             known.update(name for each in base.__mro__ for name in vars(each))
             break
     return [name for name in dir(cls) if name not in known and callable(getattr(cls, name, None))]
+
+
+def failure_of(error: BaseException, message: MessageType) -> tuple[ErrorKind | None, str]:
+    """The kind and text that answer an error of a handler; no kind for a mistake, which is logged."""
+    try:
+        if isinstance(error, Unhandled) and error.message is message:
+            return ErrorKind.UNKNOWN_MESSAGE, f"{message.name} has no handler here"
+        if isinstance(error, HandlerError):
+            return ErrorKind.HANDLER_RAISED, text_shown(error.text)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # A subclass has spoilt its own attributes.
+        return None, type(error).__name__
+    if isinstance(error, NestedTooDeep):
+        return ErrorKind.REFUSED, text_shown(error)
+    if isinstance(error, Cancelled):
+        return ErrorKind.CANCELLED, "the handler was cancelled"
+    return None, type(error).__name__

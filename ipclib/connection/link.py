@@ -37,6 +37,8 @@ _MOST_AT_ONCE = 64
 _REQUEST = Kind.REQUEST
 _ONE_WAY = Kind.ONE_WAY
 _OPEN = State.OPEN
+# Fewer handlers on the stack need no closer look at each message.
+_SERVES_FREELY = 16
 
 
 @attrs.frozen
@@ -268,6 +270,9 @@ class Link:
         left = _MOST_AT_ONCE
         nesting = self._nesting
         outer, nesting.served = nesting.served, self
+        nesting.serving.append(self)
+        if len(nesting.serving) > _SERVES_FREELY:
+            self._serving.guard()
         try:
             while inbox and left and not self.is_throttled:
                 left -= 1
@@ -284,6 +289,7 @@ class Link:
                     concerned.succeed(values[0] if message.arity == 1 else message.to_result(values))
         finally:
             nesting.served = outer
+            nesting.serving.pop()
         if self.sender.size:
             self.sender.flush()
 

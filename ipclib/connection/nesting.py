@@ -26,12 +26,23 @@ class Waiting(Protocol):
 class Nesting:
     """The blocking calls of one thread, innermost last."""
 
-    __slots__ = ("calls", "served")
+    __slots__ = ("calls", "served", "serving")
 
     def __init__(self) -> None:
         self.calls: list[Waiting] = []
         self.served: object | None = None
         """The peer whose messages are being handled, since the innermost call began to wait."""
+
+        self.serving: list[object] = []
+        """The peers whose messages are being handled, innermost last; turns within a handler nest them."""
+
+    def is_crowded_by(self, peer: object, most: int) -> bool:
+        """Whether a peer's handlers are so many of those on the stack that no more of them may begin.
+
+        Handlers nest by blocking calls, which refusal() limits, but also by other waits, such as await_().
+        So the limit is above that of `most` calls, by a quarter.
+        """
+        return self.serving.count(peer) > most + most // 4 - len(self.serving)
 
     def refusal(self, most: int, now: int) -> str | None:
         """The reason why no further call may wait on this stack; None if one may.

@@ -10,18 +10,19 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from corelib import Cancelled, NoEventLoop, PeerCredentials, Promise, run_async
+from corelib import NoEventLoop, PeerCredentials, Promise, run_async
 from corelib.turn import ThreadLoop, calls_user_code, current_thread_loop
 from ipclib.connection.deferred import UNREAD, Deferred, OneWayReply, close_files
-from ipclib.connection.handlers import advice_once
+from ipclib.connection.handlers import Unhandled, advice_once, failure_of
+from ipclib.connection.nesting import nesting_of_thread
 from ipclib.connection.peer_log import log_about, traceback_of
 from ipclib.connection.sender import Sender
-from ipclib.errors import ErrorKind, HandlerError, IPCError, NestedTooDeep, failure_text
+from ipclib.errors import ErrorKind, IPCError, failure_text
 from ipclib.protocol import wire
 from ipclib.protocol.bare_replies import BareReply, ReplyTo
 from ipclib.protocol.conversation import Conversation
 from ipclib.protocol.events import DescriptionAsked, RequestRefused
-from ipclib.protocol.message import Message, MessageType
+from ipclib.protocol.message import MessageType
 from ipclib.rate import Rate, TokenBucket
 from ipclib.showing import text_shown
 from ipclib.values.file import File
@@ -41,14 +42,6 @@ _LATER = (Promise, CoroutineType)
 _TIMES_FOR_ANSWERS = 2
 # Errors of kind REFUSED that may wait for a peer that does not read.
 _MOST_REFUSALS = 1024
-
-
-class Unhandled(Exception):
-    """Raised by a method of a generated stub that no subclass overrides."""
-
-    def __init__(self, message: type[Message]) -> None:
-        super().__init__(f"no class overrides the handler of {message.__ipc__.name}")
-        self.message = message.__ipc__
 
 
 class Owner(Protocol):
@@ -141,7 +134,7 @@ class Reply:
 
     def raised(self, error: BaseException) -> None:
         """Answer with what the handler raised."""
-        kind, text = _failure_of(error, self.message)
+        kind, text = failure_of(error, self.message)
         if kind is None:
             log_about(
                 self._link.thread,
@@ -181,22 +174,6 @@ class Reply:
         return traceback_of(error) if link.sends_tracebacks or os.environ.get("IPCLIB_DEBUG") == "1" else ""
 
 
-def _failure_of(error: BaseException, message: MessageType) -> tuple[ErrorKind | None, str]:
-    """The kind and text that answer an error of a handler; no kind for a mistake, which is logged."""
-    try:
-        if isinstance(error, Unhandled) and error.message is message:
-            return ErrorKind.UNKNOWN_MESSAGE, f"{message.name} has no handler here"
-        if isinstance(error, HandlerError):
-            return ErrorKind.HANDLER_RAISED, text_shown(error.text)
-    except Exception:  # A subclass has spoilt its own attributes.
-        return None, type(error).__name__
-    if isinstance(error, NestedTooDeep):
-        return ErrorKind.REFUSED, text_shown(error)
-    if isinstance(error, Cancelled):
-        return ErrorKind.CANCELLED, "the handler was cancelled"
-    return None, type(error).__name__
-
-
 def send_failure(
     link: ServingLink, magic: int, serial: int, kind: ErrorKind, text: str, traceback: str = ""
 ) -> None:
@@ -215,6 +192,7 @@ class Serving:
         "_deferred",
         "_is_guarded",
         "_link",
+        "_nesting",
         "_now_ns",
         "_owner",
         "_refusals",
@@ -229,6 +207,7 @@ class Serving:
         self._link = link
         self._conversation = link.conversation
         self._now_ns = link.thread.now_ns
+        self._nesting = nesting_of_thread()
         self._buckets = _buckets(rate, self._now_ns())
         self._is_guarded = bool(self._buckets)
         """Whether each message is looked at before its handler is called."""
@@ -276,7 +255,7 @@ class Serving:
         if reply.serial in self._conversation.cancelled:
             reply.refuse(ErrorKind.CANCELLED, "the caller no longer waits")
             return
-        if self._is_guarded and (excess := self._excess(message.name) or self._unread()) is not None:
+        if self._is_guarded and (excess := self._excess(message.name) or self._pressure()) is not None:
             self._refuse(reply, excess)
             return
         try:
@@ -296,7 +275,7 @@ class Serving:
         kind, text = event.kind, event.text
         excess = None
         if self._is_guarded:
-            excess = self._excess(event.name) or (self._unread() if event.serial else None)
+            excess = self._excess(event.name) or (self._pressure() if event.serial else None)
         if event.serial:
             if excess is not None:
                 self.refused += 1
@@ -308,7 +287,7 @@ class Serving:
 
     def describe(self, event: DescriptionAsked) -> None:
         """Answer a Describe frame."""
-        if self._is_guarded and (excess := self._excess("") or self._unread()) is not None:
+        if self._is_guarded and (excess := self._excess("") or self._pressure()) is not None:
             self.refused += 1
             send_failure(self._link, event.magic, event.serial, ErrorKind.REFUSED, excess)
             return
@@ -352,7 +331,7 @@ class Serving:
         return waiting > _TIMES_FOR_ANSWERS * self._link.sender.limit
 
     def guard(self) -> None:
-        """Look at each request: much waits for the peer, and it is served all the same."""
+        """Look at each request: much waits for the peer, or on the stack, and it is served all the same."""
         self._is_guarded = True
 
     def _defer(self, reply: Reply | OneWayReply, result: Any) -> None:
@@ -391,8 +370,10 @@ class Serving:
                 return "this request comes too often (Limits.rate)"
         return None
 
-    def _unread(self) -> str | None:
-        """The reason to refuse requests of a peer that does not read its answers; None if it does."""
+    def _pressure(self) -> str | None:
+        """The reason to refuse requests that is no rate: a crowded stack, or answers that nobody reads."""
+        if self._nesting.is_crowded_by(self._link, self._conversation.limits.max_nesting):
+            return "too many handlers of this peer wait on the stack (max_nesting)"
         if not self.is_full():
             self._refusals = 0
             if not self._buckets and not self._deferred and self._link.sender.size <= self._link.sender.limit:

@@ -50,7 +50,7 @@ class WithoutText(HandlerError):
 
     @property
     def text(self) -> str:  # type: ignore[override]
-        raise ZeroDivisionError
+        raise Own
 
 
 _NO_EXCEPTIONS: list[Callable[[], BaseException]] = [

@@ -273,6 +273,42 @@ def test_calls_leave_the_stack_however_they_end(pair: Pair) -> None:
     assert (nesting_of_thread().calls, nesting_of_thread().served) == ([], None)
 
 
+def test_handlers_that_await_on_the_stack_leave_it_to_others(loop: EventLoop, raws: list[Raw]) -> None:
+    bad, honest, _other = raws
+    gate: Promise[int] = Promise()
+    depths: list[int] = []
+
+    def descend(depth: int) -> int:
+        depths.append(len(nesting_of_thread().serving))
+        return gate.await_(GUARD)
+
+    bad.service.descend = descend
+    honest.service.descend = lambda depth: 7
+    for serial in range(1, 101):
+        bad.ask_back(serial)
+
+    def go_on() -> None:
+        for raw in (bad, honest):
+            raw.read()
+        if len(bad.answers) == 60:
+            honest.ask_back(1)
+        if honest.answers:
+            gate.resolve(5)
+
+    timer = Timer.create_repeating(1, go_on)
+    timer.start()
+    assert loop.spin_until(lambda: len(bad.answers) == 100, timeout=GUARD)
+    timer.stop()
+    assert honest.answers == {1: "result"}
+    assert sorted(bad.answers.values()) == ["REFUSED"] * 60 + ["result"] * 40
+    assert max(depths) == 40
+    assert nesting_of_thread().serving == []
+    bad.service.descend = lambda depth: 7
+    bad.ask_back(200)
+    assert loop.spin_until(lambda: bad.read() or 200 in bad.answers, timeout=GUARD)
+    assert bad.answers[200] == "result"
+
+
 # A stack that is too short to decode a message
 
 
