@@ -19,9 +19,11 @@ from typing import Any
 import attrs
 
 from benchmarks import interpreter, values_ipc
+from ipclib import Limits
 from ipclib.values.decoding import Decoding
 
 PICKLE_PROTOCOL = 5
+_LIMITS = Limits()
 _BATCH = 0.02
 """Approximate seconds of a batch."""
 
@@ -86,7 +88,7 @@ def _ours(message: Any, value: Any) -> Way:
 
     def decode() -> Any:
         decoding = Decoding()
-        decoding.end, decoding.elements = len(data), len(value)
+        decoding.end, decoding.elements = len(data), _LIMITS.max_elements
         return described.decode(data, 0, decoding)[0][0]
 
     return Way(partial(described.encode, [], value), decode)

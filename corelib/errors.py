@@ -8,7 +8,6 @@ import sys
 import threading
 from typing import Any
 
-
 AWAITED_ELSEWHERE = (
     "a promise is awaited in a coroutine that neither run_async nor corelib.asyncio_bridge runs: in an "
     "asyncio program call asyncio_bridge.run(main()), not asyncio.run(main()); else call run_async(coroutine)"

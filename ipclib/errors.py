@@ -8,6 +8,7 @@ import enum
 
 from corelib import TimedOut
 from corelib import WrongThread as CorelibWrongThread
+from ipclib.showing import shortened, text_shown, value_shown
 
 
 class IPCError(Exception):
@@ -54,18 +55,39 @@ class ErrorKind(enum.IntEnum):
 class RemoteError(IPCError):
     """The peer answered the call with an error."""
 
-    def __init__(self, message: str, kind: ErrorKind, text: str) -> None:
+    def __init__(self, message: str, kind: ErrorKind, text: str, remote_traceback: str | None = None) -> None:
         super().__init__(f"{message}: {kind.name.lower().replace('_', ' ')}: {text}")
         self.message = message
         """Endpoint and message, as in the interface: `ClockServer.add`."""
         self.kind = kind
         self.text = text
         """The peer's own words."""
+        self.remote_traceback = remote_traceback
+        """The traceback of the handler, if the peer sends it (IPCLIB_DEBUG=1); also a note of this error."""
+        if remote_traceback:
+            self.add_note(f"In the handler:\n{remote_traceback}")
 
     @staticmethod
     def of(message: str, kind: ErrorKind, text: str) -> RemoteError:
-        """Make the error of the class that belongs to `kind`."""
-        return _CLASS_OF_KIND.get(kind, RemoteError)(message, kind, text)
+        """Make the error of the class that belongs to `kind`, of the text of an error frame."""
+        words, mark, traceback = text.rpartition(_TRACEBACK_MARK)
+        if not mark:
+            words, traceback = text, ""
+        return _CLASS_OF_KIND.get(kind, RemoteError)(message, kind, words, traceback or None)
+
+
+_TRACEBACK_MARK = "\0"
+"""In the text of an error frame, the last NUL is followed by a traceback, or by nothing."""
+
+
+def failure_text(words: str, traceback: str, most: int) -> str:
+    """The text of an error frame for RemoteError.of(), of at most `most` bytes."""
+    words = shortened(words, most - 1)
+    if not traceback and _TRACEBACK_MARK not in words:
+        return words
+    left = max(most - 1 - len(words.encode()), 0)
+    raw = traceback.encode("utf-8", "replace")
+    return words + _TRACEBACK_MARK + raw[max(len(raw) - left, 0) :].decode("utf-8", "ignore")
 
 
 class SchemaMismatch(RemoteError):
@@ -90,7 +112,7 @@ class EncodeError(IPCError, ValueError):
     """A value does not fit its parameter. Nothing was sent, and the caller still owns the Files."""
 
     def __init__(self, message: str, parameter: str, value: object, reason: str) -> None:
-        super().__init__(f"{message}: {parameter} = {_brief(value)}: {reason}")
+        super().__init__(f"{message}: {parameter} = {value_shown(value)}: {reason}")
         self.message = message
         """Endpoint and message, as in the interface: `ClockServer.add`."""
         self.parameter = parameter
@@ -110,20 +132,25 @@ class IncompatibleModule(IPCError, ImportError):
 
 
 class HandlerError(Exception):
-    """Raised by a handler on purpose: the caller gets a RemoteError with exactly this text."""
+    """Raised by a handler on purpose: the caller gets a RemoteError with exactly this text.
 
-    def __init__(self, text: str) -> None:
+    A text over 16 KiB is shortened.
+    """
+
+    text: str = ""
+
+    def __init__(self, text: object) -> None:
+        """`text` may be any object, such as another exception; its str() is sent."""
         super().__init__(text)
-        self.text = text
+        self.text = text_shown(text)
+
+
+class NestedTooDeep(IPCError, RecursionError):
+    """A blocking call would wait on too many others of this thread; nothing was sent.
+
+    A request whose handler lets it out is answered with a RemoteError of kind REFUSED.
+    """
 
 
 class BadDeclaration(IPCError, TypeError):
-    """A class that was given to ipc_type, or an annotation in it, cannot be encoded; the text names both."""
-
-
-def _brief(value: object) -> str:
-    try:
-        text = repr(value)
-    except RecursionError:
-        text = f"a {type(value).__name__} nested deeper than Python can show"
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+    """A class cannot be used as it is written; the text names the class and what is wrong in it."""

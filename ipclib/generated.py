@@ -8,7 +8,8 @@ from ipclib.connection.calls import Wait
 from ipclib.connection.connection import Proxy, Stub
 from ipclib.connection.connection_from_client import ConnectionFromClient
 from ipclib.connection.connection_to_server import ConnectionToServer
-from ipclib.connection.serving import Answer, Unhandled
+from ipclib.connection.handlers import Unhandled
+from ipclib.connection.serving import Answer
 from ipclib.protocol.message import Endpoint, OneWay, Request, Response
 from ipclib.runtime import require
 from ipclib.values.codecs import (

@@ -63,6 +63,9 @@ class Limits:
     also drops a client that reads nothing for as long while something waits for it."""
     max_nesting: int = 64
     """Blocking calls that may wait on one thread's stack at a time."""
+    max_running_handlers: int = 4096
+    """Coroutines and promises of one peer's handlers that have not finished. A request over it is answered
+    with an error of kind REFUSED, a one-way message is dropped and counted."""
     rate: Rate | tuple[Rate, ...] | None = None
     """How often the peer may send messages; None if there is no limit."""
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "demos": {"attrs", "corelib", "ipclib", "demos"},
 }
 # The lower storey of ipclib. Shared memory is made of a corelib class; NotCopied does no input or output.
-SANS_IO = ("errors.py", "gfx.py", "limits.py", "protocol", "rate.py", "values")
+SANS_IO = ("errors.py", "gfx.py", "limits.py", "protocol", "rate.py", "showing.py", "values")
 OF_CORELIB = {
     "corelib.AnonymousBuffer",
     "corelib.BufferRefused",

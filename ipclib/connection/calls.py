@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import enum
 import gc
-import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -15,13 +15,15 @@ from typing import Any, Protocol, TypeVar
 
 from corelib import EventLoopClosed, Promise, UsageError, WaitMode
 from corelib.turn import ThreadLoop, deadline_after
+from ipclib.connection.nesting import nesting_of_thread
 from ipclib.connection.sender import Sender, is_overfull
 from ipclib.connection.state import State
 from ipclib.connection.watchdog import Watchdog
-from ipclib.errors import CallTimeout, PeerDisconnected, ProtocolViolation, WrongThread
+from ipclib.errors import CallTimeout, NestedTooDeep, PeerDisconnected, ProtocolViolation, WrongThread
 from ipclib.protocol.conversation import DESCRIBE, Call, Conversation
-from ipclib.protocol.events import CallFailed, DescriptionArrived
+from ipclib.protocol.events import CallFailed, DescriptionArrived, Event
 from ipclib.protocol.message import MessageType, OneWay, Request
+from ipclib.showing import value_shown
 from ipclib.values.codecs import Payload
 from ipclib.values.decoding import Files
 
@@ -39,6 +41,8 @@ class Wait(enum.Enum):
 
 # On 3.11 `Enum.MEMBER` costs about 90 ns (a descriptor), a bound name 9.
 _PUMP = Wait.PUMP
+# A call that waits above fewer others needs no closer look, which takes 2 microseconds.
+_NESTS_FREELY = 4
 _WAIT_FOR_EVENTS = WaitMode.WAIT_FOR_EVENTS
 _CLOSED = State.CLOSED
 
@@ -96,23 +100,6 @@ class PromisedCall(Call):
         self.promise.reject(error)
 
 
-class _Nesting:
-    """The number of blocking calls on a thread's stack."""
-
-    __slots__ = ("depth",)
-
-    def __init__(self) -> None:
-        self.depth = 0
-
-
-class _NestingOfThread(threading.local):
-    def __init__(self) -> None:
-        self.nesting = _Nesting()
-
-
-_nesting_of_thread = _NestingOfThread()
-
-
 class Caller:
     """Sends the requests and one-way messages of a connection, and waits for answers."""
 
@@ -121,6 +108,7 @@ class Caller:
         "_ident",
         "_link",
         "_nesting",
+        "_nests_freely",
         "_now_ns",
         "_owner",
         "_sender",
@@ -138,7 +126,8 @@ class Caller:
         self._ident = link.thread.ident
         self._now_ns = link.thread.now_ns
         self._turn = link.thread.turn
-        self._nesting = _nesting_of_thread.nesting
+        self._nesting = nesting_of_thread()
+        self._nests_freely = min(_NESTS_FREELY, self._conversation.limits.max_nesting // 2)
         self.dropped_posts = 0
         """One-way messages that found the connection closed, or the peer no longer reading."""
 
@@ -154,20 +143,25 @@ class Caller:
             RemoteError: the peer answered with an error.
             EncodeError: a value does not fit its parameter; nothing was sent.
             MessageTooLarge: the request is over a limit; nothing was sent.
-            RecursionError: Limits.max_nesting calls wait on this thread already.
+            NestedTooDeep: too many calls wait on this thread already (Limits.max_nesting).
             WrongThread: the connection belongs to another thread.
             corelib.EventLoopClosed: the loops of this thread are closed.
-            corelib.UsageError: called by a finaliser or signal handler in the middle of a write.
+            corelib.UsageError: called by a finaliser or signal handler in the middle of a write; or `wait` is
+                no Wait.
         """
         message = request.__ipc__
         if get_ident() != self._ident or self._link.state is _CLOSED or self._sender.is_locked:
             raise self._unusable(message.name)
-        if self._nesting.depth >= self._conversation.limits.max_nesting:
-            raise self._nested_too_deep(message)
+        if wait is not None:
+            check_wait(message.name, wait)
         if timeout is None:
             timeout = self._owner.timeout
-        deadline = None if timeout is None else deadline_after(self._now_ns(), timeout)
         call = Call(message)
+        if self._nesting.calls:
+            call.began = self._now_ns()
+            if len(self._nesting.calls) >= self._nests_freely:
+                self._check_nesting(call)
+        deadline = None if timeout is None else deadline_after(self._now_ns(), timeout)
         frame, files = self._conversation.request(call, values)
         value: R = self._wait_for_answer(call, frame, files, timeout, deadline, wait)
         return value
@@ -231,7 +225,7 @@ class Caller:
         """Ask the peer for the interface of the endpoint that is called, and wait for the answer.
 
         Raises:
-            CallTimeout, PeerDisconnected, RemoteError, WrongThread: as for call().
+            CallTimeout, NestedTooDeep, PeerDisconnected, RemoteError, WrongThread: as for call().
         """
         if get_ident() != self._ident or self._link.state is _CLOSED or self._sender.is_locked:
             raise self._unusable(DESCRIBE.name)
@@ -239,6 +233,9 @@ class Caller:
             timeout = self._owner.timeout
         deadline = deadline_after(self._now_ns(), timeout)
         call = Call(DESCRIBE)
+        if self._nesting.calls:
+            call.began = self._now_ns()
+            self._check_nesting(call)
         frame = self._conversation.describe(call)
         text: str = self._wait_for_answer(call, frame, [], timeout, deadline, None)
         return text
@@ -273,9 +270,14 @@ class Caller:
             self._sender.send_now(frame, files)
         else:
             self._send_bare(call, frame, files, self._sender.send_now)
-        self._nesting.depth += 1
+        nesting = self._nesting
+        call.deadline = deadline
+        call.served = served = nesting.served
+        nesting.served = None
+        nesting.calls.append(call)
         try:
             if (wait or self._owner.wait) is not _PUMP:
+                check_wait(f"{type(self._owner).__qualname__}.wait", wait or self._owner.wait)
                 self._block_until_settled(call, timeout, deadline)
             turn = self._turn
             while not call.settled:
@@ -283,7 +285,8 @@ class Caller:
                 if deadline is not None and not call.settled and self._now_ns() >= deadline:
                     raise _timed_out(call, timeout)
         finally:
-            self._nesting.depth -= 1
+            nesting.calls.pop()
+            nesting.served = served
             if not call.settled:
                 self._abandon(call)
         if call.error is not None:
@@ -296,7 +299,7 @@ class Caller:
         looked_at = kept = 0
         try:
             while True:
-                kept += self._settle_from_inbox(call, looked_at)
+                kept += _settle_from_inbox(call, inbox, looked_at)
                 if call.settled:
                     break
                 looked_at = len(inbox)
@@ -305,31 +308,6 @@ class Caller:
         finally:
             if inbox:
                 self._link.serve_later()
-
-    def _settle_from_inbox(self, call: Call, looked_at: int) -> int:
-        """Settle a call if its answer is in the inbox, at place `looked_at` or later.
-
-        Returns the bytes of the messages there that are not its answer.
-        """
-        kept = 0
-        inbox = self._conversation.inbox
-        for place, event in enumerate(islice(inbox, looked_at, None), looked_at):
-            if isinstance(event, tuple):
-                _kind, message, settled, values, _files, size = event
-                if settled is call:
-                    del inbox[place]
-                    call.succeed(message.to_result(values))
-                    break
-                kept += size
-            elif isinstance(event, CallFailed) and event.call is call:
-                del inbox[place]
-                call.fail(event.error)
-                break
-            elif isinstance(event, DescriptionArrived) and event.call is call:
-                del inbox[place]
-                call.succeed(event.text)
-                break
-        return kept
 
     def _check_blocked(self, call: Call, timeout: float | None, deadline: int | None, kept: int) -> None:
         """Raise if the call can no longer be answered, or its deadline has passed."""
@@ -401,11 +379,47 @@ class Caller:
             )
         return PeerDisconnected(f"{name}: the connection is closed")
 
-    def _nested_too_deep(self, message: MessageType) -> RecursionError:
-        return RecursionError(
-            f"{message.name}: {self._nesting.depth} blocking calls wait on this thread already "
-            f"(max_nesting); use async_{message.handler}()"
-        )
+    def _check_nesting(self, call: Call) -> None:
+        """Raise if a call may not wait above those that wait on this thread already."""
+        refusal = self._nesting.refusal(self._conversation.limits.max_nesting, call.began)
+        if refusal is not None:
+            message = call.message
+            raise NestedTooDeep(f"{message.name}: {refusal}; use async_{message.handler}()")
+
+
+def _settle_from_inbox(call: Call, inbox: deque[Event], looked_at: int) -> int:
+    """Settle a call if its answer is in the inbox, at place `looked_at` or later.
+
+    Returns the bytes of the messages there that are not its answer.
+    """
+    kept = 0
+    for place, event in enumerate(islice(inbox, looked_at, None), looked_at):
+        if isinstance(event, tuple):
+            _kind, message, settled, values, _files, size = event
+            if settled is call:
+                del inbox[place]
+                call.succeed(message.to_result(values))
+                break
+            kept += size
+        elif isinstance(event, CallFailed) and event.call is call:
+            del inbox[place]
+            call.fail(event.error)
+            break
+        elif isinstance(event, DescriptionArrived) and event.call is call:
+            del inbox[place]
+            call.succeed(event.text)
+            break
+    return kept
+
+
+def check_wait(what: str, wait: object) -> None:
+    """Check that a `wait` is a Wait: any other value would pass for one of them.
+
+    Raises:
+        corelib.UsageError: it is not.
+    """
+    if not isinstance(wait, Wait):
+        raise UsageError(f"{what}: wait is Wait.PUMP or Wait.BLOCK, not {value_shown(wait)}")
 
 
 def wrong_thread(what: str) -> WrongThread:

@@ -16,14 +16,15 @@ import attrs
 from corelib import LocalSocket, PeerCredentials, UsageError
 from corelib.turn import NotCopied
 from ipclib.connection.calls import Caller, Wait
+from ipclib.connection.handlers import check_handlers
 from ipclib.connection.link import Ends, Link
+from ipclib.connection.peer_log import log_about
 from ipclib.connection.serving import call_hook
-from ipclib.errors import ProtocolViolation
+from ipclib.errors import BadDeclaration, ProtocolViolation
 from ipclib.limits import Limits
 from ipclib.protocol.message import Endpoint
 from ipclib.runtime import check_called
-
-logger = logging.getLogger("ipclib")
+from ipclib.showing import value_shown
 
 _DEFAULT_LIMITS = Limits()
 
@@ -45,7 +46,8 @@ class Counters:
     dropped_posts: int
     """One-way messages of ours that found the connection closed, or the peer no longer reading."""
     dropped_messages: int
-    """One-way messages of the peer that are unknown here, have another signature, or came too fast."""
+    """One-way messages of the peer that are unknown here, have another signature or no handler, or were over
+    a limit."""
     queue_high_water: int
     """The most bytes that ever waited to leave."""
 
@@ -82,6 +84,10 @@ class Connection(NotCopied, Proxy):
         if calls is not None and serves is not None:
             check_called(cls.__module__)
             cls._ends = Ends.of(calls, serves, waits_for_slow_peer=cls._ends.waits_for_slow_peer)
+        check_handlers(cls, cls._ends.serves)
+        if not isinstance(cls.wait, Wait | property):
+            text = f"{cls.__qualname__}.wait is Wait.PUMP or Wait.BLOCK, not {value_shown(cls.wait)}"
+            raise BadDeclaration(text)
 
     def __init__(self, socket: LocalSocket, *, limits: Limits | None = None, trailers: bool = True) -> None:
         """Take over a connected socket. `trailers=False` writes bare frames, as LibIPC itself does.
@@ -186,7 +192,9 @@ class Connection(NotCopied, Proxy):
     def did_misbehave(self, reason: str) -> None:
         """Drop a peer that breaks the rules: log the reason once, and close the connection at once."""
         if self._link.is_open:
-            logger.warning("%s: dropped pid %d: %s", type(self).__qualname__, self.peer.pid, reason)
+            pid = self.peer.pid
+            text = "%s: dropped pid %d: %s"
+            log_about(self._link.thread, pid, logging.WARNING, text, type(self).__qualname__, pid, reason)
             self._link.close(reason, ProtocolViolation)
 
     def _did_close(self) -> None:
@@ -205,6 +213,11 @@ def _no_socket(name: str, what: object) -> str:
 def when_closed(connection: Connection, callback: Callable[[], object]) -> None:
     """Call `callback` once, after the connection has closed and before die(), in the order of these calls."""
     connection._link.when_closed(callback)
+
+
+def send_tracebacks(connection: Connection) -> None:
+    """Send the tracebacks of handlers to the peer, if it is of this user."""
+    connection._link.sends_tracebacks = True
 
 
 def is_busy(connection: Connection) -> bool:

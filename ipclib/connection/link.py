@@ -18,24 +18,16 @@ from corelib import DescriptorsTruncated, LocalSocket, Notifier, Snapshot
 from corelib.turn import ThreadLoop, current_thread_loop, forked
 from ipclib.connection.calls import Caller, Wait, wrong_thread
 from ipclib.connection.flow import Flow
+from ipclib.connection.nesting import nesting_of_thread
 from ipclib.connection.observing import listed
+from ipclib.connection.rare import handle_rare
 from ipclib.connection.responsiveness import Responsiveness
 from ipclib.connection.sender import Sender
-from ipclib.connection.serving import Serving, call_hook, send_failure
+from ipclib.connection.serving import Serving, call_hook
 from ipclib.connection.state import State
 from ipclib.errors import IPCError, PeerDisconnected
 from ipclib.limits import Limits
 from ipclib.protocol.conversation import Conversation, Table, incoming_table
-from ipclib.protocol.events import (
-    CallFailed,
-    DescriptionArrived,
-    DescriptionAsked,
-    PeerViolated,
-    RareEvent,
-    RequestCancelled,
-    RequestRefused,
-    StreamEnded,
-)
 from ipclib.protocol.message import Endpoint, Kind
 from ipclib.protocol.receiver import Receiver
 
@@ -50,6 +42,8 @@ _RETRY_BLOCKED = 0.01
 _REQUEST = Kind.REQUEST
 _ONE_WAY = Kind.ONE_WAY
 _OPEN = State.OPEN
+# Fewer handlers on the stack need no closer look at each message.
+_SERVES_FREELY = 16
 
 
 @attrs.frozen
@@ -101,6 +95,7 @@ class Link:
         "__weakref__",
         "_ends",
         "_inbox",
+        "_nesting",
         "_owner",
         "_readable",
         "_receives_files",
@@ -117,6 +112,7 @@ class Link:
         "peer",
         "receiver",
         "sender",
+        "sends_tracebacks",
         "state",
         "thread",
         "user_code",
@@ -138,9 +134,12 @@ class Link:
         self.waits_for_slow_peer = ends.waits_for_slow_peer
         self.is_throttled = False
         """True while no requests are served, because the peer has not read its answers."""
+        self.sends_tracebacks = False
+        """True if callers of this user get the tracebacks of handlers (also with IPCLIB_DEBUG=1)."""
         self._when_closed: list[Callable[[], object]] = []
         self.conversation = Conversation(ends.calls, ends.serves, limits, trailers=trailers)
         self._inbox = self.conversation.inbox
+        self._nesting = nesting_of_thread()
         self.receiver = Receiver(self.conversation, ends.table)
         self.sender = Sender(socket, self.thread, Flow(self), limits.max_send_queue)
         self._responsiveness = Responsiveness(owner, self)
@@ -191,7 +190,9 @@ class Link:
             if self._responsiveness.is_unresponsive:
                 self._responsiveness.end_silence()
             self._serve_inbox()
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
             # The loop reports it. It would be raised again in each turn if its cause is still unread.
             self.close("something went wrong in serving it")
             raise
@@ -283,39 +284,30 @@ class Link:
         if len(inbox) > 1 and not self.is_throttled:
             self.serve_later()  # If a handler makes turns, they handle the rest.
         left = _MOST_AT_ONCE
-        while inbox and left and not self.is_throttled:
-            left -= 1
-            event = inbox.popleft()
-            if not isinstance(event, tuple):
-                self._handle_rare(event)
-                continue
-            kind, message, concerned, values, files, _size = event
-            if kind is _ONE_WAY:
-                self._serving.handle(message, values, files)
-            elif kind is _REQUEST:
-                self._serving.serve(message, concerned, values, files)
-            else:
-                concerned.succeed(values[0] if message.arity == 1 else message.to_result(values))
+        nesting = self._nesting
+        outer, nesting.served = nesting.served, self
+        nesting.serving.append(self)
+        if len(nesting.serving) > _SERVES_FREELY:
+            self._serving.guard()
+        try:
+            while inbox and left and not self.is_throttled:
+                left -= 1
+                event = inbox.popleft()
+                if not isinstance(event, tuple):
+                    handle_rare(event, self, self._serving, self._owner.did_misbehave)
+                    continue
+                kind, message, concerned, values, files, _size = event
+                if kind is _ONE_WAY:
+                    self._serving.handle(message, values, files)
+                elif kind is _REQUEST:
+                    self._serving.serve(message, concerned, values, files)
+                else:
+                    concerned.succeed(values[0] if message.arity == 1 else message.to_result(values))
+        finally:
+            nesting.served = outer
+            nesting.serving.pop()
         if self.sender.size:
             self.sender.flush()
-
-    def _handle_rare(self, event: RareEvent) -> None:
-        match event:
-            case CallFailed(call, error):
-                call.fail(error)
-            case DescriptionArrived(call, text):
-                call.succeed(text)
-            case RequestRefused(magic, serial, kind, text):
-                send_failure(self, magic, serial, kind, text)
-            case RequestCancelled(serial):
-                self._serving.cancel(serial)
-            case DescriptionAsked(magic, serial):
-                self.sender.send(self.conversation.description(magic, serial), [])
-                self.throttle_if_full()
-            case PeerViolated(violation):
-                self._owner.did_misbehave(str(violation))
-            case StreamEnded():
-                self.close("the peer disconnected")
 
     def throttle_if_full(self) -> None:
         """Stop serving a peer that does not read its answers, unless we wait for an answer from it."""
@@ -326,8 +318,10 @@ class Link:
             self.throttle()
 
     def throttle(self) -> None:
-        """Stop serving the peer, unless we wait for an answer from it."""
-        if not self.conversation.open_calls:
+        """Stop serving the peer. While we wait for an answer from it, its requests are refused instead."""
+        if self.conversation.awaits_answers:
+            self._serving.guard()
+        else:
             self.is_throttled = True
             self._readable.set_enabled(False)
 

@@ -12,6 +12,9 @@ from ipclib.protocol.message import MessageType
 from ipclib.values.codecs import Payload
 from ipclib.values.decoding import Files
 
+# Bytes that Python takes for an answer that waits, beside its frame.
+_OF_AN_OBJECT = 256
+
 
 class BareReply:
     """The place of a bare request's answer among the answers to the same message."""
@@ -32,9 +35,11 @@ ReplyTo: TypeAlias = int | BareReply
 class BareReplies:
     """The places of all bare answers that have not left yet."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_places", "size")
 
     def __init__(self) -> None:
+        self.size = 0
+        """Bytes that wait for earlier answers, with what Python takes for each."""
         self._places: dict[int, deque[BareReply]] = {}
         """By the key of the message, in the order of the requests."""
 
@@ -52,20 +57,32 @@ class BareReplies:
         Empty if an earlier answer is still missing; several if this one unblocks later answers.
         """
         place.frame = frame
-        return self._ready(message)
+        ready = self._ready(message)
+        if ready:
+            self._count_out(ready[1:])
+        else:
+            self.size += wire.frame_length(frame[0]) + _OF_AN_OBJECT
+        return ready
 
     def drop(self, message: MessageType, place: BareReply) -> list[tuple[Payload, Files]]:
         """Remove a place whose request got an error frame; return the frames that can leave now."""
         self._places[message.key].remove(place)
-        return self._ready(message)
+        ready = self._ready(message)
+        self._count_out(ready)
+        return ready
 
     def release(self) -> None:
         """Close the Files of the answers that wait, and drop these."""
         queues, self._places = self._places, {}
+        self.size = 0
         for places in queues.values():
             for place in places:
                 for file in place.frame[1] if place.frame else ():
                     file.close()
+
+    def _count_out(self, ready: list[tuple[Payload, Files]]) -> None:
+        for frame, _files in ready:
+            self.size -= wire.frame_length(frame) + _OF_AN_OBJECT
 
     def _ready(self, message: MessageType) -> list[tuple[Payload, Files]]:
         places = self._places[message.key]

@@ -16,8 +16,10 @@ request                    REQUEST with its serial                REQUEST with i
 request, other signature   RequestRefused: SCHEMA_MISMATCH        cannot be recognised
 request, unknown id        RequestRefused: UNKNOWN_MESSAGE        a violation, as it cannot be answered
 one-way message            ONE_WAY                                ONE_WAY
-one-way, other signature   dropped, counted, logged once          cannot be recognised
-one-way, unknown id        dropped, counted                       a violation
+one-way, other signature   RequestRefused with serial 0: dropped  cannot be recognised
+one-way, unknown id        RequestRefused with serial 0: dropped  a violation
+request, other endpoint    RequestRefused, then PeerViolated      a violation
+first message              CancelsDue, if calls were abandoned    nothing
 response                   settles the call with its serial       settles the oldest open call of its message
 error frame                CallFailed                             is never sent
 Description frame          DescriptionArrived                     is never sent
@@ -47,6 +49,7 @@ from ipclib.protocol.bare_replies import BareReplies, ReplyTo
 from ipclib.protocol.costs import check_cost, unchecked_size
 from ipclib.protocol.events import (
     CallFailed,
+    CancelsDue,
     DescriptionArrived,
     Event,
     RequestCancelled,
@@ -103,7 +106,13 @@ def incoming_table(calls: type[Endpoint], serves: type[Endpoint]) -> Table:
 class Call:
     """A request of ours, from before it is sent until it is answered or abandoned."""
 
-    __slots__ = ("abandoned", "error", "message", "serial", "settled", "value")
+    __slots__ = ("abandoned", "began", "deadline", "error", "message", "serial", "served", "settled", "value")
+
+    began: int
+    """When it began to wait above another call, in nanoseconds of the loop's clock."""
+    deadline: int | None
+    served: object | None
+    """The peer for whose request this call waits on the stack."""
 
     def __init__(self, message: MessageType) -> None:
         self.message = message
@@ -153,7 +162,7 @@ class Conversation:
         self.limits = limits
         self.trailers = trailers
         """Whether our frames have trailers."""
-        self.peer_trailers = PeerTrailers(trailers)
+        self.peer_trailers = PeerTrailers(trailers, self._cancel_late)
         self.inbox: deque[Event] = deque()
         """What arrived and is not handled yet, in order."""
         self.open_calls: dict[int, Call] = {}
@@ -172,6 +181,11 @@ class Conversation:
         """The last serial that was given to a call."""
         self.bare_replies = BareReplies()
         """The places of answers without trailers that have not left yet."""
+
+    @property
+    def awaits_answers(self) -> bool:
+        """Whether anybody waits for an answer of the peer."""
+        return len(self.open_calls) > self.abandoned
 
     # Frames
 
@@ -206,7 +220,7 @@ class Conversation:
         else:
             frame = wire.trailed_frame(message.key, payload, serial, message.signature)
         if files or type(frame) is not bytes or len(frame) > self._unchecked_size:
-            self._check_size(message, frame, files)
+            _check_size(message, frame, files, self.limits)
             if type(files) is Outgoing:
                 check_cost(message, files, self.limits, is_bare or self.peer_trailers.are_missing)
         return frame, files
@@ -274,7 +288,7 @@ class Conversation:
         if self.abandoned > MAX_ABANDONED:
             raise ProtocolViolation(f"it has not answered {self.abandoned} abandoned calls")
         if not self.peer_trailers.written:
-            return None
+            return None  # If the peer's first message has a trailer, _cancel_late() does it then.
         return wire.pack_cancel(self.calls.MAGIC, call.serial)
 
     def open_call(self, serial: int) -> Call:
@@ -368,12 +382,11 @@ class Conversation:
             return [self.frame(response, values, reply_to)]
         return self.bare_replies.answer(message, reply_to, self.frame(response, values, is_bare=True))
 
-    def refuse(self, magic: int, serial: int, kind: ErrorKind, text: str) -> None:
+    def refuse(self, magic: int, serial: int, kind: ErrorKind, text: str, name: str = "") -> None:
         """Refuse a request that cannot be served, or drop and count a one-way message (serial 0)."""
         if serial == wire.NO_SERIAL:
             self.dropped += 1
-        else:
-            self.inbox.append(RequestRefused(magic, serial, kind, text))
+        self.inbox.append(RequestRefused(magic, serial, kind, text, name))
 
     def cancel_request(self, serial: int) -> None:
         """Note that the peer no longer waits for an answer. Its request may still be in the inbox."""
@@ -398,18 +411,12 @@ class Conversation:
                 _close_all(files)
         self.bare_replies.release()
 
-    def _check_size(self, message: MessageType, frame: Payload, files: Files) -> None:
-        size = wire.size_of(frame)
-        if size > self.limits.max_message_size:
-            raise MessageTooLarge(
-                f"{message.name}: a message of {size} bytes; "
-                f"max_message_size is {self.limits.max_message_size}"
-            )
-        if len(files) > self.limits.max_fds_per_message:
-            raise MessageTooLarge(
-                f"{message.name}: {len(files)} files; "
-                f"max_fds_per_message is {self.limits.max_fds_per_message}"
-            )
+    def _cancel_late(self) -> None:
+        """Cancel the calls that were abandoned before the peer was known to understand it."""
+        if self.abandoned:
+            serials = [call.serial for call in self.open_calls.values() if call.abandoned]
+            frames = tuple(wire.pack_cancel(self.calls.MAGIC, serial) for serial in serials)
+            self.inbox.append(CancelsDue(frames))
 
     def _free_serial(self) -> int:
         serial = self._serial
@@ -418,6 +425,18 @@ class Conversation:
             if serial not in self.open_calls:
                 self._serial = serial
                 return serial
+
+
+def _check_size(message: MessageType, frame: Payload, files: Files, limits: Limits) -> None:
+    size = wire.size_of(frame)
+    if size > limits.max_message_size:
+        raise MessageTooLarge(
+            f"{message.name}: a message of {size} bytes; max_message_size is {limits.max_message_size}"
+        )
+    if len(files) > limits.max_fds_per_message:
+        raise MessageTooLarge(
+            f"{message.name}: {len(files)} files; max_fds_per_message is {limits.max_fds_per_message}"
+        )
 
 
 def _closed(call: Call) -> PeerDisconnected:

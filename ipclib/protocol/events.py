@@ -45,12 +45,15 @@ class CallFailed:
 
 @attrs.frozen
 class RequestRefused:
-    """A request of the peer cannot be served. It was not decoded, and the answer is an error frame."""
+    """A message of the peer cannot be served. It was not decoded, and the answer is an error frame."""
 
     magic: int
     serial: int
+    """That of the request; 0 for a one-way message, which is dropped."""
     kind: ErrorKind
     text: str
+    name: str = ""
+    """Endpoint and message; empty if it is unknown here."""
 
 
 @attrs.frozen
@@ -58,6 +61,13 @@ class RequestCancelled:
     """The peer no longer waits for the answer to its request."""
 
     serial: int
+
+
+@attrs.frozen
+class CancelsDue:
+    """The peer's first message shows that it knows control frames: send it the Cancel frames that waited."""
+
+    frames: tuple[bytes, ...]
 
 
 @attrs.frozen
@@ -90,6 +100,7 @@ class StreamEnded:
 
 RareEvent: TypeAlias = (
     CallFailed
+    | CancelsDue
     | DescriptionArrived
     | DescriptionAsked
     | PeerViolated

@@ -13,6 +13,7 @@ import attrs
 
 from ipclib.errors import EncodeError
 from ipclib.protocol.wire import key_of, response_id
+from ipclib.showing import text_shown
 from ipclib.values.codecs import Codec, Payload, explain
 from ipclib.values.decoding import Buffer, Decoding, Files
 
@@ -73,7 +74,7 @@ class MessageType:
             )
         culprit = explain(self.parameters, self.codecs, values)
         if culprit is None:
-            return EncodeError(self.name, f"({', '.join(self.parameters)})", values, str(error))
+            return EncodeError(self.name, f"({', '.join(self.parameters)})", values, text_shown(error))
         return EncodeError(self.name, *culprit)
 
     def to_values(self, result: object) -> tuple[object, ...]:

@@ -4,6 +4,8 @@ Must not know calls, or what a trailer says.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ipclib.errors import ProtocolViolation
 from ipclib.protocol import wire
 from ipclib.protocol.message import Kind, MessageType
@@ -13,9 +15,11 @@ from ipclib.values.decoding import Buffer
 class PeerTrailers:
     """Whether the frames of one peer end in trailers, as far as is known."""
 
-    __slots__ = ("_ours", "in_all", "written")
+    __slots__ = ("_on_first", "_ours", "in_all", "written")
 
-    def __init__(self, ours: bool) -> None:
+    def __init__(self, ours: bool, on_first: Callable[[], None]) -> None:
+        self._on_first = on_first
+        """Called when the peer's first message has a trailer."""
         self._ours = ours
         """Whether our own frames have trailers; bare requests get bare answers from every peer."""
         self.written: bool | None = None
@@ -50,6 +54,8 @@ class PeerTrailers:
         if self.written is None:
             self.written = present
             self.in_all = present and self._ours
+            if present:
+                self._on_first()
         elif not present:
             raise trailer_missing()
         return present

@@ -4,7 +4,6 @@ Must not know sockets or loops. The table in conversation.py states the rules.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -16,18 +15,16 @@ from ipclib.protocol.conversation import Call, Conversation, Table
 from ipclib.protocol.descriptors import DescriptorQueue
 from ipclib.protocol.events import (
     CallFailed,
-    DescriptionAsked,
     PeerViolated,
     StreamEnded,
 )
 from ipclib.protocol.message import Kind, MessageType
+from ipclib.protocol.other_frames import receive_other
 from ipclib.protocol.partial_frame import PartialFrame, recycle
 from ipclib.protocol.peer_trailers import trailer_missing
 from ipclib.values.codecs import DECODE_ERRORS
 from ipclib.values.decoding import MAX_WORK, Buffer, Decoding, Files, is_unrepresentable
 from ipclib.values.file import File
-
-logger = logging.getLogger("ipclib")
 
 # On 3.11 `Enum.MEMBER` costs about 90 ns (a descriptor), a bound name 9.
 _ONE_WAY = Kind.ONE_WAY
@@ -61,7 +58,6 @@ class Receiver:
         "_buffer",
         "_conversation",
         "_decoding",
-        "_dropped_signatures",
         "_end_event",
         "_max_elements",
         "_max_message_size",
@@ -84,7 +80,7 @@ class Receiver:
         self._max_message_size = conversation.limits.max_message_size
         self._max_elements = conversation.limits.max_elements
         self._max_numbers = conversation.limits.max_numbers
-        self.partial = PartialFrame(self._max_message_size)
+        self.partial = PartialFrame(max(self._max_message_size, wire.LARGEST_ERROR))
         """The frame that has begun, if any, and the memory for the rest of it."""
         self.descriptors = DescriptorQueue()
         self._decoding: Decoding | None = self._new_decoding()
@@ -93,8 +89,6 @@ class Receiver:
         """The bytes that are being taken apart; an inner receive() replaces them."""
         self._at = 0
         """The offset in `_buffer` after the frame that is being decoded."""
-        self._dropped_signatures: frozenset[int] = frozenset()
-        """Keys of the one-way messages whose other signature was logged."""
         self.ended = False
         """True if the stream is over, by its end or by a violation."""
         self._end_event: StreamEnded | PeerViolated | None = None
@@ -178,9 +172,6 @@ class Receiver:
         """Put the messages of all complete frames into the inbox, and keep the start of an incomplete one."""
         if self._buffer:
             data = self._rest_of_outer(data)
-        conversation = self._conversation
-        if conversation.cancelled and not conversation.inbox:
-            conversation.cancelled.clear()
         self._buffer = data
         self._at = 0
         largest = self._max_message_size
@@ -190,7 +181,7 @@ class Receiver:
         try:
             while length - at >= _HEADER_SIZE:
                 size, key = _unpack_header(data, at)
-                if not _SMALLEST_SIZE <= size <= largest:
+                if not _SMALLEST_SIZE <= size <= largest and not wire.is_error(size, key):
                     raise wire.out_of_bounds(size, largest)
                 end = at + _SIZE_SIZE + size
                 if end > length:
@@ -276,11 +267,12 @@ class Receiver:
                 decoding.check_files()
         except BaseException as error:
             self._take_back(concerned, files)
-            if is_unrepresentable(error) and _refused(self._conversation, message, serial, concerned, error):
+            is_too_deep = isinstance(error, RecursionError)
+            if (is_too_deep or is_unrepresentable(error)) and self._refuse(message, serial, concerned, error):
                 self._decoding = shared = shared and self._new_decoding()
                 self._file_end()
                 return
-            if isinstance(error, (ProtocolViolation, *DECODE_ERRORS)):
+            if is_too_deep or isinstance(error, (ProtocolViolation, *DECODE_ERRORS)):
                 raise ProtocolViolation(f"{message.name}: {error}") from error
             raise
         finally:
@@ -299,6 +291,25 @@ class Receiver:
         if isinstance(concerned, Call) and not concerned.abandoned:
             self._conversation.reopen(concerned)
 
+    def _refuse(self, message: MessageType, serial: int, concerned: Any, error: BaseException) -> bool:
+        """Refuse a message that this process, or its stack as it is, cannot hold: its sender broke no rule.
+
+        False if there is no way to refuse it.
+        """
+        lacks_stack = isinstance(error, RecursionError)
+        reason = "too many calls wait on the receiver's stack" if lacks_stack else error
+        text = f"{message.name} cannot be received: {reason}"
+        conversation = self._conversation
+        if isinstance(concerned, Call):
+            if not concerned.settled and not concerned.abandoned:
+                failure = RemoteError.of(concerned.message.name, ErrorKind.REFUSED, text)
+                conversation.settle(concerned, CallFailed(concerned, failure))
+            return True
+        if isinstance(concerned, BareReply):
+            return False
+        conversation.refuse(message.magic, serial, ErrorKind.REFUSED, text, message.name)
+        return True
+
     def _files_of(self, data: Buffer, start: int, end: int, name: str = "") -> Files:
         """Take the descriptors of the frame at these offsets, which carries the message `name`."""
         offset = self.bytes_received - len(data)
@@ -310,31 +321,8 @@ class Receiver:
     # Control frames, unknown messages and other signatures
 
     def _receive_other(self, key: int, data: Buffer, start: int, end: int) -> None:
-        magic, id = wire.magic_and_id(key)
-        conversation = self._conversation
-        serves = conversation.serves.MAGIC
-        is_ours = magic in (conversation.calls.MAGIC, serves)
-        if id == wire.DESCRIBE_ID and (is_ours or magic == wire.EVERY_ENDPOINT):
-            self.inbox.append(DescriptionAsked(magic, wire.parse_describe(data, start, end)))
-        elif not is_ours:
-            raise ProtocolViolation(f"magic {magic} is of no endpoint of this connection")
-        elif id == wire.FAILURE_ID:
-            conversation.fail_call(*wire.parse_failure(data, start, end))
-        elif id == wire.CANCEL_ID:
-            conversation.cancel_request(wire.parse_cancel(data, start, end))
-        elif id == wire.DESCRIPTION_ID:
-            conversation.take_description(*wire.parse_description(data, start, end))
-        elif id >= wire.FIRST_MESSAGE_ID and magic == serves:
-            self._receive_unknown(magic, id, data, start, end)
-        else:
-            raise ProtocolViolation(f"no message or control frame of magic {magic} has the id {id} here")
-
-    def _receive_unknown(self, magic: int, id: int, data: Buffer, start: int, end: int) -> None:
-        if not self._trailers.end_unknown(data, start, end):
-            raise ProtocolViolation(f"message {id} is unknown, and the peer could not be told")
-        serial, _signature, _tag = _unpack_trailer(data, end - _TRAILER_SIZE)
-        _close_all(self._files_of(data, start, end))
-        self._conversation.refuse(magic, serial, ErrorKind.UNKNOWN_MESSAGE, f"message {id} is not known here")
+        if receive_other(self._conversation, key, data, start, end):
+            _close_all(self._files_of(data, start, end))
 
     def _receive_mismatch(
         self, message: MessageType, serial: int, data: Buffer, start: int, end: int
@@ -344,29 +332,7 @@ class Receiver:
             raise ProtocolViolation(f"{message.name}: an answer with another signature than its request")
         _close_all(self._files_of(data, start, end))
         text = f"{message.name} has another signature here; one side was built from another interface file"
-        self._conversation.refuse(message.magic, serial, ErrorKind.SCHEMA_MISMATCH, text)
-        if serial == _NO_SERIAL and message.key not in self._dropped_signatures:
-            self._dropped_signatures |= {message.key}
-            logger.warning("%s: dropped, its signature is not ours", message.name)
-
-
-def _refused(
-    conversation: Conversation, message: MessageType, serial: int, concerned: Any, error: BaseException
-) -> bool:
-    """Refuse a message that this process cannot hold: its sender broke no rule.
-
-    False if there is no way to refuse it.
-    """
-    text = f"{message.name} cannot be received: {error}"
-    if isinstance(concerned, Call):
-        if not concerned.settled and not concerned.abandoned:
-            failure = RemoteError.of(concerned.message.name, ErrorKind.REFUSED, text)
-            conversation.settle(concerned, CallFailed(concerned, failure))
-        return True
-    if isinstance(concerned, BareReply):
-        return False
-    conversation.refuse(message.magic, serial, ErrorKind.REFUSED, text)
-    return True
+        self._conversation.refuse(message.magic, serial, ErrorKind.SCHEMA_MISMATCH, text, message.name)
 
 
 def _close_all(files: Sequence[File]) -> None:

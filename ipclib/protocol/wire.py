@@ -35,6 +35,8 @@ FAILURE_ID = 0
 CANCEL_ID = -1
 DESCRIBE_ID = -2
 DESCRIPTION_ID = -3
+LONGEST_ERROR_TEXT = 16 * 1024
+"""Bytes of text in an error frame."""
 EVERY_ENDPOINT = 0
 """The magic by which a Describe frame asks for all endpoints."""
 
@@ -101,6 +103,11 @@ def has_trailer(buffer: Buffer, start: int, end: int) -> bool:
     return end - start >= SMALLEST_TRAILED and TRAILER.unpack_from(buffer, end - TRAILER.size)[2] == TAG
 
 
+def serial_of(buffer: Buffer, end: int) -> int:
+    """The serial in the trailer of a frame that ends at this offset."""
+    return int(TRAILER.unpack_from(buffer, end - TRAILER.size)[0])
+
+
 def out_of_bounds(size: int, largest: int) -> ProtocolViolation:
     """Make the error for a size that no frame may have."""
     return ProtocolViolation(f"a frame of {size} bytes; allowed are {SMALLEST_SIZE} to {largest}")
@@ -113,8 +120,22 @@ def _joined_if_small(size: int, pieces: tuple[bytes, ...]) -> Payload:
 # Control frames
 
 
+LARGEST_ERROR = SMALLEST_SIZE + _FAILURE.size + LONGEST_ERROR_TEXT
+"""The largest size of an error frame. A receiver takes it even over its max_message_size."""
+
+
+def longest_error_text(max_message_size: int) -> int:
+    """How many bytes the text of an error frame may have, of a sender with this limit."""
+    return min(LONGEST_ERROR_TEXT, max(max_message_size - SMALLEST_SIZE - _FAILURE.size, 0))
+
+
+def is_error(size: int, key: int) -> bool:
+    """Whether a header is of an error frame."""
+    return SMALLEST_SIZE <= size <= LARGEST_ERROR and magic_and_id(key)[1] == FAILURE_ID
+
+
 def pack_failure(magic: int, serial: int, kind: ErrorKind, text: str) -> bytes:
-    """The error frame that answers a request."""
+    """The error frame that answers a request. The sender has shortened the text."""
     raw = text.encode(errors="replace")
     return _control_frame(magic, FAILURE_ID, _FAILURE.pack(serial, kind, len(raw)) + raw)
 

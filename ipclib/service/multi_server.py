@@ -14,7 +14,7 @@ from typing import Generic, Self, TypeVar
 
 from corelib import EventLoop, LocalServer, LocalSocket, WaitMode
 from corelib.turn import NotCopied, calls_user_code, current_thread_loop, deadline_after
-from ipclib.connection.connection import is_busy, when_closed
+from ipclib.connection.connection import is_busy, send_tracebacks, when_closed
 from ipclib.connection.connection_from_client import ConnectionFactory, ConnectionFromClient
 from ipclib.connection.link import discard
 from ipclib.connection.seconds import check_seconds
@@ -39,11 +39,14 @@ class MultiServer(NotCopied, Generic[C]):
         *,
         limits: Limits | None = None,
         allowed_uids: Collection[int] | None = None,
+        debug: bool = False,
     ) -> None:
         """Listen at a path, or take over a socket that listens already.
 
         In a path %sid stands for the session, whose folder is made. The path of a socket that was taken over
         is left to its maker. Only processes of `allowed_uids` may connect, by default root and this user.
+        With `debug`, or IPCLIB_DEBUG=1 in the environment, callers of this user get the tracebacks of
+        handlers, as `RemoteError.remote_traceback`.
 
         Raises:
             corelib.SocketPathError: the path cannot be used.
@@ -59,6 +62,7 @@ class MultiServer(NotCopied, Generic[C]):
         self._factory = factory
         self._limits = limits or Limits()
         self._allowed_uids = admitted_uids(allowed_uids)
+        self._debug = debug
         self._clients: dict[int, C] = {}
         self._next_client_id = 1
         self._refused = 0
@@ -77,6 +81,7 @@ class MultiServer(NotCopied, Generic[C]):
         *,
         limits: Limits | None = None,
         allowed_uids: Collection[int] | None = None,
+        debug: bool = False,
     ) -> Self:
         """Serve at the listening socket that this process was started with, by systemd or SystemServer.
 
@@ -86,7 +91,9 @@ class MultiServer(NotCopied, Generic[C]):
             NothingToTakeOver: this process was started without a socket.
             TakeoverError: there is no such socket, or it is of another kind.
         """
-        return cls(factory, activation.take_listening(name), limits=limits, allowed_uids=allowed_uids)
+        return cls(
+            factory, activation.take_listening(name), limits=limits, allowed_uids=allowed_uids, debug=debug
+        )
 
     @property
     def clients(self) -> list[C]:
@@ -137,6 +144,8 @@ class MultiServer(NotCopied, Generic[C]):
         if not client.is_open:  # It was closed while its constructor made a call.
             return
         self._clients[client_id] = client
+        if self._debug:
+            send_tracebacks(client)
         when_closed(client, partial(self._clients.pop, client_id, None))
         if self.on_new_client is not None:
             self._introduce(client, self.on_new_client)

@@ -9,6 +9,7 @@ from struct import Struct
 from types import NoneType
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+from ipclib.showing import text_shown
 from ipclib.values.decoding import Buffer, Decoding, Files
 from ipclib.values.file import File
 
@@ -312,5 +313,5 @@ def explain(
         try:
             codec.encode(value, [])
         except ENCODE_ERRORS as error:
-            return parameter, value, str(error)
+            return parameter, value, text_shown(error)
     return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Protocol, Self, TypeVar
 
 from ipclib.errors import ProtocolViolation
+from ipclib.showing import text_shown
 from ipclib.values import codecs
 from ipclib.values.codecs import Codec, Octets, octets
 from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing
@@ -239,10 +240,10 @@ class OwnCodec(Codec[Any]):
         decoder = Decoder(data, at, decoding)
         try:
             value = self._python.decode(decoder)
-        except (ProtocolViolation, RecursionError, UnicodeDecodeError):
+        except (ProtocolViolation, RecursionError, UnicodeDecodeError, KeyboardInterrupt, SystemExit):
             raise
-        except Exception as error:  # The class may raise anything, for what a peer chose.
-            raise ProtocolViolation(f"{self.name}: {error}") from error
+        except BaseException as error:  # The class may raise anything, for what a peer chose.
+            raise ProtocolViolation(f"{self.name}: {text_shown(error)}") from error
         return value, decoder.position()
 
     def python_types(self) -> frozenset[type]:

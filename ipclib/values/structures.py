@@ -15,8 +15,9 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from ipclib.errors import ProtocolViolation
+from ipclib.showing import text_shown
 from ipclib.values.codecs import ENCODE_ERRORS, Codec, Number, user_cause
-from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, Unrepresentable, weight
+from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, weight
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -77,8 +78,10 @@ class Structure(Codec[T]):
     def _made(self, values: list[Any] | tuple[Any, ...]) -> T:
         try:
             return self._make(*values)
-        except Exception as error:  # The class's validators may raise anything for a peer's values.
-            raise ProtocolViolation(f"{self.name}: {error}") from error
+        except (RecursionError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # The class's validators may raise anything for a peer's values.
+            raise ProtocolViolation(f"{self.name}: {text_shown(error)}") from error
 
     def python_types(self) -> frozenset[type]:
         return frozenset((self._python,))
@@ -205,8 +208,6 @@ class Recursive(Codec[T]):
             codec = self._codec()
             decoding.spend(self._each)
             return codec.decode(data, at, decoding)
-        except RecursionError:
-            raise Unrepresentable("nested too deep for this stack") from None
         finally:
             decoding.depth -= 1
 

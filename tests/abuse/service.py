@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ipcc
-from corelib import EventLoop, Promise, Timer
+from corelib import EventLoop, Promise, Timer, sleep_ms
 from ipclib import File, HandlerError, Limits, MultiServer, Rate
 
 INTERFACE = Path(__file__).parent / "Abuse.ipc"
@@ -71,6 +71,10 @@ class Handlers:
         promise.on_cancel = timer.stop
         timer.start()
         return promise
+
+    async def fetch_later(self, ms: int, size: int) -> bytes:
+        await sleep_ms(min(ms, LONGEST_WAIT_MS))
+        return self.fetch(size)
 
     def fail(self, on_purpose: bool) -> None:
         raise HandlerError("as asked") if on_purpose else ZeroDivisionError("not for the peer's eyes")

@@ -139,6 +139,7 @@ def honest() -> list[tuple[bytes, int]]:
         (message("told"), 0),
         (message("subscribe", pack("=II", 3, 100), serial=0), 0),
         (message("ask_back", pack("=i", 7)), 0),
+        (message("fetch_later", pack("=II", 1, 100)), 0),
         (control(-1, pack("=I", 1)), 0),
         (control(-2, pack("=I", 9)), 0),
     ]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from corelib import Cancelled, EventLoop, Promise, WaitMode, deferred_invoke, sleep_ms
+from corelib import EventLoop, Promise, WaitMode, deferred_invoke, sleep_ms
 from ipclib import ErrorKind, File, HandlerError, RemoteError
 from ipclib.connection.connection import is_busy
 from ipclib.connection.serving import Reply
@@ -179,8 +179,8 @@ def test_every_outcome_is_one_answer(
 
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [(SystemExit(3), "HANDLER_RAISED"), (KeyboardInterrupt(), "HANDLER_RAISED"), (Cancelled(), "CANCELLED")],
-    ids=["SystemExit", "KeyboardInterrupt", "Cancelled"],
+    [(SystemExit(3), "HANDLER_RAISED"), (KeyboardInterrupt(), "HANDLER_RAISED")],
+    ids=["SystemExit", "KeyboardInterrupt"],
 )
 def test_an_exception_that_ends_the_program_is_answered_first(
     asker: Asker, clock: Any, error: BaseException, kind: str
