@@ -132,6 +132,8 @@ def honest() -> list[tuple[bytes, int]]:
         (message("copy_file", b"\1"), 2),
         (message("forget_files", pack("=I", 2), serial=0), 2),
         (message("fetch", pack("=I", 1000)), 0),
+        (message("fetch_later", pack("=II", 5, 1000)), 0),
+        (message("give_file"), 0),
         (message("later", pack("=I", 5)), 0),
         (message("fail", b"\1"), 0),
         (message("not_handled"), 0),
@@ -150,8 +152,8 @@ class Peer:
     def __init__(self, path: str, connected: socket.socket | None = None) -> None:
         if connected is None:
             connected = socket.socket(socket.AF_UNIX)
+            connected.connect(path)  # Without a timeout, because it waits for room in the backlog only so.
             connected.settimeout(GUARD)
-            connected.connect(path)
         self.socket = connected
         self._received = bytearray()
         self.descriptors_received = 0
