@@ -113,20 +113,23 @@ def _dense(size: int) -> list[tuple[str, bytes]]:
             "JSON of short texts",
             wire.message("echo_json", wire.text(b"[" + b'"",' * (size // 3) + b'""]')),
         ),
+        ("JSON of empty lists", wire.message("echo_json", wire.text(b"[]" * (size // 2)))),
+        ("JSON of backslashes", wire.message("echo_json", wire.text(b'"' + b"\\" * (size - 2) + b'"'))),
+        ("JSON of huge integers", wire.message("echo_json", wire.text(_huge_integers(size)))),
         ("JSON of spaces", wire.message("echo_json", wire.text(b" " * size + b"1"))),
         ("JSON of quotes", wire.message("echo_json", wire.text(b'"' * size))),
-        ("JSON of brackets", wire.message("echo_json", wire.text(b"[]" * (size // 2)))),
-        ("JSON of backslashes", wire.message("echo_json", wire.text(b'"' + b"\\\\" * (size // 2) + b'"'))),
-        (
-            "JSON of long integers",
-            wire.message("echo_json", wire.text(b"[" + (b"7" * 4299 + b",") * (size // 4300) + b"1]")),
-        ),
         ("JSON, deep", wire.message("echo_json", wire.text(b"[" * 100_000 + b"]" * 100_000))),
         ("JSON, deep without end", wire.message("echo_json", wire.text(b"[" * (size // 2)))),
         ("a tree, deep", wire.message("echo_tree", pack("=iI", 0, 1) * 100_000 + pack("=iI", 0, 0))),
         ("a tree, wide", wire.message("echo_tree", pack("=iI", 0, 262_000) + pack("=iI", 0, 0) * 262_000)),
         ("keys that collide", wire.message("echo_number_map", _colliding(50_000))),
+        ("keys of long probes", wire.message("echo_number_map", _long_probes())),
     ]
+
+
+def _huge_integers(size: int) -> bytes:
+    digits = b"7" * 4299  # int() takes at most 4,300.
+    return b"[" + b",".join([digits] * (size // 4300)) + b"]"
 
 
 def _colliding(count: int) -> bytes:
@@ -134,7 +137,31 @@ def _colliding(count: int) -> bytes:
     return pack("=I", count) + b"".join(pack("=q?", number << 40, True) for number in range(count))
 
 
-@attack("frames that decode to far more", worst_ms=2000.0)
+def _long_probes() -> bytes:
+    """Return a map in which each key's look-up takes long, though only one key collides, again and again.
+
+    A dict of 21,000 entries has 2**15 slots. It looks for a key in slot `hash % 2**15`, and then in slot
+    `5 * slot + 1 + perturb`, where perturb is the hash, shifted right by 5 each time (dictobject.c)."""
+    mask, chain, slot = (1 << 15) - 1, [], 1
+    for _ in range(21_000):
+        chain.append(slot)
+        slot = (5 * slot + 1) & mask
+    taken = set(chain)
+
+    def probes(key: int) -> int:
+        count, at, perturb = 0, key & mask, key
+        while at in taken:
+            perturb >>= 5
+            at = (5 * at + perturb + 1) & mask
+            count += 1
+        return count
+
+    worst = max(range(mask + 1, mask + 4001), key=probes)
+    keys = [*chain, *[worst] * (MOST_ELEMENTS - 1 - len(chain))]
+    return pack("=I", len(keys)) + b"".join(pack("=q?", key, True) for key in keys)
+
+
+@attack("frames that decode to far more", worst_ms=1000.0)
 def dense(stage: Stage) -> Outcome:
     """Send frames within every limit, which must be served.
 

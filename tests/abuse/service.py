@@ -1,6 +1,7 @@
 """Owns the service under attack, `python -m tests.abuse.service SOCKET OPTIONS`.
 Must not know the attacks. OPTIONS is JSON: fields of Limits, with `rate` as fields of one Rate; `descriptors`
-for RLIMIT_NOFILE; `anyone` to open the socket to other users, whom the service itself must refuse then."""
+for RLIMIT_NOFILE; `uid` for the user that the service becomes; `anyone` to open the socket to other users,
+whom the service itself must refuse then."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import Any
 
 import ipcc
 from corelib import EventLoop, Promise, Timer, sleep_ms
-from ipclib import File, HandlerError, Limits, MultiServer, Rate
+from ipclib import File, HandlerError, Limits, MultiServer, Rate, Wait
 
 INTERFACE = Path(__file__).parent / "Abuse.ipc"
 LARGEST_FETCH = 32 << 20
@@ -65,16 +66,19 @@ class Handlers:
             raise HandlerError("too much")
         return b"\xa5" * size
 
+    async def fetch_later(self, ms: int, size: int) -> bytes:
+        await sleep_ms(min(ms, LONGEST_WAIT_MS))
+        return self.fetch(size)
+
+    def give_file(self) -> File:
+        return File(os.memfd_create("given", os.MFD_CLOEXEC))
+
     def later(self, ms: int) -> Promise[int]:
         promise: Promise[int] = Promise()
         timer = Timer.create_single_shot(min(ms, LONGEST_WAIT_MS), lambda: promise.resolve(ms))
         promise.on_cancel = timer.stop
         timer.start()
         return promise
-
-    async def fetch_later(self, ms: int, size: int) -> bytes:
-        await sleep_ms(min(ms, LONGEST_WAIT_MS))
-        return self.fetch(size)
 
     def fail(self, on_purpose: bool) -> None:
         raise HandlerError("as asked") if on_purpose else ZeroDivisionError("not for the peer's eyes")
@@ -94,6 +98,10 @@ class Handlers:
         answer: int = self.ask(value, timeout=1.0)
         return answer
 
+    def ask_back_blocking(self, value: int) -> int:
+        answer: int = self.ask(value, timeout=1.0, wait=Wait.BLOCK)
+        return answer
+
 
 def _echo(_self: Handlers, value: Any) -> Any:
     return value
@@ -108,7 +116,7 @@ def connection_class() -> Any:
 
 def limits(options: dict[str, Any]) -> Limits:
     """Return the limits among the options."""
-    fields = {name: value for name, value in options.items() if name not in ("descriptors", "anyone")}
+    fields = {name: value for name, value in options.items() if name not in ("descriptors", "uid", "anyone")}
     if "rate" in fields:
         fields["rate"] = Rate(**fields["rate"])
     return Limits(**fields)
@@ -122,6 +130,10 @@ def main() -> int:
         server = MultiServer(connection_class(), path, limits=limits(options))
         if options.get("anyone"):
             os.chmod(path, 0o666)
+        if "uid" in options:
+            os.setgroups([])
+            os.setgid(options["uid"])
+            os.setuid(options["uid"])
         print("ready", flush=True)
         if "descriptors" in options:
             resource.setrlimit(resource.RLIMIT_NOFILE, (options["descriptors"],) * 2)

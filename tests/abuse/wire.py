@@ -132,6 +132,8 @@ def honest() -> list[tuple[bytes, int]]:
         (message("copy_file", b"\1"), 2),
         (message("forget_files", pack("=I", 2), serial=0), 2),
         (message("fetch", pack("=I", 1000)), 0),
+        (message("fetch_later", pack("=II", 5, 1000)), 0),
+        (message("give_file"), 0),
         (message("later", pack("=I", 5)), 0),
         (message("fail", b"\1"), 0),
         (message("not_handled"), 0),
@@ -139,7 +141,6 @@ def honest() -> list[tuple[bytes, int]]:
         (message("told"), 0),
         (message("subscribe", pack("=II", 3, 100), serial=0), 0),
         (message("ask_back", pack("=i", 7)), 0),
-        (message("fetch_later", pack("=II", 1, 100)), 0),
         (control(-1, pack("=I", 1)), 0),
         (control(-2, pack("=I", 9)), 0),
     ]
@@ -151,8 +152,8 @@ class Peer:
     def __init__(self, path: str, connected: socket.socket | None = None) -> None:
         if connected is None:
             connected = socket.socket(socket.AF_UNIX)
+            connected.connect(path)  # Without a timeout, because it waits for room in the backlog only so.
             connected.settimeout(GUARD)
-            connected.connect(path)
         self.socket = connected
         self._received = bytearray()
         self.descriptors_received = 0
