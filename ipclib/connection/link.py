@@ -283,7 +283,8 @@ class Link:
         inbox = self._inbox
         if len(inbox) > 1 and not self.is_throttled:
             self.serve_later()  # If a handler makes turns, they handle the rest.
-        left = _MOST_AT_ONCE
+        # Nothing holds back a peer that reads no answers any more, so it gets one message per turn.
+        left = _MOST_AT_ONCE if self.sender.takes_frames else 1
         nesting = self._nesting
         outer, nesting.served = nesting.served, self
         nesting.serving.append(self)

@@ -35,4 +35,6 @@ def check_cost(message: MessageType, outgoing: Outgoing, limits: Limits, is_bare
         if cost > limit:
             raise MessageTooLarge(f"{message.name}: {cost} {what}; {name} is {limit}")
     if outgoing.work > MAX_WORK:
-        raise MessageTooLarge(f"{message.name}: JSON with too many escapes or long integers")
+        raise MessageTooLarge(
+            f"{message.name}: JSON that is too long, or has too many escapes or long integers"
+        )

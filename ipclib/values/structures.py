@@ -177,13 +177,13 @@ class Recursive(Codec[T]):
     def __init__(self, make: Callable[[], Codec[T]]) -> None:
         self._make = make
         self._made: Codec[T] | None = None
-        self._each = 1
-        """How often a value counts."""
+        self._each = 2
+        """How often a value counts, from the first use on."""
 
     def _codec(self) -> Codec[T]:
         if self._made is None:
             self._made = made = self._make()
-            self._each = weight(made.values, made.smallest)
+            self._each = 1 + weight(made.values, made.smallest)  # Each level costs as much as an element.
         return self._made
 
     def encode(self, value: T, files: Files) -> bytes:
