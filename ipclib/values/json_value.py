@@ -16,8 +16,8 @@ from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, Unrepresen
 MAX_DEPTH = 64
 """How deep arrays and objects may be nested, sent or received."""
 
-# The CPU time of decoding, and of encoding again. That of an integer grows with the square of its digits: 4,300 of them,
-# which is Python's limit, take 180 us.
+# The CPU time of decoding, and of encoding again. That of an integer grows with the square of its digits:
+# 4,300 of them, which is Python's limit, take 180 us.
 _NS_PER_BYTE = 8
 _NS_PER_ESCAPE = 50
 _LONG_INTEGER = re.compile(rb"[0-9]{100,}+")
