@@ -272,8 +272,7 @@ class Caller:
             self._send_bare(call, frame, files, self._sender.send_now)
         nesting = self._nesting
         call.deadline = deadline
-        call.served = served = nesting.served
-        nesting.served = None
+        call.depth = len(nesting.serving)
         nesting.calls.append(call)
         try:
             if (wait or self._owner.wait) is not _PUMP:
@@ -286,7 +285,6 @@ class Caller:
                     raise _timed_out(call, timeout)
         finally:
             nesting.calls.pop()
-            nesting.served = served
             if not call.settled:
                 self._abandon(call)
         if call.error is not None:

@@ -285,10 +285,9 @@ class Link:
             self.serve_later()  # If a handler makes turns, they handle the rest.
         # Nothing holds back a peer that reads no answers any more, so it gets one message per turn.
         left = _MOST_AT_ONCE if self.sender.takes_frames else 1
-        nesting = self._nesting
-        outer, nesting.served = nesting.served, self
-        nesting.serving.append(self)
-        if len(nesting.serving) > _SERVES_FREELY:
+        serving = self._nesting.serving
+        serving.append(self)
+        if len(serving) > _SERVES_FREELY:
             self._serving.guard()
         try:
             while inbox and left and not self.is_throttled:
@@ -305,8 +304,7 @@ class Link:
                 else:
                     concerned.succeed(values[0] if message.arity == 1 else message.to_result(values))
         finally:
-            nesting.served = outer
-            nesting.serving.pop()
+            serving.pop()
         if self.sender.size:
             self.sender.flush()
 

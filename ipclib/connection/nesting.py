@@ -6,6 +6,7 @@ answer is held up by those above it.
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import Protocol
 
 # Nanoseconds. For this long a peer's requests may hold up the call of another that has its answer.
@@ -15,8 +16,8 @@ _MAY_HOLD_UP_NS = 1_000_000_000
 class Waiting(Protocol):
     """A blocking call on the stack."""
 
-    served: object | None
-    """The peer whose request is being handled, and whose handler makes this call; None if there is none."""
+    depth: int
+    """How many peers' messages were being handled when the call began: the length of Nesting.serving."""
     began: int
     """When the call began to wait above another one, in nanoseconds of the loop's clock."""
     deadline: int | None
@@ -24,17 +25,20 @@ class Waiting(Protocol):
 
 
 class Nesting:
-    """The blocking calls of one thread, innermost last."""
+    """The blocking calls of one thread, innermost last, and the handlers between them."""
 
-    __slots__ = ("calls", "served", "serving")
+    __slots__ = ("calls", "serving")
 
     def __init__(self) -> None:
         self.calls: list[Waiting] = []
-        self.served: object | None = None
-        """The peer whose messages are being handled, since the innermost call began to wait."""
-
         self.serving: list[object] = []
         """The peers whose messages are being handled, innermost last; turns within a handler nest them."""
+
+    @property
+    def served(self) -> object | None:
+        """The peer whose handler runs above the innermost call; None if there is none."""
+        below = self.calls[-1].depth if self.calls else 0
+        return self.serving[-1] if len(self.serving) > below else None
 
     def is_crowded_by(self, peer: object, most: int) -> bool:
         """Whether a peer's handlers are so many of those on the stack that no more of them may begin.
@@ -56,7 +60,13 @@ class Nesting:
         served = self.served
         if served is None:
             return None
-        own = [place for place, call in enumerate(calls) if call.served is served]
+        # A call is made for the peer whose handler is right below it, above the call before it.
+        depths = pairwise([0, *(call.depth for call in calls)])
+        own = [
+            place
+            for place, (below, depth) in enumerate(depths)
+            if depth > below and self.serving[depth - 1] is served
+        ]
         if own and len(own) >= most - len(calls):
             return (
                 f"{len(calls)} blocking calls wait on this thread, {len(own)} of them for this peer's "

@@ -106,13 +106,13 @@ def incoming_table(calls: type[Endpoint], serves: type[Endpoint]) -> Table:
 class Call:
     """A request of ours, from before it is sent until it is answered or abandoned."""
 
-    __slots__ = ("abandoned", "began", "deadline", "error", "message", "serial", "served", "settled", "value")
+    __slots__ = ("abandoned", "began", "deadline", "depth", "error", "message", "serial", "settled", "value")
 
     began: int
     """When it began to wait above another call, in nanoseconds of the loop's clock."""
     deadline: int | None
-    served: object | None
-    """The peer for whose request this call waits on the stack."""
+    depth: int
+    """How many peers' messages were being handled when it began to wait."""
 
     def __init__(self, message: MessageType) -> None:
         self.message = message

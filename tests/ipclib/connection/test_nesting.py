@@ -27,18 +27,21 @@ SECOND = 1_000_000_000
 
 @attrs.define
 class Waits:
-    served: object | None
+    depth: int
     began: int = 0
     deadline: int | None = None
     settled: bool = False
 
 
 def _add(nesting: Nesting, peer: object | None, now: int = 0, most: int = 64) -> Waits | None:
-    """Add a call for a peer, if it may wait."""
-    nesting.served = peer
+    """Handle a message of a peer if there is one, and add a call, if it may wait."""
+    depth = len(nesting.serving)
+    if peer is not None:
+        nesting.serving.append(peer)
     if nesting.calls and nesting.refusal(most, now) is not None:
+        del nesting.serving[depth:]
         return None
-    call = Waits(peer, now)
+    call = Waits(len(nesting.serving), now)
     nesting.calls.append(call)
     return call
 
