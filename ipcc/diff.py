@@ -153,7 +153,7 @@ def _shape_of_message(message: Message, at: int) -> tuple[int, str, str | None]:
 
 
 def _added(endpoint: Endpoint, pair: Pair, kept: set[str]) -> Change:
-    """The addition of an endpoint. A peer disconnects on a message of an endpoint it does not know."""
+    """The addition of an endpoint. A service that does not know it answers with an error and disconnects."""
     partner = pair.client if endpoint is pair.server else pair.server
     if partner and partner.name in kept and endpoint.messages:
         how = f"was added beside {partner.name}: an old peer closes the connection at its first message"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ipclib import PeerDisconnected, ProtocolViolation
+from ipclib import ProtocolViolation, UnknownMessage
 from tests.ipcc.changed_interfaces import (
     BOTH,
     FINE,
@@ -58,7 +58,7 @@ CASES = {
         "endpoint SServer { sub(i32 a, i32 b) => (i32 r) } endpoint SClient { ping() =| }",
         "endpoint SClient { ping() =| }",
         (f"{BOTH}: SServer was removed",),
-        PeerDisconnected,
+        UnknownMessage,
         AttributeError,
     ),
     "endpoint renamed": Case(
@@ -66,7 +66,7 @@ CASES = {
         endpoint(SUBTRACT),
         f"endpoint T {{ {SUBTRACT} }}",
         (f"{BOTH}: S was renamed to T, which has another magic",),
-        PeerDisconnected,
+        UnknownMessage,
         AttributeError,
     ),
     "endpoints reordered": Case(
