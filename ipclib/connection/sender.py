@@ -284,7 +284,7 @@ class Sender:
             del self._batches[0]
         if sent and batch.files:
             self.fds_sent += len(batch.files)
-            self._needed_room().in_flight.add(len(batch.files))
+            (self._room or self._needed_room()).in_flight.add(len(batch.files))
             _close_all(batch.files)
             batch.files = NONE
         return batch.sent == batch.length
@@ -296,7 +296,7 @@ class Sender:
             return self._send, (pieces[0], _NO_SIGPIPE)
         ancillary: Any = ()
         if batch.files:
-            self._needed_room().in_flight.require(len(batch.files))
+            (self._room or self._needed_room()).in_flight.require(len(batch.files))
             ancillary = [(SOL_SOCKET, SCM_RIGHTS, batch.fds)]
         return self._sendmsg, (pieces[:_MOST_PIECES], ancillary, _NO_SIGPIPE)
 

@@ -27,6 +27,13 @@ def check_cost(message: MessageType, outgoing: Outgoing, limits: Limits, is_bare
             "a peer without trailers cannot map shared memory of 0 bytes; AnonymousBuffer() stands for none"
         )
         raise EncodeError(message.name, "shared memory", "0 bytes", reason)
+    if (
+        outgoing.elements <= limits.max_elements
+        and outgoing.numbers <= limits.max_numbers
+        and outgoing.copied <= limits.max_copied_memory
+        and outgoing.work <= MAX_WORK
+    ):
+        return
     for what, cost, name, limit in (
         ("elements", outgoing.elements, "max_elements", limits.max_elements),
         ("numbers", outgoing.numbers, "max_numbers", limits.max_numbers),
@@ -34,7 +41,4 @@ def check_cost(message: MessageType, outgoing: Outgoing, limits: Limits, is_bare
     ):
         if cost > limit:
             raise MessageTooLarge(f"{message.name}: {cost} {what}; {name} is {limit}")
-    if outgoing.work > MAX_WORK:
-        raise MessageTooLarge(
-            f"{message.name}: JSON that is too long, or has too many escapes or long integers"
-        )
+    raise MessageTooLarge(f"{message.name}: JSON that is too long, or has too many escapes or long integers")
