@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
 from ipclib.errors import ProtocolViolation
+from ipclib.showing import value_shown
 from ipclib.values.codecs import Codec, byte_string
 from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, Unrepresentable
 
@@ -101,7 +102,7 @@ def _check(value: Any, depth: int, long_integers: list[int]) -> int:
 def _check_keys(value: dict[Any, Any]) -> None:
     for key in value:
         if not isinstance(key, str):
-            raise TypeError(f"the key {key!r} of a JSON object is not a str")
+            raise TypeError(f"the key {value_shown(key)} of a JSON object is not a str")
     if len({str.__str__(key) for key in value}) != len(value):
         raise ValueError("two keys of a JSON object are the same text")
 
