@@ -20,6 +20,7 @@ from ipclib.connection.calls import Caller, Wait, wrong_thread
 from ipclib.connection.flow import Flow
 from ipclib.connection.nesting import nesting_of_thread
 from ipclib.connection.observing import listed
+from ipclib.connection.peer_log import log_about
 from ipclib.connection.rare import handle_rare
 from ipclib.connection.responsiveness import Responsiveness
 from ipclib.connection.sender import Sender
@@ -30,8 +31,6 @@ from ipclib.limits import Limits
 from ipclib.protocol.conversation import Conversation, Table, incoming_table
 from ipclib.protocol.message import Endpoint, Kind
 from ipclib.protocol.receiver import Receiver
-
-logger = logging.getLogger("ipclib")
 
 _READ_SIZE = 64 * 1024
 # At most this many messages per turn, so one flooding peer cannot starve the rest.
@@ -366,7 +365,8 @@ class Link:
         """Close the link, and log why: the system refused to send or receive. The peer is not at fault."""
         if self.is_open:
             reason = f"cannot {verb}: {error.strerror}"
-            logger.warning("%s: left pid %d: %s", type(self._owner).__qualname__, self.peer.pid, reason)
+            name, pid = type(self._owner).__qualname__, self.peer.pid
+            log_about(self.thread, pid, logging.WARNING, "%s: left pid %d: %s", name, pid, reason)
             self.close(reason)
 
     def abandon(self) -> None:

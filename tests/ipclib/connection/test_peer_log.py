@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from corelib import EventLoop, LocalSocket
 from corelib.turn import current_thread_loop
 from ipclib import Limits, Rate, RemoteError
+from ipclib.connection import peer_log
 from ipclib.connection.peer_log import log_about
 from tests.ipclib import clock_service
 from tests.ipclib.fake_clock import FakeClock
@@ -129,3 +131,14 @@ def test_connects_that_break_rules_cannot_fill_the_log(
         assert loop.spin_until(lambda service=service: not service.is_open, timeout=20)
         raw.close()
     assert 10 <= len(caplog.records) <= 80
+
+
+def test_no_other_file_of_connections_writes_a_line_about_a_process() -> None:
+    folder = Path(peer_log.__file__).parent
+    lines = [
+        f"{file.name}: {line.strip()}"
+        for file in folder.glob("*.py")
+        for line in file.read_text().splitlines()
+        if "logger." in line and "pid" in line and file.name != "peer_log.py"
+    ]
+    assert lines == []
