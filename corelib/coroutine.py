@@ -54,8 +54,11 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> Promise[T]:
     if thread.async_generators is None:
         finish_async_generators(thread)
     task = Task(coroutine, thread)
-    task.step()
-    return task
+    try:
+        task.step()
+        return task
+    finally:
+        del task  # See Task._inside.
 
 
 def finish_async_generators(thread: thread_loop.ThreadLoop) -> None:
@@ -133,6 +136,8 @@ class Task(Promise[T]):
                 raise
         else:
             self._await(awaited)
+        finally:
+            del self  # See _inside.
 
     def close(self) -> None:
         """Close the coroutine, so that its finally blocks run. Called when the loop is closed."""
@@ -145,13 +150,21 @@ class Task(Promise[T]):
             self.reject(Cancelled("the event loop was closed before the coroutine ended"))
 
     def _go_on(self) -> object:
-        if self._throw is None:
-            return self._inside(self._coroutine.send, None)
-        error, self._throw = self._throw, None
-        return self._inside(self._coroutine.throw, error)
+        try:
+            if self._throw is None:
+                return self._inside(self._coroutine.send, None)
+            error, self._throw = self._throw, None
+            return self._inside(self._coroutine.throw, error)
+        finally:
+            del self  # See _inside.
 
     @calls_user_code
     def _inside(self, method: Callable[..., object], *argument: object) -> object:
+        """Call the coroutine's method in its context.
+
+        On 3.13 the frame of a coroutine that raised keeps our frames, and so what their variables hold: the
+        task, whose error holds that frame. So the variables are deleted.
+        """
         thread = self._thread
         outer, thread.coroutine = thread.coroutine, self
         try:
@@ -160,6 +173,7 @@ class Task(Promise[T]):
             return self._context.run(method, *argument)
         finally:
             thread.coroutine = outer
+            del self, method, argument, outer
 
     def _await(self, awaited: Any) -> None:
         if isinstance(awaited, Promise):
