@@ -37,6 +37,8 @@ _MOST_UNREAD = 4096
 # A peer that has unread ones gets more while it has at most an eighth, and all have at most half.
 _PEER_SHIFT = 3
 _BUSY_PEERS_SHIFT = 1
+# Whatever RLIMIT_NOFILE is, so few may be unread, and need no system call each time.
+_FEW = 8
 
 
 class TooManyUnread(OSError):
@@ -78,6 +80,11 @@ class InFlight:
         Raises:
             TooManyUnread: it may not.
         """
+        if self._all.total + more <= _FEW:
+            return
+        self.look()
+        if self._all.total + more <= _FEW:
+            return
         soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = _MOST_UNREAD if soft == resource.RLIM_INFINITY else min(soft, _MOST_UNREAD)
         if self._is_within(most, more):

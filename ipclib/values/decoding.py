@@ -66,8 +66,7 @@ class Outgoing(Files):
 
     __slots__ = ("copied", "elements", "has_empty_memory", "numbers", "work")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self) -> None:  # Without list's, which has nothing to do, and is a call.
         self.elements = 0
         """Elements of its containers, as Decoding.spend() counts them."""
         self.numbers = 0
