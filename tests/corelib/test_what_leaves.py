@@ -43,6 +43,13 @@ class Stop(BaseException):
 STAYING = [Cancelled(), asyncio.CancelledError(), GeneratorExit(), Stop()]
 LEAVING = [KeyboardInterrupt(), SystemExit(3)]
 Raise = Callable[..., None]
+
+
+def _fresh(error: BaseException) -> BaseException:
+    """Another such exception: one that was raised keeps its frames, and what their variables hold open."""
+    return type(error)(*error.args)
+
+
 Use = Callable[[EventLoop, Raise, Path], object]
 
 
@@ -143,6 +150,7 @@ USES: list[Use] = [use for name, use in sorted(globals().items()) if name.starts
 def test_an_exception_that_is_no_exception_is_reported_and_the_loop_goes_on(
     loop: EventLoop, tmp_path: Path, use: Use, error: BaseException
 ) -> None:
+    error = _fresh(error)
     reported: list[BaseException] = []
     loop.on_exception = lambda error, context: reported.append(error)
 
@@ -162,6 +170,8 @@ def test_an_exception_that_is_no_exception_is_reported_and_the_loop_goes_on(
 def test_interrupts_and_exits_leave_every_kind_of_callback(
     loop: EventLoop, tmp_path: Path, failures: list[Exception], use: Use, error: BaseException
 ) -> None:
+    error = _fresh(error)
+
     def fail(*_arguments: object) -> None:
         raise error
 
@@ -178,6 +188,8 @@ def test_interrupts_and_exits_leave_every_kind_of_callback(
 def test_a_promise_settles_whatever_the_function_raises_that_would_settle_it(
     loop: EventLoop, error: BaseException
 ) -> None:
+    error = _fresh(error)
+
     def fail(_value: int) -> Promise[int]:
         raise error
 
@@ -198,6 +210,8 @@ def test_a_promise_settles_whatever_the_function_raises_that_would_settle_it(
 def test_a_promise_settles_even_if_an_interrupt_leaves_the_function(
     loop: EventLoop, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
+    error = _fresh(error)
+
     def fail(_value: int) -> int:
         raise error
 

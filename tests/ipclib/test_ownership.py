@@ -359,9 +359,8 @@ def _in_tiers(scenarios: list[Callable[[Ends], None]]) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("scenario", _in_tiers(_SCENARIOS))
-def test_every_descriptor_is_closed_once(ends: Ends, scenario: Callable[[Ends], None]) -> None:
-    scenario(ends)  # Lets earlier tests' loops and connections end, which takes turns.
+def _fds_around(ends: Ends, scenario: Callable[[Ends], None]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The open descriptors of both processes before and after a scenario is played again and again."""
     ends.client.open_fds()
     gc.collect()
     before = ends.open_fds()
@@ -371,6 +370,15 @@ def test_every_descriptor_is_closed_once(ends: Ends, scenario: Callable[[Ends], 
     deadline = time.monotonic() + 20
     while (after := ends.open_fds()) != before and time.monotonic() < deadline:
         ends.watcher.open_fds()
+    return before, after
+
+
+@pytest.mark.parametrize("scenario", _in_tiers(_SCENARIOS))
+def test_every_descriptor_is_closed_once(ends: Ends, scenario: Callable[[Ends], None]) -> None:
+    before, after = _fds_around(ends, scenario)
+    if after != before:
+        # What earlier tests left in this process may have ended meanwhile; a leak is seen again.
+        before, after = _fds_around(ends, scenario)
     assert after == before
     assert ends.faults() == []
 
