@@ -38,7 +38,7 @@ _MOST_UNREAD = 4096
 _PEER_SHIFT = 3
 _BUSY_PEERS_SHIFT = 1
 # Whatever RLIMIT_NOFILE is, so few may be unread, and need no system call each time.
-_FEW = 8
+_FEW = 7
 
 
 class TooManyUnread(OSError):
