@@ -48,7 +48,7 @@ class Due(Protocol):
 
 
 class Loop(Protocol):
-    """What a ThreadLoop has to close."""
+    """A ThreadLoop, as its closing sees it."""
 
     closed: bool
     depth: int

@@ -28,7 +28,7 @@ _marked: dict[int, CodeType] = {}
 
 
 class _Postponed(threading.local):
-    """What a thread is to call when it is less deep."""
+    """The work that a thread calls once it is less deep."""
 
     def __init__(self) -> None:
         self.work: deque[Work] = deque()
