@@ -14,7 +14,7 @@ import attrs as _attrs
 
 from ipclib import generated as _ipc
 
-_ipc.require(__name__, 1)
+_ipc.require(__name__, 2)
 
 __all__ = [
     "ConnectionFromClient",
@@ -60,6 +60,12 @@ _Values_Point = _ipc.structure(Point, _ipc.i32, _ipc.i32, _ipc.i32)
 _Vector_Values_Point = _ipc.vector(_Values_Point)
 _Vector_double = _ipc.vector(_ipc.double)
 _Vector_i32 = _ipc.vector(_ipc.i32)
+
+_head_I = _ipc.head_struct("I")
+_tail = _ipc.TRAILER.pack
+_tail_147D16AA = _tail(_ipc.NO_SERIAL, 0x147D16AA, _ipc.TAG)
+_AROUND = _ipc.AROUND_TRAILED
+_TAG = _ipc.TAG
 
 
 class ValuesServer(_ipc.Endpoint):
@@ -253,6 +259,33 @@ endpoint ValuesServer
                 raise _decoding.cut_off(_n, _at)
             value = _builtins.bytes(_data[_at : _at + _n])
             return (value,), _at + _n
+
+        @staticmethod
+        def _frame(_serial: int, value: _ipc.Octets) -> _ipc.Payload:
+            _raw_value = _ipc.octets(value)
+            _size = _AROUND + 4 + len(_raw_value)
+            return _ipc.joined_if_small(
+                _size, _head_I.pack(_size, 0x1A76D569, 8, len(_raw_value)), _raw_value, _tail_147D16AA
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ValuesServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            value = _builtins.bytes(_data[_at:_end])
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.bytes(value)
 
 
 class ValuesClient(_ipc.Endpoint):

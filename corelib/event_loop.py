@@ -30,6 +30,7 @@ from corelib.turn.instruments import Instrument, SlowCallbacks
 from corelib.turn.interrupts import calls_user_code, raise_pending
 from corelib.turn.not_copied import NotCopied
 from corelib.turn.reports import log_exception
+from corelib.turn.short_turn import short_turn
 from corelib.turn.signals import SignalHandler, SignalHandlers
 from corelib.turn.timer_queue import deadline_after
 from corelib.turn.wait_mode import WaitMode
@@ -112,11 +113,9 @@ class EventLoop(NotCopied):
         self._thread.require_own_thread()
         if self._thread.signals is not None:
             self._thread.signals.take_back()
-        turn = self._thread.turn
         self._thread.executing.append(self)
         try:
-            while not self._exit_requested:
-                turn(_WAIT)
+            _turn_until_quit(self)
         finally:
             self._thread.executing.pop()
         code = self._exit_code
@@ -362,14 +361,24 @@ def deferred_invoke(callback: Callable[[], object]) -> None:
     thread_loop.current().queue.post(callback)
 
 
+def _turn_until_quit(loop: EventLoop) -> None:
+    thread = loop._thread
+    turn = thread.turn
+    queue = thread.queue
+    while not loop._exit_requested:
+        if queue.items:
+            turn(_WAIT)
+        else:
+            short_turn(thread, None)
+
+
 @calls_user_code
 def _turn_until(loop: EventLoop, condition: Callable[[], object], deadline: int | None) -> bool:
-    turn = loop._thread.turn
     now_ns = loop._thread.now_ns
     while not condition():
         if loop._exit_requested or (deadline is not None and now_ns() >= deadline):
             return False
-        turn(_WAIT, deadline)
+        short_turn(loop._thread, deadline)
     return True
 
 

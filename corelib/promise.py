@@ -18,9 +18,9 @@ from corelib.turn.instruments import brief
 from corelib.turn.interrupts import calls_user_code
 from corelib.turn.nesting import DEEPEST, call_later, call_postponed, counted, is_too_deep, postpone
 from corelib.turn.not_copied import NotCopied
+from corelib.turn.short_turn import short_turn
 from corelib.turn.thread_loop import FOREIGN
 from corelib.turn.timer_queue import check_timeout, deadline_after
-from corelib.turn.wait_mode import WaitMode
 
 logger = logging.getLogger("corelib")
 
@@ -59,7 +59,6 @@ class _Rejection:
 
 
 _UNSETTLED: Any = object()
-_WAIT = WaitMode.WAIT_FOR_EVENTS
 _depth = 0
 """How many functions that are marked `counted` are on the stacks of all threads. Python switches threads at
 calls and jumps, never in the middle of `_depth += 1`."""
@@ -334,7 +333,7 @@ class Promise(NotCopied, Generic[T]):
         while not self.is_settled:
             if deadline is not None and thread.now_ns() >= deadline:
                 raise TimedOut(f"the promise was not settled within {timeout} s")
-            thread.turn(_WAIT, deadline)
+            short_turn(thread, deadline)
 
     @counted
     @calls_user_code

@@ -17,7 +17,20 @@ _LONGEST = 60
 """A longer name would be harder to read than a short one with a number."""
 _TAKEN = frozenset(
     {"_Struct", "_at", "_attrs", "_builtins", "_codecs", "_data", "_datetime", "_decode"}
-    | {"_encode", "_enum", "_files", "_decoding", "_ipc", "_n"}
+    | {
+        "_encode",
+        "_enum",
+        "_files",
+        "_decoding",
+        "_ipc",
+        "_n",
+        "_AROUND",
+        "_TAG",
+        "_cursor",
+        "_deliver",
+        "_end",
+    }
+    | {"_frame", "_handlers", "_next", "_serial", "_size", "_tail"}
 )
 """The private names that generated code uses for itself."""
 
@@ -80,7 +93,7 @@ class _Names:
 
     def give(self, type: Type) -> None:
         base = re.sub(r"\W+", "_", f"_{type.canonical}").rstrip("_")
-        if len(base) > _LONGEST or base.startswith("_raw_"):
+        if len(base) > _LONGEST or base.startswith(("_raw_", "_frame_", "_head_", "_tail_")):
             word = re.split(r"\W", type.canonical)[0]
             base = f"_{word[0].upper()}{word[1:]}"
         name = base

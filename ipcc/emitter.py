@@ -14,6 +14,7 @@ from ipcc.printer import Printer
 from ipcc.python_text import comma_tuple, escaped, listing
 from ipcc.runtime import GENERATED_CODE_VERSION
 from ipcc.types import Packing, Type
+from ipcc.wire_numbers import response_id
 from ipcc.wrapping import INDENTATION
 
 
@@ -25,6 +26,7 @@ def emit(compilation: Compilation) -> str:
     types = _Types(compilation, spelling, printer)
     types.write_classes()
     types.write_codecs()
+    _write_frame_structs(compilation, printer)
     endpoints = _Endpoints(spelling, printer)
     for endpoint in compilation.endpoints:
         endpoints.write(endpoint)
@@ -194,6 +196,7 @@ class _Endpoints:
         self._spelling = spelling
         self._printer = printer
         self._payloads = _Payloads(spelling, printer)
+        self._short_path = _ShortPath(spelling, printer)
 
     def write(self, endpoint: Endpoint) -> None:
         documentation = endpoint.documentation or (f"The endpoint {endpoint.name}.",)
@@ -203,11 +206,11 @@ class _Endpoints:
             self._printer.write('SCHEMA = """\\')
             self._printer.write_as_is([*map(escaped, endpoint.schema.removesuffix("\n").split("\n")), '"""'])
             for message in endpoint.messages:
-                self._write_message(message)
+                self._write_message(endpoint, message)
                 if message.outputs is not None:
-                    self._write_response(message, message.outputs)
+                    self._write_response(endpoint, message, message.outputs)
 
-    def _write_message(self, message: Message) -> None:
+    def _write_message(self, endpoint: Endpoint, message: Message) -> None:
         result = self._spelling.result(message, quoted=True)
         base = "OneWay" if message.outputs is None else f"Request[{result}]"
         number = f"0x{message.signature:08X}"
@@ -217,16 +220,39 @@ class _Endpoints:
         more = ("", *message.documentation) if message.documentation else ()
         with self._printer.class_body(head, (message.text, *more)):
             self._payloads.write(message.inputs, accepted=True)
+            if message.inputs.is_plain:
+                self._short_path.write_frame(endpoint, message, message.id, message.inputs)
+                self._short_path.write_delivery(endpoint, message)
 
-    def _write_response(self, message: Message, outputs: Payload) -> None:
+    def _write_response(self, endpoint: Endpoint, message: Message, outputs: Payload) -> None:
         bases = f"_ipc.Response, request={message.class_name}{_files(outputs)}"
         documentation = f"The answer to {message.name}: {message.outputs_text}"
         with self._printer.class_body(f"class {message.response_class}({bases}):", (documentation,)):
             self._payloads.write(outputs, accepted=False)
+            if outputs.is_plain:
+                self._short_path.write_frame(endpoint, message, response_id(message.id), outputs)
 
 
 def _files(payload: Payload) -> str:
     return ", holds_files=True" if payload.holds_files else ""
+
+
+def _write_frame_structs(compilation: Compilation, printer: Printer) -> None:
+    """Write the structs and numbers of whole frames, which are the runtime's."""
+    frames, heads = compilation.frame_formats, compilation.head_formats
+    lines = [f'_frame_{format} = _ipc.frame_struct("{format}")' for format in frames]
+    lines += [f'_head_{format} = _ipc.head_struct("{format}")' for format in heads]
+    if heads:
+        lines.append("_tail = _ipc.TRAILER.pack")
+    lines += [
+        f"_tail_{message.signature:08X} = _tail(_ipc.NO_SERIAL, 0x{message.signature:08X}, _ipc.TAG)"
+        for endpoint in compilation.endpoints
+        for message in endpoint.messages
+        if message.outputs is None and message.inputs.is_plain and message.inputs.has_lengths
+    ]
+    if lines:
+        lines += ["_AROUND = _ipc.AROUND_TRAILED", "_TAG = _ipc.TAG"]
+    printer.paragraph(lines)
 
 
 class _Payloads:
@@ -237,6 +263,7 @@ class _Payloads:
         self._printer = printer
 
     def write(self, payload: Payload, *, accepted: bool) -> None:
+        """Write the body, without the functions of the short path."""
         slots = (f'"{parameter.python}"' for parameter in payload.parameters)
         self._printer.blank()
         self._printer.write(f"__slots__ = {comma_tuple(slots)}")
@@ -259,25 +286,25 @@ class _Payloads:
         head = f"def _encode({parameters}) -> _ipc.Payload:"
         with self._printer.function_body(head, decorator=f"@{self._spelling.builtin('staticmethod')}"):
             for parameter in payload.parameters:
-                self._write_raw_bytes(parameter)
-            pieces = [self._packed(step) for step in payload.steps]
+                self.write_raw_bytes(parameter)
+            pieces = [self.packed(step) for step in payload.steps]
             self._printer.write(f"return {self._joined(pieces, in_pieces=payload.is_sent_in_pieces)}")
 
-    def _write_raw_bytes(self, parameter: Parameter) -> None:
+    def write_raw_bytes(self, parameter: Parameter) -> None:
         name = parameter.python
         if parameter.type.packing is Packing.TEXT:
             self._printer.write(f"_raw_{name} = {name}.encode()")
         elif parameter.type.packing is Packing.OCTETS:
             self._printer.write(f"_raw_{name} = _ipc.octets({name})")
 
-    def _packed(self, step: Run | Parameter) -> str:
+    def packed(self, step: Run | Parameter) -> str:
         if isinstance(step, Run):
-            return f"_{step.format}.pack({', '.join(map(self._packed_field, step.fields))})"
+            return f"_{step.format}.pack({', '.join(map(self.packed_field, step.fields))})"
         if step.type.packing is Packing.CODED:
             return f"{self._spelling.codec(step.type)}.encode({step.python}, _files)"
         return f"_raw_{step.python}"
 
-    def _packed_field(self, field: Field) -> str:
+    def packed_field(self, field: Field) -> str:
         name = field.parameter.python
         if field.is_length:
             return f"{self._spelling.builtin('len')}(_raw_{name})"
@@ -315,7 +342,7 @@ class _Payloads:
             if passed:
                 self._printer.write(f"_at += {passed}")
             passed = self._write_run(step) if isinstance(step, Run) else self._write_parameter(step)
-        values = (self._unpacked_value(parameter) for parameter in payload.parameters)
+        values = (self.unpacked_value(parameter) for parameter in payload.parameters)
         self._printer.write(f"return {comma_tuple(values)}, _at{f' + {passed}' if passed else ''}")
 
     def _write_run(self, run: Run) -> str:
@@ -341,9 +368,119 @@ class _Payloads:
             self._printer.write(f"{name} = {self._spelling.builtin('bytes')}(_data[_at : _at + _n])")
         return "_n"
 
-    def _unpacked_value(self, parameter: Parameter) -> str:
+    def unpacked_value(self, parameter: Parameter) -> str:
         name = parameter.python
         return f"_ipc.BOOLEANS[{name}]" if parameter.type.packing is Packing.FLAG else name
+
+
+class _ShortPath:
+    """The functions by which a message without codecs is sent and handled in one step."""
+
+    def __init__(self, spelling: _Spelling, printer: Printer) -> None:
+        self._spelling = spelling
+        self._printer = printer
+        self._payloads = _Payloads(spelling, printer)
+
+    def write_frame(self, endpoint: Endpoint, message: Message, id: int, payload: Payload) -> None:
+        """Write the function that makes the whole frame of these values."""
+        serial = f"_serial: {self._spelling.builtin('int')}"
+        parameters = self._spelling.parameters(payload, serial, accepted=False, octets=True)
+        head = f"def _frame({parameters}) -> {self._type(payload)}:"
+        names = f"0x{endpoint.magic:08X}, {id}"
+        trailer = f"_serial, 0x{message.signature:08X}, _TAG"
+        with self._printer.function_body(head, decorator=f"@{self._spelling.builtin('staticmethod')}"):
+            if not payload.has_lengths:
+                values = [f"_AROUND + {payload.fixed_size}" if payload.fixed_size else "_AROUND", names]
+                values += [self._payloads.packed_field(field) for run in payload.runs for field in run.fields]
+                values.append(trailer)
+                self._printer.write(f"return _frame_{payload.first_format}.pack({', '.join(values)})")
+                return
+            for parameter in payload.parameters:
+                self._payloads.write_raw_bytes(parameter)
+            self._printer.write(f"_size = {self._size(payload)}")
+            first = ", ".join(["_size", names, *map(self._payloads.packed_field, payload.runs[0].fields)])
+            pieces = [f"_head_{payload.first_format}.pack({first})"]
+            pieces += [self._payloads.packed(step) for step in payload.steps[1:]]
+            is_one_way = message.outputs is None
+            pieces.append(f"_tail_{message.signature:08X}" if is_one_way else f"_tail({trailer})")
+            if payload.is_sent_in_pieces:
+                self._printer.write(f"return _ipc.joined_if_small(_size, {', '.join(pieces)})")
+            else:
+                self._write_sum(pieces)
+
+    def _write_sum(self, pieces: Sequence[str]) -> None:
+        flat = f"return {' + '.join(pieces)}"
+        if self._printer.fits(flat):
+            self._printer.write(flat)
+            return
+        self._printer.write("return (")
+        with self._printer.indented():
+            self._printer.write(pieces[0])
+            for piece in pieces[1:]:
+                self._printer.write(f"+ {piece}")
+        self._printer.write(")")
+
+    def _type(self, payload: Payload) -> str:
+        return "_ipc.Payload" if payload.is_sent_in_pieces else self._spelling.builtin("bytes")
+
+    def _size(self, payload: Payload) -> str:
+        length = self._spelling.builtin("len")
+        raw = (
+            f"{length}(_raw_{p.python})"
+            for p in payload.parameters
+            if p.type.packing in (Packing.TEXT, Packing.OCTETS)
+        )
+        return " + ".join([f"_AROUND + {payload.fixed_size}", *raw])
+
+    def write_delivery(self, endpoint: Endpoint, message: Message) -> None:
+        """Write the function that checks and decodes a payload, and calls the handler with its values."""
+        payload = message.inputs
+        number = self._spelling.builtin("int")
+        arguments = (
+            f"_data: _ipc.Buffer, _at: {number}, _end: {number}, _cursor: _ipc.Cursor, _next: {number}"
+        )
+        head = f"def _deliver(_handlers: {endpoint.stub}, {arguments}) -> {self._spelling.builtin('object')}:"
+        with self._printer.function_body(head, decorator=f"@{self._spelling.builtin('staticmethod')}"):
+            if payload.has_lengths:
+                self._write_unpacking(payload)
+            else:
+                self._give_up_if(f"_end - _at != {payload.fixed_size}" if payload.runs else "_end != _at")
+                for run in payload.runs:
+                    self._write_run(run)
+            self._give_up_if("_cursor.at >= _next")
+            self._printer.write("_cursor.at = _next")
+            values = ", ".join(self._payloads.unpacked_value(parameter) for parameter in payload.parameters)
+            self._printer.write(f"return _handlers.{message.python}({values})")
+
+    def _write_unpacking(self, payload: Payload) -> None:
+        last = payload.steps[-1]
+        for step in payload.steps:
+            if isinstance(step, Run):
+                if step is last:
+                    self._give_up_if(f"_end - _at != {step.size}")
+                self._write_run(step)
+                if step is not last:
+                    self._printer.write(f"_at += {step.size}")
+                continue
+            self._give_up_if("_n != _end - _at" if step is last else "_n > _end - _at")
+            octets = "_data[_at:_end]" if step is last else "_data[_at : _at + _n]"
+            if step.type.packing is Packing.TEXT:
+                value = f'{self._spelling.builtin("str")}({octets}, "utf-8")'
+            else:
+                value = f"{self._spelling.builtin('bytes')}({octets})"
+            self._printer.write(f"{step.python} = {value}")
+            if step is not last:
+                self._printer.write("_at += _n")
+
+    def _write_run(self, run: Run) -> None:
+        names = ["_n" if field.is_length else field.parameter.python for field in run.fields]
+        target = comma_tuple(names) if len(names) == 1 else ", ".join(names)
+        self._printer.write(f"{target} = _{run.format}.unpack_from(_data, _at)")
+
+    def _give_up_if(self, condition: str) -> None:
+        self._printer.write(f"if {condition}:")
+        with self._printer.indented():
+            self._printer.write("return _ipc.NOT_DELIVERED")
 
 
 class _Sides:

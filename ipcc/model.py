@@ -94,6 +94,26 @@ class Payload:
         return bool(self.parameters) and all(p.type.packing is Packing.NUMBER for p in self.parameters)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it needs no codec: it holds numbers, flags, texts and byte strings alone."""
+        return all(parameter.type.packing is not Packing.CODED for parameter in self.parameters)
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether it holds a text or a byte string."""
+        return any(p.type.packing in (Packing.TEXT, Packing.OCTETS) for p in self.parameters)
+
+    @property
+    def first_format(self) -> str:
+        """The struct format of the run that follows the header; empty if there are no parameters."""
+        return self.runs[0].format if self.runs else ""
+
+    @property
+    def fixed_size(self) -> int:
+        """The bytes of all its runs."""
+        return sum(run.size for run in self.runs)
+
+    @property
     def is_sent_in_pieces(self) -> bool:
         """Whether it holds a byte string, which may be large, so that its pieces are not copied together."""
         return any(parameter.type.packing is Packing.OCTETS for parameter in self.parameters)
@@ -242,6 +262,18 @@ class Compilation:
     def formats(self) -> tuple[str, ...]:
         """The struct formats of all runs, sorted."""
         return tuple(sorted({run.format for payload in self.payloads for run in payload.runs}))
+
+    @property
+    def frame_formats(self) -> tuple[str, ...]:
+        """The struct formats of plain payloads of fixed size, packed with header and trailer."""
+        plain = (payload for payload in self.payloads if payload.is_plain)
+        return tuple(sorted({p.first_format for p in plain if not p.has_lengths}))
+
+    @property
+    def head_formats(self) -> tuple[str, ...]:
+        """The struct formats of the first runs of the other plain payloads, packed with the header."""
+        plain = (payload for payload in self.payloads if payload.is_plain)
+        return tuple(sorted({p.first_format for p in plain if p.has_lengths}))
 
     @property
     def codecs(self) -> tuple[Codec, ...]:

@@ -30,7 +30,12 @@ def numbered(messages: Iterable[nodes.Message]) -> Iterator[tuple[int, nodes.Mes
     id = 1
     for message in messages:
         yield id, message
-        id += 1 if message.outputs is None else 2
+        id = id + 1 if message.outputs is None else response_id(id) + 1
+
+
+def response_id(id: int) -> int:
+    """The id of the response to the request with this id."""
+    return id + 1
 
 
 def signed_text(name: str, inputs: str, outputs: str | None, definitions: str) -> str:

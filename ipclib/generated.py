@@ -11,6 +11,16 @@ from ipclib.connection.connection_to_server import ConnectionToServer
 from ipclib.connection.handlers import Unhandled
 from ipclib.connection.serving import Answer
 from ipclib.protocol.message import Endpoint, OneWay, Request, Response
+from ipclib.protocol.plain_frames import NOT_DELIVERED, Cursor
+from ipclib.protocol.wire import (
+    AROUND_TRAILED,
+    NO_SERIAL,
+    TAG,
+    TRAILER,
+    frame_struct,
+    head_struct,
+    joined_if_small,
+)
 from ipclib.runtime import require
 from ipclib.values.codecs import (
     BOOLEANS,
@@ -59,7 +69,12 @@ from ipclib.values.urls import URL, Origin, origin, url
 from ipclib.values.variant import Alternative, variant
 
 __all__ = [
+    "AROUND_TRAILED",
     "BOOLEANS",
+    "NOT_DELIVERED",
+    "NO_SERIAL",
+    "TAG",
+    "TRAILER",
     "URL",
     "Alternative",
     "AnonymousBuffer",
@@ -68,6 +83,7 @@ __all__ = [
     "Codec",
     "ConnectionFromClient",
     "ConnectionToServer",
+    "Cursor",
     "Decoding",
     "Duration",
     "Endpoint",
@@ -104,8 +120,10 @@ __all__ = [
     "float_point",
     "float_rect",
     "float_size",
+    "frame_struct",
     "gfx",
     "hash_map",
+    "head_struct",
     "i8",
     "i16",
     "i32",
@@ -113,6 +131,7 @@ __all__ = [
     "int_point",
     "int_rect",
     "int_size",
+    "joined_if_small",
     "json_value",
     "octets",
     "open_mode",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ipclib.errors import IncompatibleModule
 
-VERSION = 1
+VERSION = 2
 """The version of the contract. A change that older generated modules cannot follow raises it."""
 
 _checked: set[str] = set()

@@ -11,7 +11,7 @@ from struct import Struct as _Struct
 
 from ipclib import generated as _ipc
 
-_ipc.require(__name__, 1)
+_ipc.require(__name__, 2)
 
 __all__ = [
     "BenchClient",
@@ -29,6 +29,18 @@ _Q = _Struct("=Q")
 _i = _Struct("=i")
 _iI = _Struct("=iI")
 _ii = _Struct("=ii")
+
+_frame_ = _ipc.frame_struct("")
+_frame_I = _ipc.frame_struct("I")
+_frame_Q = _ipc.frame_struct("Q")
+_frame_i = _ipc.frame_struct("i")
+_frame_ii = _ipc.frame_struct("ii")
+_head_I = _ipc.head_struct("I")
+_head_iI = _ipc.head_struct("iI")
+_tail = _ipc.TRAILER.pack
+_tail_D92613E2 = _tail(_ipc.NO_SERIAL, 0xD92613E2, _ipc.TAG)
+_AROUND = _ipc.AROUND_TRAILED
+_TAG = _ipc.TAG
 
 
 class BenchServer(_ipc.Endpoint):
@@ -67,6 +79,27 @@ endpoint BenchServer
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int, int], int]:
             return _ii.unpack_from(_data, _at), _at + 8
 
+        @staticmethod
+        def _frame(_serial: int, a: int, b: int) -> bytes:
+            return _frame_ii.pack(_AROUND + 8, 0x2BBA9442, 1, a, b, _serial, 0xE55270A7, _TAG)
+
+        @staticmethod
+        def _deliver(
+            _handlers: BenchServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            if _end - _at != 8:
+                return _ipc.NOT_DELIVERED
+            a, b = _ii.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.add(a, b)
+
     class AddResponse(_ipc.Response, request=Add):
         """The answer to add: (i32 sum)"""
 
@@ -83,6 +116,10 @@ endpoint BenchServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _i.unpack_from(_data, _at), _at + 4
+
+        @staticmethod
+        def _frame(_serial: int, sum: int) -> bytes:
+            return _frame_i.pack(_AROUND + 4, 0x2BBA9442, 2, sum, _serial, 0xE55270A7, _TAG)
 
     class Echo(_ipc.Request[str], magic=MAGIC, id=3, name="BenchServer.echo", signature=0x4DC55FB3):
         """echo(String text) => (String text)"""
@@ -107,6 +144,35 @@ endpoint BenchServer
             text = str(_data[_at : _at + _n], "utf-8")
             return (text,), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, text: str) -> bytes:
+            _raw_text = text.encode()
+            _size = _AROUND + 4 + len(_raw_text)
+            return (
+                _head_I.pack(_size, 0x2BBA9442, 3, len(_raw_text))
+                + _raw_text
+                + _tail(_serial, 0x4DC55FB3, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: BenchServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            text = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.echo(text)
+
     class EchoResponse(_ipc.Response, request=Echo):
         """The answer to echo: (String text)"""
 
@@ -129,6 +195,16 @@ endpoint BenchServer
                 raise _decoding.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (text,), _at + _n
+
+        @staticmethod
+        def _frame(_serial: int, text: str) -> bytes:
+            _raw_text = text.encode()
+            _size = _AROUND + 4 + len(_raw_text)
+            return (
+                _head_I.pack(_size, 0x2BBA9442, 4, len(_raw_text))
+                + _raw_text
+                + _tail(_serial, 0x4DC55FB3, _TAG)
+            )
 
     class EchoBytes(
         _ipc.Request[bytes], magic=MAGIC, id=5, name="BenchServer.echo_bytes", signature=0x68CE9D20
@@ -155,6 +231,36 @@ endpoint BenchServer
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, data: _ipc.Octets) -> _ipc.Payload:
+            _raw_data = _ipc.octets(data)
+            _size = _AROUND + 4 + len(_raw_data)
+            return _ipc.joined_if_small(
+                _size,
+                _head_I.pack(_size, 0x2BBA9442, 5, len(_raw_data)),
+                _raw_data,
+                _tail(_serial, 0x68CE9D20, _TAG),
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: BenchServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            data = bytes(_data[_at:_end])
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.echo_bytes(data)
+
     class EchoBytesResponse(_ipc.Response, request=EchoBytes):
         """The answer to echo_bytes: (ByteBuffer data)"""
 
@@ -177,6 +283,17 @@ endpoint BenchServer
                 raise _decoding.cut_off(_n, _at)
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
+
+        @staticmethod
+        def _frame(_serial: int, data: _ipc.Octets) -> _ipc.Payload:
+            _raw_data = _ipc.octets(data)
+            _size = _AROUND + 4 + len(_raw_data)
+            return _ipc.joined_if_small(
+                _size,
+                _head_I.pack(_size, 0x2BBA9442, 6, len(_raw_data)),
+                _raw_data,
+                _tail(_serial, 0x68CE9D20, _TAG),
+            )
 
     class Log(_ipc.OneWay, magic=MAGIC, id=7, name="BenchServer.log", signature=0xD92613E2):
         """log(i32 number, String text) =|"""
@@ -202,6 +319,31 @@ endpoint BenchServer
             text = str(_data[_at : _at + _n], "utf-8")
             return (number, text), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, number: int, text: str) -> bytes:
+            _raw_text = text.encode()
+            _size = _AROUND + 8 + len(_raw_text)
+            return _head_iI.pack(_size, 0x2BBA9442, 7, number, len(_raw_text)) + _raw_text + _tail_D92613E2
+
+        @staticmethod
+        def _deliver(
+            _handlers: BenchServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            number, _n = _iI.unpack_from(_data, _at)
+            _at += 8
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            text = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.log(number, text)
+
     class Logged(_ipc.Request[int], magic=MAGIC, id=8, name="BenchServer.logged", signature=0xFFEB6733):
         """logged() => (u32 count)
 
@@ -219,6 +361,26 @@ endpoint BenchServer
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x2BBA9442, 8, _serial, 0xFFEB6733, _TAG)
+
+        @staticmethod
+        def _deliver(
+            _handlers: BenchServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            if _end != _at:
+                return _ipc.NOT_DELIVERED
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.logged()
+
     class LoggedResponse(_ipc.Response, request=Logged):
         """The answer to logged: (u32 count)"""
 
@@ -235,6 +397,10 @@ endpoint BenchServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _I.unpack_from(_data, _at), _at + 4
+
+        @staticmethod
+        def _frame(_serial: int, count: int) -> bytes:
+            return _frame_I.pack(_AROUND + 4, 0x2BBA9442, 9, count, _serial, 0xFFEB6733, _TAG)
 
     class HandOver(
         _ipc.Request[int],
@@ -282,6 +448,10 @@ endpoint BenchServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _Q.unpack_from(_data, _at), _at + 8
+
+        @staticmethod
+        def _frame(_serial: int, sum: int) -> bytes:
+            return _frame_Q.pack(_AROUND + 8, 0x2BBA9442, 11, sum, _serial, 0x19EC59B5, _TAG)
 
 
 class BenchClient(_ipc.Endpoint):

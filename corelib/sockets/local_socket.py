@@ -94,6 +94,20 @@ class LocalSocket(StreamSocket):
         except BlockingIOError:
             return 0
 
+    @staticmethod
+    def ancillary_size(max_fds: int) -> int:
+        """Bytes of ancillary data that recvmsg must have room for, to receive so many fds."""
+        return _ANCILLARY_HEADER + max_fds * _FD_SIZE
+
+    @staticmethod
+    def fds_of(ancillary: Sequence[tuple[int, int, bytes]], flags: int, max_fds: int) -> list[int]:
+        """The fds in what recvmsg returned, for callers that make the system call themselves.
+
+        Raises:
+            DescriptorsTruncated, OSError: as for receive_with_fds().
+        """
+        return _fds_of(ancillary, flags, max_fds)
+
     def receive_with_fds(self, limit: int, max_fds: int) -> tuple[bytes, list[int]] | None:
         """Receive bytes as receive() does, and the fds that came with them; None if nothing came.
 

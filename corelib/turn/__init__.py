@@ -7,6 +7,7 @@ from corelib.turn import forked, interrupts
 from corelib.turn.instruments import call_observed
 from corelib.turn.interrupts import calls_user_code
 from corelib.turn.not_copied import NotCopied
+from corelib.turn.short_turn import short_turn
 from corelib.turn.thread_loop import ThreadLoop
 from corelib.turn.thread_loop import current as current_thread_loop
 from corelib.turn.timer_queue import deadline_after
@@ -22,4 +23,5 @@ __all__ = [
     "deadline_after",
     "forked",
     "interrupts",
+    "short_turn",
 ]

@@ -3,12 +3,14 @@ once. Must not know what an EventLoop offers to programs, nor what timers and no
 
 How a turn polls:
 
-| mode and queue | method | asks the kernel | sleeps |
+| mode and queue | function | asks the kernel | sleeps |
 |---|---|---|---|
 | POLL_FOR_EVENTS | `Poller.poll_at_once` | in each turn | never |
 | WAIT_FOR_EVENTS, callbacks queued | `Poller.poll_now_and_then` | every 8 turns or 100 us | never |
-| WAIT_FOR_EVENTS, nothing queued | `_sleep` | busily while that pays, then once | until something is ready |
-| the same, after 50 ms with nothing ready | `_settle_and_sleep` | after a look at fds, signals | the rest |
+| WAIT_FOR_EVENTS, nothing queued | `poll_busily` | busily while that pays | never |
+| the same, with nothing ready | `sleep` | once, and after 50 ms again | until something is ready |
+
+short_turn.py is the way round the turn that a waiting thread takes when one fd is all that becomes ready.
 
 The methods of a turn repeat a few lines on purpose. On 3.11 a Python call costs 50 to 100 ns, the comparison
 `if interrupts.pending` 20 and an entered `try` nothing, and each callback passes both. So the safe points for
@@ -23,7 +25,6 @@ import threading
 import weakref
 from collections import deque
 from contextvars import copy_context
-from os import sched_yield
 from threading import get_ident
 
 from corelib.errors import EventLoopClosed, NoEventLoop, UsageError, WrongThread
@@ -35,9 +36,10 @@ from corelib.turn.event_queue import Callback, EventQueue
 from corelib.turn.instruments import Instruments
 from corelib.turn.interrupts import calls_user_code, raise_pending
 from corelib.turn.not_copied import NotCopied
-from corelib.turn.poller import FOR_EVER, LONGEST_SLEEP, MOST_READY, SHORT_SLEEP, Poller
+from corelib.turn.poller import Poller
 from corelib.turn.reports import Loop, log_exception, name_of, raise_if_it_leaves, report_to
 from corelib.turn.signals import SignalHandlers
+from corelib.turn.sleeping import poll_busily, sleep
 from corelib.turn.timer_queue import SEQUENCE_BITS, TimerQueue
 from corelib.turn.wait_mode import WaitMode
 from corelib.turn.wakeup import WakeUp
@@ -47,8 +49,7 @@ _WAIT = WaitMode.WAIT_FOR_EVENTS
 
 # The poller audits its watchers when nothing was ready for a short sleep; in a loop that never is so quiet,
 # about once a second, for which it reads the clock every 64 turns.
-_TURNS_MASK = 63
-_NOTHING_READY: list[tuple[int, int]] = []
+TURNS_MASK = 63
 
 FOREIGN = object()
 """Stands for the coroutines of another framework, while that runs in the thread."""
@@ -93,7 +94,8 @@ class ThreadLoop(NotCopied):
         self.closed = False
         self.depth = 0
         """The number of turns on the stack."""
-        self._turns = 0
+        self.turns = 0
+        """How many turns were made: a callback that finds it changed knows that one ran inside it."""
         self.name = threading.current_thread().name
         self.ident = get_ident()
         if threading.current_thread() is threading.main_thread():
@@ -124,12 +126,15 @@ class ThreadLoop(NotCopied):
         self.busy_polling = BusyPolling(bound_us)
         self.busy_polling.allow(_may_poll_busily(self.clock))
 
-    def turn(self, mode: WaitMode, until_ns: int | None = None) -> int:  # noqa: C901
+    def turn(  # noqa: C901
+        self, mode: WaitMode, until_ns: int | None = None, ready: list[tuple[int, int]] | None = None
+    ) -> int:
         """Make one turn; return the number of callbacks made.
 
-        Sleeps until there is something to do if `mode` allows it, at most until `until_ns` of the clock; then
-        does what there is to do now, but nothing that these callbacks add. It has many branches because each
-        skips, by one comparison, what is not there to do.
+        Sleeps until there is something to do if `mode` allows it, at most until `until_ns` of the clock;
+        then does what there is to do now, but nothing that these callbacks add. A caller that has slept
+        passes what was ready. It has many branches because each skips, by one comparison, what is not there
+        to do.
 
         Raises:
             EventLoopClosed: the thread's last loop was closed.
@@ -143,8 +148,8 @@ class ThreadLoop(NotCopied):
             self.run_turn_end()
         if interrupts.pending:
             raise_pending()
-        self._turns += 1
-        if not self._turns & _TURNS_MASK and self.poller.audit_now_and_then(self.now_ns()):
+        self.turns += 1
+        if not self.turns & TURNS_MASK and self.poller.audit_now_and_then(self.now_ns()):
             self.busy_polling.allow(_may_poll_busily(self.clock))
             if self.signals is not None:
                 self.signals.take_back()
@@ -155,17 +160,20 @@ class ThreadLoop(NotCopied):
         if self.instruments is not None:
             self.instruments.turn_started()
         try:
-            if mode is not _WAIT:
+            if ready is not None:
+                pass
+            elif mode is not _WAIT:
                 ready = self.poller.poll_at_once()
             elif queue.items:
                 ready = self.poller.poll_now_and_then(now_ns())
             else:
-                ready = self._sleep(until_ns)
+                polled = poll_busily(self) if self.busy_polling.budget_ns else None
+                ready = polled or sleep(self, until_ns)
             places = self.timers.heap
             now = now_ns() if places else 0
             mark = queue.taken + len(queue.items) if queue.items else 0
             if ready:
-                handled += self._activate(ready)
+                handled = self._activate(ready)
             if now and places and places[0] >> SEQUENCE_BITS <= now:
                 handled += self._fire_timers(now)
             if mark:
@@ -203,75 +211,19 @@ class ThreadLoop(NotCopied):
 
     def abandon(self) -> None:
         """Close it in a forked child: only the child's copies of the fds, not the parent's epoll set."""
-        self._turns += 1  # As a turn in between: outer ones on the stack drop what they hold.
+        self.turns += 1  # As a turn in between: outer ones on the stack drop what they hold.
         closing.abandon(self)
         _forget(self)
-
-    def _sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
-        """Sleep until an fd is ready, a timer due or `until_ns` reached; first poll busily, if that pays."""
-        queue = self.queue
-        queue.sleeping = True
-        busy = self.busy_polling
-        poller = self.poller
-        poll = poller.poll
-        now_ns = self.now_ns
-        if busy.budget_ns and not queue.items:
-            busy.polls += 1
-            end = now_ns() + busy.budget_ns
-            while True:
-                ready = poll(0.0, MOST_READY)
-                if ready:
-                    busy.hits += 1
-                    busy.misses = 0
-                    queue.sleeping = False
-                    return ready
-                if now_ns() > end:
-                    break
-                sched_yield()  # The peer may be waiting for this very processor.
-        asleep_at = now_ns()
-        if queue.items or until_ns is not None or self.timers.heap:
-            seconds = self._time_to_sleep(until_ns)
-        else:
-            seconds = FOR_EVER
-        if seconds is not FOR_EVER and seconds <= SHORT_SLEEP:
-            ready = poll(seconds, MOST_READY)
-        else:
-            ready = poll(SHORT_SLEEP, MOST_READY) or self._settle_and_sleep(until_ns)
-        if ready and busy.bound_ns:
-            busy.learn(now_ns() - asleep_at)
-        queue.sleeping = False
-        return ready
-
-    def _settle_and_sleep(self, until_ns: int | None) -> list[tuple[int, int]]:
-        if not (self.poller.is_audited or self.poller.audit()):
-            return _NOTHING_READY  # Orphaned notifiers may have queued work; do not sleep.
-        if self.signals is None:
-            return self.poller.poll(self._time_to_sleep(until_ns), MOST_READY)
-        self.signals.take_back()
-        self.wakeup.watch_signals()
-        try:
-            return self.poller.poll(self._time_to_sleep(until_ns), MOST_READY)
-        finally:
-            self.wakeup.return_signals()
-
-    def _time_to_sleep(self, until_ns: int | None) -> float | None:
-        if self.queue.items:
-            return 0.0
-        deadline = self.timers.next_deadline() if self.timers.heap else None
-        if until_ns is not None and (deadline is None or until_ns < deadline):
-            deadline = until_ns
-        if deadline is None:
-            return FOR_EVER
-        return min(max(deadline - self.now_ns(), 0) / 1e9, LONGEST_SLEEP)
 
     @calls_user_code
     def _activate(self, ready: list[tuple[int, int]]) -> int:
         """Call the watchers of the fds that are ready; return how many were called."""
-        turns = self._turns
+        turns = self.turns
         poller = self.poller
         instruments = self.instruments
-        if poller.added:
-            poller.added.clear()
+        added = poller.added
+        if added:
+            added.clear()
         handled = 0
         for fd, events in ready:
             watchers = poller.watchers.get(fd)
@@ -279,7 +231,7 @@ class ThreadLoop(NotCopied):
                 if fd == poller.wake_fd:
                     self.wakeup.drain()
                 continue
-            if fd in poller.added:
+            if fd in added:
                 continue
             for watcher in watchers:
                 # A sibling's callback may have disabled it since the poll; then it is interested in no event.
@@ -287,16 +239,16 @@ class ThreadLoop(NotCopied):
                     continue
                 call = watcher.callback if watcher.reentrant else watcher.activate
                 try:
-                    if instruments is not None:
-                        instruments.call("notifier", watcher, call)
-                    else:
+                    if instruments is None:
                         call()
+                    else:
+                        instruments.call("notifier", watcher, call)
                 except BaseException as error:
                     self.report(error, "notifier", watcher)
                 handled += 1
                 if interrupts.pending:
                     raise_pending()
-                if self._turns != turns:
+                if self.turns != turns:
                     # A turn ran inside the callback, so the rest of `ready` is out of date. The next poll
                     # reports it again.
                     return handled

@@ -11,7 +11,7 @@ from struct import Struct as _Struct
 
 from ipclib import generated as _ipc
 
-_ipc.require(__name__, 1)
+_ipc.require(__name__, 2)
 
 __all__ = [
     "ConfigClient",
@@ -33,6 +33,19 @@ _Optional_bool = _ipc.optional(_ipc.boolean)
 _Optional_i32 = _ipc.optional(_ipc.i32)
 _Optional_u32 = _ipc.optional(_ipc.u32)
 _Vector_String = _ipc.vector(_ipc.string)
+
+_frame_ = _ipc.frame_struct("")
+_head_I = _ipc.head_struct("I")
+_tail = _ipc.TRAILER.pack
+_tail_E68CC9F8 = _tail(_ipc.NO_SERIAL, 0xE68CC9F8, _ipc.TAG)
+_tail_460CE5DA = _tail(_ipc.NO_SERIAL, 0x460CE5DA, _ipc.TAG)
+_tail_E2D18046 = _tail(_ipc.NO_SERIAL, 0xE2D18046, _ipc.TAG)
+_tail_D7CA7777 = _tail(_ipc.NO_SERIAL, 0xD7CA7777, _ipc.TAG)
+_tail_F2AAC714 = _tail(_ipc.NO_SERIAL, 0xF2AAC714, _ipc.TAG)
+_tail_62BAB9C7 = _tail(_ipc.NO_SERIAL, 0x62BAB9C7, _ipc.TAG)
+_tail_A3DF756B = _tail(_ipc.NO_SERIAL, 0xA3DF756B, _ipc.TAG)
+_AROUND = _ipc.AROUND_TRAILED
+_TAG = _ipc.TAG
 
 
 class ConfigServer(_ipc.Endpoint):
@@ -108,6 +121,10 @@ endpoint ConfigServer
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x0F0E4B74, 2, _serial, 0xCA9DBB2C, _TAG)
+
     class MonitorDomain(
         _ipc.Request[None], magic=MAGIC, id=3, name="ConfigServer.monitor_domain", signature=0xFD25E232
     ):
@@ -136,6 +153,35 @@ endpoint ConfigServer
             domain = str(_data[_at : _at + _n], "utf-8")
             return (domain,), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, domain: str) -> bytes:
+            _raw_domain = domain.encode()
+            _size = _AROUND + 4 + len(_raw_domain)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 3, len(_raw_domain))
+                + _raw_domain
+                + _tail(_serial, 0xFD25E232, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.monitor_domain(domain)
+
     class MonitorDomainResponse(_ipc.Response, request=MonitorDomain):
         """The answer to monitor_domain: ()"""
 
@@ -149,6 +195,10 @@ endpoint ConfigServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
+
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x0F0E4B74, 4, _serial, 0xFD25E232, _TAG)
 
     class ListDomains(
         _ipc.Request[list[str]], magic=MAGIC, id=5, name="ConfigServer.list_domains", signature=0x53B4128D
@@ -168,6 +218,26 @@ endpoint ConfigServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
+
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x0F0E4B74, 5, _serial, 0x53B4128D, _TAG)
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            if _end != _at:
+                return _ipc.NOT_DELIVERED
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.list_domains()
 
     class ListDomainsResponse(_ipc.Response, request=ListDomains):
         """The answer to list_domains: (Vector<String> domains)"""
@@ -218,6 +288,35 @@ endpoint ConfigServer
                 raise _decoding.cut_off(_n, _at)
             domain = str(_data[_at : _at + _n], "utf-8")
             return (domain,), _at + _n
+
+        @staticmethod
+        def _frame(_serial: int, domain: str) -> bytes:
+            _raw_domain = domain.encode()
+            _size = _AROUND + 4 + len(_raw_domain)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 7, len(_raw_domain))
+                + _raw_domain
+                + _tail(_serial, 0x9BD41F88, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.list_config_groups(domain)
 
     class ListConfigGroupsResponse(_ipc.Response, request=ListConfigGroups):
         """The answer to list_config_groups: (Vector<String> groups)"""
@@ -272,6 +371,44 @@ endpoint ConfigServer
                 raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
+
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _size = _AROUND + 8 + len(_raw_domain) + len(_raw_group)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 9, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _tail(_serial, 0x656FBE96, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.list_config_keys(domain, group)
 
     class ListConfigKeysResponse(_ipc.Response, request=ListConfigKeys):
         """The answer to list_config_keys: (Vector<String> keys)"""
@@ -350,6 +487,53 @@ endpoint ConfigServer
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 12 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 11, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _tail(_serial, 0xE831385E, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.read_string_value(domain, group, key)
+
     class ReadStringValueResponse(_ipc.Response, request=ReadStringValue):
         """The answer to read_string_value: (Optional<String> value)"""
 
@@ -423,6 +607,53 @@ endpoint ConfigServer
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 12 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 13, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _tail(_serial, 0x777CA11F, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.read_i32_value(domain, group, key)
+
     class ReadI32ValueResponse(_ipc.Response, request=ReadI32Value):
         """The answer to read_i32_value: (Optional<i32> value)"""
 
@@ -495,6 +726,53 @@ endpoint ConfigServer
                 raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
+
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 12 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 15, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _tail(_serial, 0x7FA9C90F, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.read_u32_value(domain, group, key)
 
     class ReadU32ValueResponse(_ipc.Response, request=ReadU32Value):
         """The answer to read_u32_value: (Optional<u32> value)"""
@@ -572,6 +850,53 @@ endpoint ConfigServer
                 raise _decoding.cut_off(_n, _at)
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
+
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 12 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 17, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _tail(_serial, 0x9FE5E94F, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.read_bool_value(domain, group, key)
 
     class ReadBoolValueResponse(_ipc.Response, request=ReadBoolValue):
         """The answer to read_bool_value: (Optional<bool> value)"""
@@ -653,6 +978,62 @@ endpoint ConfigServer
             value = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key, value), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str, value: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _raw_value = value.encode()
+            _size = _AROUND + 16 + len(_raw_domain) + len(_raw_group) + len(_raw_key) + len(_raw_value)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 19, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _I.pack(len(_raw_value))
+                + _raw_value
+                + _tail(_serial, 0xAACCF423, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            value = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.write_string_value(domain, group, key, value)
+
     class WriteStringValueResponse(_ipc.Response, request=WriteStringValue):
         """The answer to write_string_value: ()"""
 
@@ -666,6 +1047,10 @@ endpoint ConfigServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
+
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x0F0E4B74, 20, _serial, 0xAACCF423, _TAG)
 
     class WriteI32Value(
         _ipc.Request[None], magic=MAGIC, id=21, name="ConfigServer.write_i32_value", signature=0x9E57B1B7
@@ -723,6 +1108,58 @@ endpoint ConfigServer
             (value,) = _i.unpack_from(_data, _at)
             return (domain, group, key, value), _at + 4
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str, value: int) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 16 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 21, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _i.pack(value)
+                + _tail(_serial, 0x9E57B1B7, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            if _end - _at != 4:
+                return _ipc.NOT_DELIVERED
+            (value,) = _i.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.write_i32_value(domain, group, key, value)
+
     class WriteI32ValueResponse(_ipc.Response, request=WriteI32Value):
         """The answer to write_i32_value: ()"""
 
@@ -736,6 +1173,10 @@ endpoint ConfigServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
+
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x0F0E4B74, 22, _serial, 0x9E57B1B7, _TAG)
 
     class WriteU32Value(
         _ipc.Request[None], magic=MAGIC, id=23, name="ConfigServer.write_u32_value", signature=0x7E7B45AB
@@ -793,6 +1234,58 @@ endpoint ConfigServer
             (value,) = _I.unpack_from(_data, _at)
             return (domain, group, key, value), _at + 4
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str, value: int) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 16 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 23, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _I.pack(value)
+                + _tail(_serial, 0x7E7B45AB, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            if _end - _at != 4:
+                return _ipc.NOT_DELIVERED
+            (value,) = _I.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.write_u32_value(domain, group, key, value)
+
     class WriteU32ValueResponse(_ipc.Response, request=WriteU32Value):
         """The answer to write_u32_value: ()"""
 
@@ -806,6 +1299,10 @@ endpoint ConfigServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
+
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x0F0E4B74, 24, _serial, 0x7E7B45AB, _TAG)
 
     class WriteBoolValue(
         _ipc.Request[None], magic=MAGIC, id=25, name="ConfigServer.write_bool_value", signature=0x51AB58AA
@@ -863,6 +1360,58 @@ endpoint ConfigServer
             (value,) = _B.unpack_from(_data, _at)
             return (domain, group, key, _ipc.BOOLEANS[value]), _at + 1
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str, value: bool) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 13 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 25, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _B.pack(_ipc.flag(value))
+                + _tail(_serial, 0x51AB58AA, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            if _end - _at != 1:
+                return _ipc.NOT_DELIVERED
+            (value,) = _B.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.write_bool_value(domain, group, key, _ipc.BOOLEANS[value])
+
     class WriteBoolValueResponse(_ipc.Response, request=WriteBoolValue):
         """The answer to write_bool_value: ()"""
 
@@ -876,6 +1425,10 @@ endpoint ConfigServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
+
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x0F0E4B74, 26, _serial, 0x51AB58AA, _TAG)
 
     class RemoveKeyEntry(
         _ipc.Request[None], magic=MAGIC, id=27, name="ConfigServer.remove_key_entry", signature=0xC009B2D8
@@ -929,6 +1482,53 @@ endpoint ConfigServer
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 12 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 27, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _tail(_serial, 0xC009B2D8, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.remove_key_entry(domain, group, key)
+
     class RemoveKeyEntryResponse(_ipc.Response, request=RemoveKeyEntry):
         """The answer to remove_key_entry: ()"""
 
@@ -942,6 +1542,10 @@ endpoint ConfigServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
+
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x0F0E4B74, 28, _serial, 0xC009B2D8, _TAG)
 
     class RemoveGroupEntry(
         _ipc.Request[None], magic=MAGIC, id=29, name="ConfigServer.remove_group_entry", signature=0x582D0BA1
@@ -976,6 +1580,44 @@ endpoint ConfigServer
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _size = _AROUND + 8 + len(_raw_domain) + len(_raw_group)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 29, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _tail(_serial, 0x582D0BA1, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.remove_group_entry(domain, group)
+
     class RemoveGroupEntryResponse(_ipc.Response, request=RemoveGroupEntry):
         """The answer to remove_group_entry: ()"""
 
@@ -989,6 +1631,10 @@ endpoint ConfigServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
+
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x0F0E4B74, 30, _serial, 0x582D0BA1, _TAG)
 
     class AddGroupEntry(
         _ipc.Request[None], magic=MAGIC, id=31, name="ConfigServer.add_group_entry", signature=0xF852223B
@@ -1023,6 +1669,44 @@ endpoint ConfigServer
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _size = _AROUND + 8 + len(_raw_domain) + len(_raw_group)
+            return (
+                _head_I.pack(_size, 0x0F0E4B74, 31, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _tail(_serial, 0xF852223B, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.add_group_entry(domain, group)
+
     class AddGroupEntryResponse(_ipc.Response, request=AddGroupEntry):
         """The answer to add_group_entry: ()"""
 
@@ -1036,6 +1720,10 @@ endpoint ConfigServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
+
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0x0F0E4B74, 32, _serial, 0xF852223B, _TAG)
 
 
 class ConfigClient(_ipc.Endpoint):
@@ -1118,6 +1806,62 @@ endpoint ConfigClient
             value = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key, value), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str, value: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _raw_value = value.encode()
+            _size = _AROUND + 16 + len(_raw_domain) + len(_raw_group) + len(_raw_key) + len(_raw_value)
+            return (
+                _head_I.pack(_size, 0x549C8E0D, 1, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _I.pack(len(_raw_value))
+                + _raw_value
+                + _tail_E68CC9F8
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigClientStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            value = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.notify_changed_string_value(domain, group, key, value)
+
     class NotifyChangedI32Value(
         _ipc.OneWay, magic=MAGIC, id=2, name="ConfigClient.notify_changed_i32_value", signature=0x460CE5DA
     ):
@@ -1173,6 +1917,58 @@ endpoint ConfigClient
             _at += _n
             (value,) = _i.unpack_from(_data, _at)
             return (domain, group, key, value), _at + 4
+
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str, value: int) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 16 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x549C8E0D, 2, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _i.pack(value)
+                + _tail_460CE5DA
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigClientStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            if _end - _at != 4:
+                return _ipc.NOT_DELIVERED
+            (value,) = _i.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.notify_changed_i32_value(domain, group, key, value)
 
     class NotifyChangedU32Value(
         _ipc.OneWay, magic=MAGIC, id=3, name="ConfigClient.notify_changed_u32_value", signature=0xE2D18046
@@ -1230,6 +2026,58 @@ endpoint ConfigClient
             (value,) = _I.unpack_from(_data, _at)
             return (domain, group, key, value), _at + 4
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str, value: int) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 16 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x549C8E0D, 3, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _I.pack(value)
+                + _tail_E2D18046
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigClientStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            if _end - _at != 4:
+                return _ipc.NOT_DELIVERED
+            (value,) = _I.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.notify_changed_u32_value(domain, group, key, value)
+
     class NotifyChangedBoolValue(
         _ipc.OneWay, magic=MAGIC, id=4, name="ConfigClient.notify_changed_bool_value", signature=0xD7CA7777
     ):
@@ -1286,6 +2134,58 @@ endpoint ConfigClient
             (value,) = _B.unpack_from(_data, _at)
             return (domain, group, key, _ipc.BOOLEANS[value]), _at + 1
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str, value: bool) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 13 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x549C8E0D, 4, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _B.pack(_ipc.flag(value))
+                + _tail_D7CA7777
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigClientStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            if _end - _at != 1:
+                return _ipc.NOT_DELIVERED
+            (value,) = _B.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.notify_changed_bool_value(domain, group, key, _ipc.BOOLEANS[value])
+
     class NotifyRemovedKey(
         _ipc.OneWay, magic=MAGIC, id=5, name="ConfigClient.notify_removed_key", signature=0xF2AAC714
     ):
@@ -1338,6 +2238,53 @@ endpoint ConfigClient
             key = str(_data[_at : _at + _n], "utf-8")
             return (domain, group, key), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str, key: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _raw_key = key.encode()
+            _size = _AROUND + 12 + len(_raw_domain) + len(_raw_group) + len(_raw_key)
+            return (
+                _head_I.pack(_size, 0x549C8E0D, 5, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _I.pack(len(_raw_key))
+                + _raw_key
+                + _tail_F2AAC714
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigClientStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            key = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.notify_removed_key(domain, group, key)
+
     class NotifyRemovedGroup(
         _ipc.OneWay, magic=MAGIC, id=6, name="ConfigClient.notify_removed_group", signature=0x62BAB9C7
     ):
@@ -1371,6 +2318,44 @@ endpoint ConfigClient
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _size = _AROUND + 8 + len(_raw_domain) + len(_raw_group)
+            return (
+                _head_I.pack(_size, 0x549C8E0D, 6, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _tail_62BAB9C7
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigClientStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.notify_removed_group(domain, group)
+
     class NotifyAddedGroup(
         _ipc.OneWay, magic=MAGIC, id=7, name="ConfigClient.notify_added_group", signature=0xA3DF756B
     ):
@@ -1403,6 +2388,44 @@ endpoint ConfigClient
                 raise _decoding.cut_off(_n, _at)
             group = str(_data[_at : _at + _n], "utf-8")
             return (domain, group), _at + _n
+
+        @staticmethod
+        def _frame(_serial: int, domain: str, group: str) -> bytes:
+            _raw_domain = domain.encode()
+            _raw_group = group.encode()
+            _size = _AROUND + 8 + len(_raw_domain) + len(_raw_group)
+            return (
+                _head_I.pack(_size, 0x549C8E0D, 7, len(_raw_domain))
+                + _raw_domain
+                + _I.pack(len(_raw_group))
+                + _raw_group
+                + _tail_A3DF756B
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ConfigClientStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n > _end - _at:
+                return _ipc.NOT_DELIVERED
+            domain = str(_data[_at : _at + _n], "utf-8")
+            _at += _n
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            group = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.notify_added_group(domain, group)
 
 
 class ConfigServerProxy(_ipc.Proxy):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ipclib import generated as _ipc
 
-_ipc.require(__name__, 1)
+_ipc.require(__name__, 2)
 
 __all__ = [
     "ConnectionFromClient",

@@ -8,7 +8,9 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from ipclib.values.codecs import Payload
 from ipclib.values.decoding import Buffer, Files
+from ipclib.values.file import File
 
 NONE: list[Any] = []
 """Stands for no Files and no small frames. It is never changed."""
@@ -33,6 +35,17 @@ class Batch:
         """How many of these bytes have left."""
         self.files = files
         self.fds = array("i", [file.fileno() for file in files]) if files else _NO_FDS
+
+    @classmethod
+    def apart(cls, frame: Payload, files: Files) -> Batch:
+        """A batch for one frame, whose Files are moved: the caller's are empty afterwards.
+
+        A frame with descriptors has a sendmsg to itself, so that the receiver knows whose they are; a large
+        frame is not copied.
+        """
+        pieces = (frame,) if isinstance(frame, bytes) else frame
+        length = sum(map(len, pieces))
+        return cls(length, large=pieces, files=[File(file.take_fd()) for file in files])
 
     def unsent(self) -> Sequence[Buffer]:
         """The bytes that have not left yet."""

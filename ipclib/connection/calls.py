@@ -14,17 +14,19 @@ from threading import get_ident
 from typing import Any, Protocol, TypeVar
 
 from corelib import EventLoopClosed, Promise, UsageError, WaitMode
-from corelib.turn import ThreadLoop, deadline_after
+from corelib.turn import ThreadLoop, deadline_after, short_turn
+from ipclib.connection.batch import NONE
 from ipclib.connection.nesting import nesting_of_thread
 from ipclib.connection.sender import Sender, is_overfull
 from ipclib.connection.state import State
 from ipclib.connection.watchdog import Watchdog
 from ipclib.errors import CallTimeout, NestedTooDeep, PeerDisconnected, ProtocolViolation, WrongThread
+from ipclib.protocol import wire
 from ipclib.protocol.conversation import DESCRIBE, Call, Conversation
 from ipclib.protocol.events import CallFailed, DescriptionArrived, Event
 from ipclib.protocol.message import MessageType, OneWay, Request
 from ipclib.showing import value_shown
-from ipclib.values.codecs import Payload
+from ipclib.values.codecs import ENCODE_ERRORS, Payload
 from ipclib.values.decoding import Files
 
 R = TypeVar("R")
@@ -45,6 +47,7 @@ _PUMP = Wait.PUMP
 _NESTS_FREELY = 4
 _WAIT_FOR_EVENTS = WaitMode.WAIT_FOR_EVENTS
 _CLOSED = State.CLOSED
+_NO_SERIAL = wire.NO_SERIAL
 
 
 class CallerOwner(Protocol):
@@ -72,6 +75,9 @@ class CallerLink(Protocol):
 
     def resume_serving(self) -> None:
         """Serve requests again, although the peer has not read its answers: we wait for an answer from it."""
+
+    def look_closer(self) -> None:
+        """Put what has arrived and is not handled into the inbox."""
 
     def exchange(self, timeout: float | None) -> None:
         """Wait for the socket for at most `timeout` seconds, then read and write it; handle no messages."""
@@ -112,6 +118,7 @@ class Caller:
         "_now_ns",
         "_owner",
         "_sender",
+        "_thread",
         "_turn",
         "_watchdog",
         "dropped_posts",
@@ -125,6 +132,7 @@ class Caller:
         self._watchdog = link.watchdog
         self._ident = link.thread.ident
         self._now_ns = link.thread.now_ns
+        self._thread = link.thread
         self._turn = link.thread.turn
         self._nesting = nesting_of_thread()
         self._nests_freely = min(_NESTS_FREELY, self._conversation.limits.max_nesting // 2)
@@ -207,17 +215,26 @@ class Caller:
         message = one_way.__ipc__
         if get_ident() != self._ident:
             raise self._unusable(message.name)
-        frame, files = self._conversation.frame(message, values)
+        conversation = self._conversation
+        frame: Payload = ()
+        files: Files = NONE
+        if message.frame is not None and conversation.trailers:
+            try:
+                frame = message.frame(_NO_SERIAL, *values)
+            except ENCODE_ERRORS:
+                frame = ()  # The conversation finds the same, and says of which parameter.
+        if type(frame) is not bytes or len(frame) > conversation.unchecked_size:
+            frame, files = conversation.frame(message, values)
         sender = self._sender
-        if not sender.takes_frames:
+        if sender.flush_is_due:
+            sender.put(frame, files)
+        elif sender.takes_frames:
+            sender.send(frame, files)
+        else:
             self.dropped_posts += 1
             for file in files:
                 file.close()
             return
-        if sender.flush_is_due:
-            sender.put(frame, files)
-        else:
-            sender.send(frame, files)
         if sender.size > sender.limit:
             self._wait_for_slow_peer()
 
@@ -278,9 +295,9 @@ class Caller:
             if (wait or self._owner.wait) is not _PUMP:
                 check_wait(f"{type(self._owner).__qualname__}.wait", wait or self._owner.wait)
                 self._block_until_settled(call, timeout, deadline)
-            turn = self._turn
+            thread = self._thread
             while not call.settled:
-                turn(_WAIT_FOR_EVENTS, deadline)
+                short_turn(thread, deadline)
                 if deadline is not None and not call.settled and self._now_ns() >= deadline:
                     raise _timed_out(call, timeout)
         finally:
@@ -293,6 +310,7 @@ class Caller:
 
     def _block_until_settled(self, call: Call, timeout: float | None, deadline: int | None) -> None:
         """Wait by LibIPC's own rule: other messages stay in the inbox, and are handled after the call."""
+        self._link.look_closer()  # What the cursor has not passed is in the inbox, too.
         inbox = self._conversation.inbox
         looked_at = kept = 0
         try:

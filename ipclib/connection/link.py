@@ -4,17 +4,16 @@ Must not know how values are encoded, how calls wait (calls.py), or how frames l
 
 from __future__ import annotations
 
-import gc
 import logging
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from threading import get_ident
 from typing import Protocol
 
 import attrs
 
-from corelib import DescriptorsTruncated, LocalSocket, Notifier, Snapshot
+from corelib import LocalSocket, Notifier, Snapshot
 from corelib.turn import ThreadLoop, current_thread_loop, forked
 from ipclib.connection.calls import Caller, Wait, wrong_thread
 from ipclib.connection.flow import Flow
@@ -22,17 +21,19 @@ from ipclib.connection.nesting import nesting_of_thread
 from ipclib.connection.observing import listed
 from ipclib.connection.peer_log import log_about
 from ipclib.connection.rare import handle_rare
+from ipclib.connection.reading import Reading
 from ipclib.connection.responsiveness import Responsiveness
 from ipclib.connection.sender import Sender
 from ipclib.connection.serving import Serving, call_hook
+from ipclib.connection.short_path import ShortPath
 from ipclib.connection.state import State
 from ipclib.errors import IPCError, PeerDisconnected
 from ipclib.limits import Limits
 from ipclib.protocol.conversation import Conversation, Table, incoming_table
 from ipclib.protocol.message import Endpoint, Kind
+from ipclib.protocol.plain_frames import Row, plain_rows
 from ipclib.protocol.receiver import Receiver
 
-_READ_SIZE = 64 * 1024
 # At most this many messages per turn, so one flooding peer cannot starve the rest.
 _MOST_AT_ONCE = 64
 # Seconds between two tries to send while nothing but this socket is waited for, and the kernel has no room.
@@ -52,6 +53,7 @@ class Ends:
     calls: type[Endpoint]
     serves: type[Endpoint]
     table: Table
+    rows: dict[int, Row]
     receives_files: bool
     """Whether any message that may arrive can hold descriptors."""
     waits_for_slow_peer: bool = True
@@ -62,7 +64,7 @@ class Ends:
         """Derive the tables of two endpoints."""
         table = incoming_table(calls, serves)
         receives_files = any(message.holds_files for message in table.values())
-        return cls(calls, serves, table, receives_files, waits_for_slow_peer)
+        return cls(calls, serves, table, plain_rows(table), receives_files, waits_for_slow_peer)
 
 
 class Owner(Protocol):
@@ -92,16 +94,16 @@ class Link:
 
     __slots__ = (
         "__weakref__",
+        "_cursor",
         "_ends",
         "_inbox",
         "_nesting",
         "_owner",
         "_readable",
-        "_receives_files",
-        "_recv",
-        "_recv_into",
+        "_reading",
         "_responsiveness",
         "_serving",
+        "_short_path",
         "_socket",
         "_when_closed",
         "caller",
@@ -145,9 +147,11 @@ class Link:
         self.watchdog = self._responsiveness.watchdog
         self.caller = Caller(owner, self)
         self._serving = Serving(owner, self, limits.rate)
-        self._receives_files = ends.receives_files
-        self._recv = socket.system.recv
-        self._recv_into = socket.system.recv_into
+        self._reading = Reading(
+            self, socket, self.receiver, self._serving, receives_files=ends.receives_files
+        )
+        self._cursor = self._reading.cursor
+        self._short_path = ShortPath(owner, self, self._serving, self._cursor, ends.rows)
         self._readable = Notifier(socket, Notifier.Type.READ, self._on_readable, reentrant=True)
         _all.add(self)
 
@@ -184,11 +188,11 @@ class Link:
 
     def _on_readable(self) -> None:
         try:
-            if len(self._inbox) < _MOST_AT_ONCE:
-                self._read()
+            if self._cursor.at >= self._cursor.end and len(self._inbox) < _MOST_AT_ONCE:
+                self._reading.read()
             if self._responsiveness.is_unresponsive:
                 self._responsiveness.end_silence()
-            self._serve_inbox()
+            self._serve()
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:
@@ -196,62 +200,12 @@ class Link:
             self.close("something went wrong in serving it")
             raise
 
-    def _read(self) -> None:  # noqa: C901
-        """Read the socket once, into the inbox.
+    def look_closer(self) -> None:
+        """Have each message that comes looked at before its handler is called."""
+        self._reading.to_inbox()
 
-        The collector is paused meanwhile, which takes 80 ns: a finaliser could make a turn, which would read
-        on before these bytes are taken apart. It is one function because every message passes it, and a call
-        of another costs 50 ns.
-        """
-        if self.state is not _OPEN:
-            return
-        receiver = self.receiver
-        room = receiver.partial.room() if receiver.partial.missing else None
-        received: tuple[bytes | int, Sequence[int]] | None
-        failure: OSError | None = None
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            try:
-                if room is not None:
-                    received = self._receive_into(room)
-                elif self._receives_files:
-                    received = self._socket.receive_with_fds(_READ_SIZE, self.limits.max_fds_per_message)
-                else:
-                    received = (self._recv(_READ_SIZE), ())  # The kernel closes descriptors that come anyway.
-            except BlockingIOError:
-                return
-            except DescriptorsTruncated as error:
-                receiver.receive_violation(str(error))
-            except ConnectionResetError:
-                receiver.receive(b"")
-            except OSError as error:
-                failure = error
-            else:
-                if received is None:
-                    return
-                data, fds = received
-                if isinstance(data, int):
-                    receiver.receive_in_place(data, fds)
-                else:
-                    receiver.receive(data, fds)
-        finally:
-            if collects:
-                gc.enable()
-        if failure is not None:
-            self.fail("receive", failure)
-        elif receiver.ended:
-            self._end_reading()
-        elif receiver.partial.missing:
-            self.watchdog.wake()
-
-    def _receive_into(self, room: memoryview) -> tuple[int, Sequence[int]] | None:
-        """Read the rest of a large frame, or a part of the rest, into the frame's own memory."""
-        if self._receives_files:
-            return self._socket.receive_into_with_fds(room, self.limits.max_fds_per_message)
-        return self._recv_into(room), ()
-
-    def _end_reading(self) -> None:
+    def end_reading(self) -> None:
+        """Note that the stream is over."""
         if self.state is _OPEN:
             self.state = State.ENDED
             self._readable.set_enabled(False)
@@ -264,7 +218,8 @@ class Link:
             timeout = _RETRY_BLOCKED if timeout is None else min(timeout, _RETRY_BLOCKED)
         self._socket.wait(read=True, write=writes, timeout=timeout)
         self.sender.flush()
-        self._read()
+        self._reading.read()
+        self._reading.to_inbox()
 
     def end_input(self) -> None:
         """Read what has arrived already, and after it the end of the stream."""
@@ -274,38 +229,49 @@ class Link:
     # Handling what arrived
 
     def serve_later(self) -> None:
-        """Handle the inbox in the next turn."""
-        self.thread.queue.post(self._serve_inbox)
+        """Handle in the next turn what waits."""
+        self.thread.queue.post(self._serve)
 
-    def _serve_inbox(self) -> None:
-        """Handle the events of the inbox in order. A handler may pump the loop, so this nests."""
-        inbox = self._inbox
-        if len(inbox) > 1 and not self.is_throttled:
-            self.serve_later()  # If a handler makes turns, they handle the rest.
+    def _serve(self) -> None:
+        """Handle what has arrived, in order. A handler may pump the loop, so this nests."""
+        if self.is_throttled:
+            return
         # Nothing holds back a peer that reads no answers any more, so it gets one message per turn.
         left = _MOST_AT_ONCE if self.sender.takes_frames else 1
         serving = self._nesting.serving
         serving.append(self)
-        if len(serving) > _SERVES_FREELY:
-            self._serving.guard()
         try:
-            while inbox and left and not self.is_throttled:
-                left -= 1
-                event = inbox.popleft()
-                if not isinstance(event, tuple):
-                    handle_rare(event, self, self._serving, self._owner.did_misbehave)
-                    continue
-                kind, message, concerned, values, files, _size = event
-                if kind is _ONE_WAY:
-                    self._serving.handle(message, values, files)
-                elif kind is _REQUEST:
-                    self._serving.serve(message, concerned, values, files)
-                else:
-                    concerned.succeed(values[0] if message.arity == 1 else message.to_result(values))
+            if len(serving) > _SERVES_FREELY:
+                self._serving.guard()
+            cursor = self._cursor
+            if cursor.at < cursor.end:
+                left = self._short_path.take(left)
+                if left and cursor.at < cursor.end:
+                    self._reading.to_inbox()
+            if self._inbox:
+                self._serve_inbox(left)
         finally:
             serving.pop()
         if self.sender.size:
             self.sender.flush()
+
+    def _serve_inbox(self, left: int) -> None:
+        inbox = self._inbox
+        if len(inbox) > 1 and not self.is_throttled:
+            self.serve_later()  # If a handler makes turns, they handle the rest.
+        while inbox and left and not self.is_throttled:
+            left -= 1
+            event = inbox.popleft()
+            if not isinstance(event, tuple):
+                handle_rare(event, self, self._serving, self._owner.did_misbehave)
+                continue
+            kind, message, concerned, values, files, _size = event
+            if kind is _ONE_WAY:
+                self._serving.handle(message, values, files)
+            elif kind is _REQUEST:
+                self._serving.serve(message, concerned, values, files)
+            else:
+                concerned.succeed(values[0] if message.arity == 1 else message.to_result(values))
 
     def throttle_if_full(self) -> None:
         """Stop serving a peer that does not read its answers, unless we wait for an answer from it."""
@@ -321,6 +287,7 @@ class Link:
             self._serving.guard()
         else:
             self.is_throttled = True
+            self._reading.to_inbox()
             self._readable.set_enabled(False)
 
     def resume_serving(self) -> None:
@@ -349,6 +316,7 @@ class Link:
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
+        self._cursor.stop()
         self._readable.close()
         self.watchdog.stop()
         self.sender.close()
@@ -375,6 +343,7 @@ class Link:
         Used in a forked child, whose parent goes on with the connection.
         """
         self.state = State.CLOSED
+        self._cursor.stop()
         self.sender.abandon()
         self.conversation.close()
         self._release()

@@ -24,7 +24,6 @@ from ipclib.connection.batch import NONE, Batch
 from ipclib.connection.room import NO_ROOM, Room, WaitingOwner
 from ipclib.values.codecs import Payload
 from ipclib.values.decoding import Files
-from ipclib.values.file import File
 
 # Bytes of small frames that are joined into one write.
 _JOINED_UP_TO = 64 * 1024
@@ -215,31 +214,27 @@ class Sender:
 
     def put(self, frame: Payload, files: Files) -> None:
         """Queue a frame until flush(). Its Files are moved: the caller's are empty afterwards."""
+        batch = self._open_batch
+        if batch is not None and type(frame) is bytes and not files:
+            size = len(frame)
+            if batch.length + size <= _JOINED_UP_TO:
+                self.frames += 1
+                self.size += size
+                batch.length += size
+                batch.small.append(frame)
+                return
+        self._put_first(frame, files)
+
+    def _put_first(self, frame: Payload, files: Files) -> None:
+        """Queue a frame that no open batch has room for."""
         if not self.takes_frames:
             _close_all(files)
             return
         self.frames += 1
         if files or not isinstance(frame, bytes):
-            self._put_apart(frame, files)
+            self._append(Batch.apart(frame, files))
         else:
-            size = len(frame)
-            batch = self._open_batch
-            if batch is not None and batch.length + size <= _JOINED_UP_TO:
-                self.size += size
-                batch.length += size
-                batch.small.append(frame)
-            else:
-                self._append(Batch(size, small=[frame]))
-
-    def _put_apart(self, frame: Payload, files: Files) -> None:
-        """Queue a frame in a batch of its own.
-
-        A frame with descriptors has a sendmsg to itself, so that the receiver knows whose they are; a large
-        frame is not copied.
-        """
-        pieces = (frame,) if isinstance(frame, bytes) else frame
-        length = sum(map(len, pieces))
-        self._append(Batch(length, large=pieces, files=[File(file.take_fd()) for file in files]))
+            self._append(Batch(len(frame), small=[frame]))
 
     def _append(self, batch: Batch) -> None:
         """Queue a new batch, unless a finaliser has closed the sender while it was made."""

@@ -61,6 +61,9 @@ class ServingLink(Protocol):
     peer: PeerCredentials
     sends_tracebacks: bool
 
+    def look_closer(self) -> None:
+        """Have each message that comes looked at before its handler is called."""
+
     def throttle_if_full(self) -> None:
         """Stop serving a peer that does not read its answers."""
 
@@ -191,13 +194,13 @@ class Serving:
         "_buckets",
         "_conversation",
         "_deferred",
-        "_is_guarded",
         "_link",
         "_nesting",
         "_now_ns",
         "_owner",
         "_refusals",
         "_warned",
+        "is_guarded",
         "refused",
         "thread",
     )
@@ -210,7 +213,7 @@ class Serving:
         self._now_ns = link.thread.now_ns
         self._nesting = nesting_of_thread()
         self._buckets = _buckets(rate, self._now_ns())
-        self._is_guarded = bool(self._buckets)
+        self.is_guarded = bool(self._buckets)
         """Whether each message is looked at before its handler is called."""
         self._deferred: dict[object, Deferred] = {}
         """Handlers that have not finished, by the request or one-way message."""
@@ -230,7 +233,7 @@ class Serving:
     @calls_user_code
     def handle(self, message: MessageType, values: tuple[Any, ...], files: Sequence[File]) -> None:
         """Call the handler of a one-way message."""
-        if self._is_guarded and self._excess(message.name) is not None:
+        if self.is_guarded and self._excess(message.name) is not None:
             close_files(files)
             self._conversation.dropped += 1
             return
@@ -238,33 +241,37 @@ class Serving:
             owner = self._owner if self.thread.instruments is None else Observed(self._owner, message)
             result = getattr(owner, message.handler)(*values)
             if result is not None and isinstance(result, _LATER):
-                self._defer(OneWayReply(self._link, message, files), result)
+                self.defer(OneWayReply(self._link, message, files), result)
         except BaseException as error:
-            close_files(files)
-            if isinstance(error, Unhandled) and error.message is message:
-                self._unhandled(message)
-            else:
-                OneWayReply(self._link, message, files).raised(error)
+            self.one_way_raised(message, files, error)
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
+
+    def one_way_raised(self, message: MessageType, files: Sequence[File], error: BaseException) -> None:
+        """Log what the handler of a one-way message raised, or count the message if it has none."""
+        close_files(files)
+        if isinstance(error, Unhandled) and error.message is message:
+            self._unhandled(message)
+        else:
+            OneWayReply(self._link, message, files).raised(error)
 
     @calls_user_code
     def serve(
         self, message: MessageType, to: ReplyTo, values: tuple[Any, ...], files: Sequence[File]
     ) -> None:
         """Call the handler of a request. Its answer is sent now, or after the handler has finished."""
-        reply = Reply(self._link, self._owner, message, to, files)
+        reply = self.reply(message, to, files)
         if reply.serial in self._conversation.cancelled:
             reply.refuse(ErrorKind.CANCELLED, "the caller no longer waits")
             return
-        if self._is_guarded and (excess := self._excess(message.name) or self._pressure()) is not None:
+        if self.is_guarded and (excess := self._excess(message.name) or self._pressure()) is not None:
             self._refuse(reply, excess)
             return
         try:
             owner = self._owner if self.thread.instruments is None else Observed(self._owner, message)
             result = getattr(owner, message.handler)(*values)
             if isinstance(result, _LATER):
-                self._defer(reply, result)
+                self.defer(reply, result)
                 return
         except BaseException as error:
             reply.raised(error)
@@ -277,7 +284,7 @@ class Serving:
         """Answer a request that cannot be served; a one-way message, which is dropped, is logged once."""
         kind, text = event.kind, event.text
         excess = None
-        if self._is_guarded:
+        if self.is_guarded:
             excess = self._excess(event.name) or (self._pressure() if event.serial else None)
         if event.serial:
             if excess is not None:
@@ -294,7 +301,7 @@ class Serving:
 
     def describe(self, event: DescriptionAsked) -> None:
         """Answer a Describe frame."""
-        if self._is_guarded and (excess := self._excess("") or self._pressure()) is not None:
+        if self.is_guarded and (excess := self._excess("") or self._pressure()) is not None:
             self.refused += 1
             send_failure(self._link, event.magic, event.serial, ErrorKind.REFUSED, excess)
             return
@@ -317,7 +324,7 @@ class Serving:
         deferred = self._deferred.get(serial)
         if deferred is not None and not deferred.is_withdrawn:
             deferred.withdraw()
-        elif self._is_guarded and not was_waiting:
+        elif self.is_guarded and not was_waiting:
             self._excess("")
 
     def close(self) -> None:
@@ -339,9 +346,18 @@ class Serving:
 
     def guard(self) -> None:
         """Look at each request: much waits for the peer, or on the stack, and it is served all the same."""
-        self._is_guarded = True
+        self.is_guarded = True
+        self._link.look_closer()
 
-    def _defer(self, reply: Reply | OneWayReply, result: Any) -> None:
+    def reply(self, message: MessageType, to: ReplyTo, files: Sequence[File]) -> Reply:
+        """The reply to a request that is being handled."""
+        return Reply(self._link, self._owner, message, to, files)
+
+    def one_way_reply(self, message: MessageType) -> OneWayReply:
+        """What stands for the reply to a one-way message without Files."""
+        return OneWayReply(self._link, message, ())
+
+    def defer(self, reply: Reply | OneWayReply, result: Any) -> None:
         """Keep the reply until the handler has finished; too many of one peer are stopped at once."""
         if len(self._deferred) >= self._conversation.limits.max_running_handlers:
             if isinstance(result, Promise):
@@ -358,7 +374,7 @@ class Serving:
         deferred = Deferred(reply, promise, self)
         reply.is_late = True
         if isinstance(reply, Reply) and isinstance(reply.to, BareReply):
-            self._is_guarded = True  # Answers may have to wait for this one.
+            self.guard()  # Answers may have to wait for this one.
         self._deferred[reply.key] = deferred
         promise.listen(deferred.settle_with, deferred.fail_with)
 
@@ -384,7 +400,7 @@ class Serving:
         if not self.is_full():
             self._refusals = 0
             if not self._buckets and not self._deferred and self._link.sender.size <= self._link.sender.limit:
-                self._is_guarded = False
+                self.is_guarded = False
             return None
         self._refusals += 1
         size = self._link.sender.size

@@ -46,7 +46,7 @@ from ipclib.errors import (
 from ipclib.limits import Limits
 from ipclib.protocol import wire
 from ipclib.protocol.bare_replies import BareReplies, ReplyTo
-from ipclib.protocol.costs import check_cost, unchecked_size
+from ipclib.protocol.costs import check_cost, unchecked_size_of
 from ipclib.protocol.events import (
     CallFailed,
     CancelsDue,
@@ -63,11 +63,7 @@ from ipclib.values.decoding import Files, Outgoing
 MAX_ABANDONED = 1024
 """How many abandoned calls a peer may leave unanswered (docs/wire.md)."""
 
-# The wire's layout, bound for the path that every message takes.
-_AROUND_TRAILED = wire.AROUND_TRAILED
-_TAG = wire.TAG
-_pack_header = wire.HEADER.pack
-_pack_trailer = wire.TRAILER.pack
+_NO_FILES: Files = []  # Never changed.
 
 Table: TypeAlias = dict[int, MessageType]
 """Every message that may arrive, by its key."""
@@ -139,7 +135,6 @@ class Conversation:
 
     __slots__ = (
         "_serial",
-        "_unchecked_size",
         "abandoned",
         "bare_replies",
         "calls",
@@ -152,6 +147,7 @@ class Conversation:
         "peer_trailers",
         "serves",
         "trailers",
+        "unchecked_size",
     )
 
     def __init__(
@@ -175,7 +171,7 @@ class Conversation:
         """True if no more answers will come."""
         self.dropped = 0
         """One-way messages of the peer that were dropped."""
-        self._unchecked_size = unchecked_size(limits)
+        self.unchecked_size = unchecked_size_of(limits)
         """Bytes of a frame that is within all limits if it has no Files."""
         self._serial = wire.NO_SERIAL
         """The last serial that was given to a call."""
@@ -211,15 +207,9 @@ class Conversation:
         frame: Payload
         if is_bare or not self.trailers:
             frame = wire.bare_frame(message.key, payload)
-        elif isinstance(payload, bytes):
-            frame = (
-                _pack_header(len(payload) + _AROUND_TRAILED, message.key)
-                + payload
-                + _pack_trailer(serial, message.signature, _TAG)
-            )
         else:
             frame = wire.trailed_frame(message.key, payload, serial, message.signature)
-        if files or type(frame) is not bytes or len(frame) > self._unchecked_size:
+        if files or type(frame) is not bytes or len(frame) > self.unchecked_size:
             _check_size(message, frame, files, self.limits)
             if type(files) is Outgoing:
                 check_cost(message, files, self.limits, is_bare or self.peer_trailers.are_missing)
@@ -240,12 +230,21 @@ class Conversation:
             serial = self._free_serial()
         # Set before encode(): user code that makes a call meanwhile must get another serial.
         self._serial = call.serial = serial
-        frame_and_files = self.frame(call.message, values, serial)
+        message = call.message
+        frame: Payload = ()
+        files = _NO_FILES
+        if message.frame is not None and self.trailers:
+            try:
+                frame = message.frame(serial, *values)
+            except ENCODE_ERRORS:
+                frame = ()  # frame() finds the same, and says of which parameter.
+        if type(frame) is not bytes or len(frame) > self.unchecked_size:
+            frame, files = self.frame(message, values, serial)
         if self.is_closed:
             raise _closed(call)
         if self.trailers:
             self.open_calls[serial] = call
-        return frame_and_files
+        return frame, files
 
     def open(self, call: Call) -> None:
         """Open a call whose request has no trailer, when it is sent: answers come in the order of requests.

@@ -24,6 +24,13 @@ Encode: TypeAlias = Callable[..., Payload]
 Decode: TypeAlias = Callable[[Buffer, int, Decoding], tuple[tuple[Any, ...], int]]
 """`decode(data, at, decoding)` gives the values and the offset after them."""
 
+Frame: TypeAlias = Callable[..., Payload]
+"""`frame(serial, *values)` gives a whole frame with its trailer, as wire.trailed_frame() does."""
+Deliver: TypeAlias = Callable[[Any, Buffer, int, int, Any, int], object]
+"""`deliver(handlers, data, at, end, cursor, next)` decodes the payload at these offsets, moves the cursor to
+`next`, the offset after the frame, and calls the handler, whose result it returns. Before it has moved the
+cursor, it may return NOT_DELIVERED or raise anything: then the payload is not as it should be."""
+
 
 class Kind(enum.IntEnum):
     """The three kinds of message."""
@@ -63,6 +70,10 @@ class MessageType:
     """Whether its values cost what Outgoing counts."""
     response: MessageType | None = None
     """The description of the answer; None if the message is no request."""
+    frame: Frame | None = None
+    """None if its values need a codec."""
+    deliver: Deliver | None = None
+    """None if its values need a codec, and for answers."""
     _fields: Callable[[Any], tuple[object, ...]] | None = None
     """Returns the values of a message object with several parameters."""
 
@@ -122,6 +133,8 @@ class Message:
 
     __ipc__: ClassVar[MessageType]
     _codecs: ClassVar[tuple[Codec[Any], ...]] = ()
+    _frame: ClassVar[Any] = None
+    _deliver: ClassVar[Any] = None
 
     @staticmethod
     def _encode(_files: Files, *args: Any, **kwargs: Any) -> Payload:
@@ -211,6 +224,8 @@ def _describe(
         decode=python._decode,
         python=python,
         counts=any(codec.counts for codec in python._codecs),
+        frame=python._frame,
+        deliver=python._deliver,
         fields=attrgetter(*parameters) if len(parameters) > 1 else None,
     )
     for old in ("magic", "id", "signature", "handler"):

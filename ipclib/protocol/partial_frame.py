@@ -76,6 +76,12 @@ class PartialFrame:
         self.clear()
         return taken
 
+    def take_small(self) -> bytes:
+        """Return the start of a small frame, and become empty."""
+        taken = bytes(self._buffer)
+        self.clear()
+        return taken
+
     def clear(self) -> None:
         """Become empty."""
         self._buffer = bytearray()

@@ -63,19 +63,19 @@ class Receiver:
         "_max_message_size",
         "_max_numbers",
         "_table",
-        "_trailers",
         "bytes_received",
         "descriptors",
         "ended",
         "frames_received",
         "inbox",
         "partial",
+        "trailers",
     )
 
     def __init__(self, conversation: Conversation, table: Table) -> None:
         self._conversation = conversation
         self._table = table
-        self._trailers = conversation.peer_trailers
+        self.trailers = conversation.peer_trailers
         self.inbox = conversation.inbox
         self._max_message_size = conversation.limits.max_message_size
         self._max_elements = conversation.limits.max_elements
@@ -116,6 +116,11 @@ class Receiver:
             self.partial.add(data)
             self._receive_rest()
         else:
+            self._take_apart(data)
+
+    def receive_again(self, data: bytes) -> None:
+        """Take bytes that were not handled as plain frames, and are in bytes_received already."""
+        if not self.ended:
             self._take_apart(data)
 
     def receive_in_place(self, count: int, fds: Sequence[int] = ()) -> None:
@@ -224,7 +229,7 @@ class Receiver:
         conversation = self._conversation
         payload_end = end
         serial = _NO_SERIAL
-        has_trailer = self._trailers.in_all or self._trailers.end(message, data, start, end)
+        has_trailer = self.trailers.in_all or self.trailers.end(message, data, start, end)
         if has_trailer:
             payload_end -= _TRAILER_SIZE
             serial, signature, tag = _unpack_trailer(data, payload_end)
@@ -247,7 +252,7 @@ class Receiver:
             concerned = None if kind is _ONE_WAY else conversation.bare_replies.reserve(message)
         elif (serial == _NO_SERIAL) is not (kind is _ONE_WAY):
             raise ProtocolViolation(f"{message.name}: serial {serial}; only a one-way message has 0")
-        elif kind is not _ONE_WAY and not self._trailers.in_all:
+        elif kind is not _ONE_WAY and not self.trailers.in_all:
             concerned = conversation.bare_replies.reserve(message, serial)  # Our answers are bare.
         files = self._files_of(data, start, end, message.name) if self.descriptors.queue else _NO_FILES
         shared, self._decoding = self._decoding, None

@@ -16,6 +16,8 @@ HEADER = Struct("=IQ")
 """Size and key; the key is magic and id."""
 TRAILER = Struct("=III")
 """Serial, signature, tag."""
+SERIAL = Struct("=I")
+"""The first field of a trailer."""
 TAG = 0x4950432B
 """The last four bytes of every frame with a trailer."""
 
@@ -40,9 +42,11 @@ LONGEST_ERROR_TEXT = 16 * 1024
 EVERY_ENDPOINT = 0
 """The magic by which a Describe frame asks for all endpoints."""
 
+ID = Struct("=i")
+"""The last field of a header, which is the upper half of the key."""
+
 _MAGIC_AND_ID = Struct("=Ii")
 _KEY = Struct("=Q")
-_SERIAL = Struct("=I")
 _FAILURE = Struct("=IBI")
 _DESCRIPTION = Struct("=II")
 # Bytes. The pieces of a larger frame are not copied together.
@@ -74,7 +78,7 @@ def bare_frame(key: int, payload: Payload) -> Payload:
     if isinstance(payload, bytes):
         return HEADER.pack(len(payload) + SMALLEST_SIZE, key) + payload
     size = sum(map(len, payload)) + SMALLEST_SIZE
-    return _joined_if_small(size, (HEADER.pack(size, key), *payload))
+    return joined_if_small(size, HEADER.pack(size, key), *payload)
 
 
 def trailed_frame(key: int, payload: Payload, serial: int, signature: int) -> Payload:
@@ -84,8 +88,17 @@ def trailed_frame(key: int, payload: Payload, serial: int, signature: int) -> Pa
             HEADER.pack(len(payload) + AROUND_TRAILED, key) + payload + TRAILER.pack(serial, signature, TAG)
         )
     size = sum(map(len, payload)) + AROUND_TRAILED
-    pieces = (HEADER.pack(size, key), *payload, TRAILER.pack(serial, signature, TAG))
-    return _joined_if_small(size, pieces)
+    return joined_if_small(size, HEADER.pack(size, key), *payload, TRAILER.pack(serial, signature, TAG))
+
+
+def head_struct(format: str) -> Struct:
+    """Packs size, magic, id and the first values of a payload, which have this format."""
+    return Struct(SIZE.format + _MAGIC_AND_ID.format[1:] + format)
+
+
+def frame_struct(format: str) -> Struct:
+    """Packs size, magic, id, the values of a whole payload of this format, serial, signature and TAG."""
+    return Struct(head_struct(format).format + TRAILER.format[1:])
 
 
 def frame_length(frame: Payload) -> int:
@@ -113,8 +126,13 @@ def out_of_bounds(size: int, largest: int) -> ProtocolViolation:
     return ProtocolViolation(f"a frame of {size} bytes; allowed are {SMALLEST_SIZE} to {largest}")
 
 
-def _joined_if_small(size: int, pieces: tuple[bytes, ...]) -> Payload:
-    return b"".join(pieces) if size <= _JOINED_UP_TO else pieces
+def joined_if_small(size: int, first: bytes, *others: bytes) -> Payload:
+    """The pieces of a frame of this size: as one, if it is small."""
+    if size > _JOINED_UP_TO:
+        return first, *others
+    for piece in others:  # For so few, `+` takes half the time of `join`.
+        first += piece
+    return first
 
 
 # Control frames
@@ -158,7 +176,7 @@ def parse_failure(buffer: Buffer, start: int, end: int) -> tuple[int, ErrorKind,
 
 def pack_cancel(magic: int, serial: int) -> bytes:
     """The Cancel frame, by which a caller says that it no longer waits."""
-    return _control_frame(magic, CANCEL_ID, _SERIAL.pack(serial))
+    return _control_frame(magic, CANCEL_ID, SERIAL.pack(serial))
 
 
 def parse_cancel(buffer: Buffer, start: int, end: int) -> int:
@@ -172,7 +190,7 @@ def parse_cancel(buffer: Buffer, start: int, end: int) -> int:
 
 def pack_describe(magic: int, serial: int) -> bytes:
     """The Describe frame, which asks for the interface of one endpoint, or of EVERY_ENDPOINT."""
-    return _control_frame(magic, DESCRIBE_ID, _SERIAL.pack(serial))
+    return _control_frame(magic, DESCRIBE_ID, SERIAL.pack(serial))
 
 
 def parse_describe(buffer: Buffer, start: int, end: int) -> int:
@@ -210,9 +228,9 @@ def _control_frame(magic: int, id: int, payload: bytes) -> bytes:
 
 def _only_serial(frame: str, buffer: Buffer, start: int, end: int) -> int:
     at = start + HEADER.size
-    if end - at != _SERIAL.size:
+    if end - at != SERIAL.size:
         raise ProtocolViolation(f"a {frame} frame must hold one serial and nothing else")
-    (serial,) = _SERIAL.unpack_from(buffer, at)
+    (serial,) = SERIAL.unpack_from(buffer, at)
     return int(serial)
 
 

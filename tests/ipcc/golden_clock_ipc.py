@@ -12,7 +12,7 @@ from struct import Struct as _Struct
 
 from ipclib import generated as _ipc
 
-_ipc.require(__name__, 1)
+_ipc.require(__name__, 2)
 
 __all__ = [
     "ClockClient",
@@ -36,6 +36,18 @@ _ii = _Struct("=ii")
 _HashMap_String_i32 = _ipc.hash_map(_ipc.string, _ipc.i32)
 _Optional_i32 = _ipc.optional(_ipc.i32)
 _Vector_String = _ipc.vector(_ipc.string)
+
+_frame_ = _ipc.frame_struct("")
+_frame_IB = _ipc.frame_struct("IB")
+_frame_d = _ipc.frame_struct("d")
+_frame_i = _ipc.frame_struct("i")
+_frame_ii = _ipc.frame_struct("ii")
+_head_I = _ipc.head_struct("I")
+_head_iI = _ipc.head_struct("iI")
+_tail = _ipc.TRAILER.pack
+_tail_ED5A7221 = _tail(_ipc.NO_SERIAL, 0xED5A7221, _ipc.TAG)
+_AROUND = _ipc.AROUND_TRAILED
+_TAG = _ipc.TAG
 
 
 class ClockServer(_ipc.Endpoint):
@@ -79,6 +91,27 @@ endpoint ClockServer
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int, int], int]:
             return _ii.unpack_from(_data, _at), _at + 8
 
+        @staticmethod
+        def _frame(_serial: int, a: int, b: int) -> bytes:
+            return _frame_ii.pack(_AROUND + 8, 0xBD82FAA3, 1, a, b, _serial, 0x3F309198, _TAG)
+
+        @staticmethod
+        def _deliver(
+            _handlers: ClockServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            if _end - _at != 8:
+                return _ipc.NOT_DELIVERED
+            a, b = _ii.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.add(a, b)
+
     class AddResponse(_ipc.Response, request=Add):
         """The answer to add: (i32 sum)"""
 
@@ -95,6 +128,10 @@ endpoint ClockServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _i.unpack_from(_data, _at), _at + 4
+
+        @staticmethod
+        def _frame(_serial: int, sum: int) -> bytes:
+            return _frame_i.pack(_AROUND + 4, 0xBD82FAA3, 2, sum, _serial, 0x3F309198, _TAG)
 
     class EchoString(
         _ipc.Request[str], magic=MAGIC, id=3, name="ClockServer.echo_string", signature=0x05F77F3D
@@ -121,6 +158,35 @@ endpoint ClockServer
             text = str(_data[_at : _at + _n], "utf-8")
             return (text,), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, text: str) -> bytes:
+            _raw_text = text.encode()
+            _size = _AROUND + 4 + len(_raw_text)
+            return (
+                _head_I.pack(_size, 0xBD82FAA3, 3, len(_raw_text))
+                + _raw_text
+                + _tail(_serial, 0x05F77F3D, _TAG)
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ClockServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            text = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.echo_string(text)
+
     class EchoStringResponse(_ipc.Response, request=EchoString):
         """The answer to echo_string: (String text)"""
 
@@ -143,6 +209,16 @@ endpoint ClockServer
                 raise _decoding.cut_off(_n, _at)
             text = str(_data[_at : _at + _n], "utf-8")
             return (text,), _at + _n
+
+        @staticmethod
+        def _frame(_serial: int, text: str) -> bytes:
+            _raw_text = text.encode()
+            _size = _AROUND + 4 + len(_raw_text)
+            return (
+                _head_I.pack(_size, 0xBD82FAA3, 4, len(_raw_text))
+                + _raw_text
+                + _tail(_serial, 0x05F77F3D, _TAG)
+            )
 
     class EchoBytes(
         _ipc.Request[bytes], magic=MAGIC, id=5, name="ClockServer.echo_bytes", signature=0xC09DFE06
@@ -169,6 +245,36 @@ endpoint ClockServer
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, data: _ipc.Octets) -> _ipc.Payload:
+            _raw_data = _ipc.octets(data)
+            _size = _AROUND + 4 + len(_raw_data)
+            return _ipc.joined_if_small(
+                _size,
+                _head_I.pack(_size, 0xBD82FAA3, 5, len(_raw_data)),
+                _raw_data,
+                _tail(_serial, 0xC09DFE06, _TAG),
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ClockServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            (_n,) = _I.unpack_from(_data, _at)
+            _at += 4
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            data = bytes(_data[_at:_end])
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.echo_bytes(data)
+
     class EchoBytesResponse(_ipc.Response, request=EchoBytes):
         """The answer to echo_bytes: (ByteBuffer data)"""
 
@@ -191,6 +297,17 @@ endpoint ClockServer
                 raise _decoding.cut_off(_n, _at)
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
+
+        @staticmethod
+        def _frame(_serial: int, data: _ipc.Octets) -> _ipc.Payload:
+            _raw_data = _ipc.octets(data)
+            _size = _AROUND + 4 + len(_raw_data)
+            return _ipc.joined_if_small(
+                _size,
+                _head_I.pack(_size, 0xBD82FAA3, 6, len(_raw_data)),
+                _raw_data,
+                _tail(_serial, 0xC09DFE06, _TAG),
+            )
 
     class Log(_ipc.OneWay, magic=MAGIC, id=7, name="ClockServer.log", signature=0xED5A7221):
         """log(i32 id, String text) =|"""
@@ -216,6 +333,31 @@ endpoint ClockServer
             text = str(_data[_at : _at + _n], "utf-8")
             return (id, text), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, id: int, text: str) -> bytes:
+            _raw_text = text.encode()
+            _size = _AROUND + 8 + len(_raw_text)
+            return _head_iI.pack(_size, 0xBD82FAA3, 7, id, len(_raw_text)) + _raw_text + _tail_ED5A7221
+
+        @staticmethod
+        def _deliver(
+            _handlers: ClockServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            id, _n = _iI.unpack_from(_data, _at)
+            _at += 8
+            if _n != _end - _at:
+                return _ipc.NOT_DELIVERED
+            text = str(_data[_at:_end], "utf-8")
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.log(id, text)
+
     class Watch(_ipc.OneWay, magic=MAGIC, id=8, name="ClockServer.watch", signature=0x2B6ADA4F):
         """watch(u32 every_ms, bool at_once) =|"""
 
@@ -234,6 +376,29 @@ endpoint ClockServer
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int, bool], int]:
             every_ms, at_once = _IB.unpack_from(_data, _at)
             return (every_ms, _ipc.BOOLEANS[at_once]), _at + 5
+
+        @staticmethod
+        def _frame(_serial: int, every_ms: int, at_once: bool) -> bytes:
+            return _frame_IB.pack(
+                _AROUND + 5, 0xBD82FAA3, 8, every_ms, _ipc.flag(at_once), _serial, 0x2B6ADA4F, _TAG
+            )
+
+        @staticmethod
+        def _deliver(
+            _handlers: ClockServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            if _end - _at != 5:
+                return _ipc.NOT_DELIVERED
+            every_ms, at_once = _IB.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.watch(every_ms, _ipc.BOOLEANS[at_once])
 
     class List(
         _ipc.Request["ClockServer.ListResponse"],
@@ -352,6 +517,17 @@ endpoint ClockServer
             data = bytes(_data[_at : _at + _n])
             return (data,), _at + _n
 
+        @staticmethod
+        def _frame(_serial: int, data: _ipc.Octets) -> _ipc.Payload:
+            _raw_data = _ipc.octets(data)
+            _size = _AROUND + 4 + len(_raw_data)
+            return _ipc.joined_if_small(
+                _size,
+                _head_I.pack(_size, 0xBD82FAA3, 12, len(_raw_data)),
+                _raw_data,
+                _tail(_serial, 0xBBB3139F, _TAG),
+            )
+
     class Ping(_ipc.Request[None], magic=MAGIC, id=13, name="ClockServer.ping", signature=0xFE49AD3A):
         """ping() => ()"""
 
@@ -366,6 +542,26 @@ endpoint ClockServer
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
 
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0xBD82FAA3, 13, _serial, 0xFE49AD3A, _TAG)
+
+        @staticmethod
+        def _deliver(
+            _handlers: ClockServerStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            if _end != _at:
+                return _ipc.NOT_DELIVERED
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.ping()
+
     class PingResponse(_ipc.Response, request=Ping):
         """The answer to ping: ()"""
 
@@ -379,6 +575,10 @@ endpoint ClockServer
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[()], int]:
             return (), _at
+
+        @staticmethod
+        def _frame(_serial: int) -> bytes:
+            return _frame_.pack(_AROUND, 0xBD82FAA3, 14, _serial, 0xFE49AD3A, _TAG)
 
 
 class ClockClient(_ipc.Endpoint):
@@ -410,6 +610,27 @@ endpoint ClockClient
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[float], int]:
             return _d.unpack_from(_data, _at), _at + 8
 
+        @staticmethod
+        def _frame(_serial: int, now: float) -> bytes:
+            return _frame_d.pack(_AROUND + 8, 0x86C031CC, 1, now, _serial, 0xF93B5D99, _TAG)
+
+        @staticmethod
+        def _deliver(
+            _handlers: ClockClientStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            if _end - _at != 8:
+                return _ipc.NOT_DELIVERED
+            (now,) = _d.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.tick(now)
+
     class Ask(_ipc.Request[int], magic=MAGIC, id=2, name="ClockClient.ask", signature=0xC156B652):
         """ask(i32 question) => (i32 answer)"""
 
@@ -427,6 +648,27 @@ endpoint ClockClient
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _i.unpack_from(_data, _at), _at + 4
 
+        @staticmethod
+        def _frame(_serial: int, question: int) -> bytes:
+            return _frame_i.pack(_AROUND + 4, 0x86C031CC, 2, question, _serial, 0xC156B652, _TAG)
+
+        @staticmethod
+        def _deliver(
+            _handlers: ClockClientStub,
+            _data: _ipc.Buffer,
+            _at: int,
+            _end: int,
+            _cursor: _ipc.Cursor,
+            _next: int,
+        ) -> object:
+            if _end - _at != 4:
+                return _ipc.NOT_DELIVERED
+            (question,) = _i.unpack_from(_data, _at)
+            if _cursor.at >= _next:
+                return _ipc.NOT_DELIVERED
+            _cursor.at = _next
+            return _handlers.ask(question)
+
     class AskResponse(_ipc.Response, request=Ask):
         """The answer to ask: (i32 answer)"""
 
@@ -443,6 +685,10 @@ endpoint ClockClient
         @staticmethod
         def _decode(_data: _ipc.Buffer, _at: int, _decoding: _ipc.Decoding) -> tuple[tuple[int], int]:
             return _i.unpack_from(_data, _at), _at + 4
+
+        @staticmethod
+        def _frame(_serial: int, answer: int) -> bytes:
+            return _frame_i.pack(_AROUND + 4, 0x86C031CC, 3, answer, _serial, 0xC156B652, _TAG)
 
 
 class ClockServerProxy(_ipc.Proxy):
