@@ -447,9 +447,12 @@ class _ShortPath:
                 self._give_up_if(f"_end - _at != {payload.fixed_size}" if payload.runs else "_end != _at")
                 for run in payload.runs:
                     self._write_run(run)
+            for parameter in payload.parameters:
+                if parameter.type.packing is Packing.FLAG:
+                    self._printer.write(f"{parameter.python} = {self._payloads.unpacked_value(parameter)}")
             self._give_up_if("_cursor.at >= _next")
             self._printer.write("_cursor.at = _next")
-            values = ", ".join(self._payloads.unpacked_value(parameter) for parameter in payload.parameters)
+            values = ", ".join(parameter.python for parameter in payload.parameters)
             self._printer.write(f"return _handlers.{message.python}({values})")
 
     def _write_unpacking(self, payload: Payload) -> None:

@@ -1407,10 +1407,11 @@ endpoint ConfigServer
             if _end - _at != 1:
                 return _ipc.NOT_DELIVERED
             (value,) = _B.unpack_from(_data, _at)
+            value = _ipc.BOOLEANS[value]
             if _cursor.at >= _next:
                 return _ipc.NOT_DELIVERED
             _cursor.at = _next
-            return _handlers.write_bool_value(domain, group, key, _ipc.BOOLEANS[value])
+            return _handlers.write_bool_value(domain, group, key, value)
 
     class WriteBoolValueResponse(_ipc.Response, request=WriteBoolValue):
         """The answer to write_bool_value: ()"""
@@ -2181,10 +2182,11 @@ endpoint ConfigClient
             if _end - _at != 1:
                 return _ipc.NOT_DELIVERED
             (value,) = _B.unpack_from(_data, _at)
+            value = _ipc.BOOLEANS[value]
             if _cursor.at >= _next:
                 return _ipc.NOT_DELIVERED
             _cursor.at = _next
-            return _handlers.notify_changed_bool_value(domain, group, key, _ipc.BOOLEANS[value])
+            return _handlers.notify_changed_bool_value(domain, group, key, value)
 
     class NotifyRemovedKey(
         _ipc.OneWay, magic=MAGIC, id=5, name="ConfigClient.notify_removed_key", signature=0xF2AAC714

@@ -13,6 +13,7 @@ from ipclib.connection.batch import NONE
 from ipclib.connection.deferred import OneWayReply
 from ipclib.connection.sender import Sender
 from ipclib.connection.serving import Reply, Serving
+from ipclib.errors import ProtocolViolation
 from ipclib.protocol import wire
 from ipclib.protocol.conversation import Conversation
 from ipclib.protocol.message import Kind, MessageType
@@ -25,6 +26,7 @@ from ipclib.values.decoding import Decoding
 _ONE_WAY = Kind.ONE_WAY
 _REQUEST = Kind.REQUEST
 _LATER = (Promise, CoroutineType)
+_NO_VALUES = (ProtocolViolation, *DECODE_ERRORS)
 
 # The wire's layout, bound for the path that every message takes.
 _HEADER_SIZE = wire.HEADER.size
@@ -179,7 +181,7 @@ class ShortPath:
         decoding.end = end
         try:
             values, after = message.decode(data, at, decoding)
-        except DECODE_ERRORS:
+        except _NO_VALUES:
             return False
         if after != end or self._cursor.at >= next:
             return False
@@ -232,6 +234,6 @@ def _is_decodable(message: MessageType, data: bytes, at: int, end: int) -> bool:
     decoding.end = end
     try:
         _values, after = message.decode(data, at + _HEADER_SIZE, decoding)
-    except DECODE_ERRORS:
+    except _NO_VALUES:
         return False
     return after == end

@@ -395,10 +395,11 @@ endpoint ClockServer
             if _end - _at != 5:
                 return _ipc.NOT_DELIVERED
             every_ms, at_once = _IB.unpack_from(_data, _at)
+            at_once = _ipc.BOOLEANS[at_once]
             if _cursor.at >= _next:
                 return _ipc.NOT_DELIVERED
             _cursor.at = _next
-            return _handlers.watch(every_ms, _ipc.BOOLEANS[at_once])
+            return _handlers.watch(every_ms, at_once)
 
     class List(
         _ipc.Request["ClockServer.ListResponse"],
