@@ -135,7 +135,9 @@ class EventLoop(NotCopied):
         if get_ident() != thread.ident:
             thread.require_own_thread()
         until_ns = None if timeout is None else deadline_after(thread.now_ns(), timeout)
-        return thread.turn(mode, until_ns)
+        if mode is not _WAIT or thread.queue.items:
+            return thread.turn(mode, until_ns)
+        return short_turn(thread, until_ns)
 
     def spin_until(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
         """Make turns until `condition()` is true; False after `timeout` seconds or quit().

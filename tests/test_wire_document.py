@@ -20,9 +20,10 @@ from ipcc.builtin_types import BUILTIN_NAMES
 from ipcc.compiler import model_of
 from ipclib import ErrorKind, File, Limits
 from ipclib.protocol import events, wire
-from ipclib.protocol.conversation import DESCRIBE, MAX_ABANDONED, Call, Conversation, incoming_table
+from ipclib.protocol.conversation import DESCRIBE, MAX_ABANDONED, Conversation, incoming_table
 from ipclib.protocol.events import Event
 from ipclib.protocol.message import Endpoint, Kind, MessageType
+from ipclib.protocol.open_call import Call
 from ipclib.protocol.receiver import Receiver
 from ipclib.values import json_value, structures
 from tests.wire.golden_values import GOLDEN, load

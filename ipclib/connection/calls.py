@@ -8,7 +8,6 @@ import enum
 import gc
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from itertools import islice
 from threading import get_ident
 from typing import Any, Protocol, TypeVar
@@ -17,14 +16,16 @@ from corelib import EventLoopClosed, Promise, UsageError, WaitMode
 from corelib.turn import ThreadLoop, deadline_after, short_turn
 from ipclib.connection.batch import NONE
 from ipclib.connection.nesting import nesting_of_thread
+from ipclib.connection.promised_call import PromisedCall
 from ipclib.connection.sender import Sender, is_overfull
 from ipclib.connection.state import State
 from ipclib.connection.watchdog import Watchdog
 from ipclib.errors import CallTimeout, NestedTooDeep, PeerDisconnected, ProtocolViolation, WrongThread
 from ipclib.protocol import wire
-from ipclib.protocol.conversation import DESCRIBE, Call, Conversation
+from ipclib.protocol.conversation import DESCRIBE, Conversation
 from ipclib.protocol.events import CallFailed, DescriptionArrived, Event
-from ipclib.protocol.message import MessageType, OneWay, Request
+from ipclib.protocol.message import OneWay, Request
+from ipclib.protocol.open_call import Call, OpenCall
 from ipclib.showing import value_shown
 from ipclib.values.codecs import ENCODE_ERRORS, Payload
 from ipclib.values.decoding import Files
@@ -86,30 +87,11 @@ class CallerLink(Protocol):
         """Handle the inbox in the next turn."""
 
 
-class PromisedCall(Call):
-    """A call whose answer settles a promise instead of ending a wait."""
-
-    __slots__ = ("promise",)
-
-    def __init__(self, message: MessageType) -> None:
-        super().__init__(message)
-        self.promise: Promise[Any] = Promise()
-
-    def succeed(self, value: Any) -> None:
-        """Resolve the promise."""
-        self.settled = True
-        self.promise.resolve(value)
-
-    def fail(self, error: BaseException) -> None:
-        """Reject the promise."""
-        super().fail(error)
-        self.promise.reject(error)
-
-
 class Caller:
     """Sends the requests and one-way messages of a connection, and waits for answers."""
 
     __slots__ = (
+        "_abandon_call",
         "_conversation",
         "_ident",
         "_link",
@@ -136,6 +118,7 @@ class Caller:
         self._turn = link.thread.turn
         self._nesting = nesting_of_thread()
         self._nests_freely = min(_NESTS_FREELY, self._conversation.limits.max_nesting // 2)
+        self._abandon_call = self._abandon  # Bound once, for all promised calls.
         self.dropped_posts = 0
         """One-way messages that found the connection closed, or the peer no longer reading."""
 
@@ -187,13 +170,11 @@ class Caller:
             raise self._unusable(message.name)
         if self._link.state is _CLOSED:
             return Promise.rejected(PeerDisconnected(f"{message.name}: the connection is closed"))
-        call = PromisedCall(message)
+        call = PromisedCall(message, self._abandon_call)
         try:
             frame, files = self._conversation.request(call, values)
         except PeerDisconnected as error:
             return Promise.rejected(error)
-        promise: Promise[R] = call.promise
-        promise.on_cancel = partial(self._abandon, call)
         if not self._watchdog.is_awake:
             self._watchdog.wake()
         if self._conversation.trailers:
@@ -202,7 +183,7 @@ class Caller:
             self._send_bare(call, frame, files, self._sender.send)
         if self._sender.size > self._sender.limit:
             self._wait_for_slow_peer()
-        return promise
+        return call
 
     def post(self, one_way: type[OneWay], values: tuple[object, ...]) -> None:
         """Send a one-way message. On a closed connection it is dropped and counted.
@@ -340,7 +321,7 @@ class Caller:
         if deadline is not None and self._now_ns() >= deadline:
             raise _timed_out(call, timeout)
 
-    def _abandon(self, call: Call) -> None:
+    def _abandon(self, call: OpenCall) -> None:
         try:
             cancel = self._conversation.abandon(call)
         except ProtocolViolation as violation:
@@ -352,7 +333,7 @@ class Caller:
     # Sending
 
     def _send_bare(
-        self, call: Call, frame: Payload, files: Files, send: Callable[[Payload, Files], None]
+        self, call: OpenCall, frame: Payload, files: Files, send: Callable[[Payload, Files], None]
     ) -> None:
         """Open a call and send its request as a bare frame.
 

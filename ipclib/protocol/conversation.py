@@ -56,6 +56,7 @@ from ipclib.protocol.events import (
     RequestRefused,
 )
 from ipclib.protocol.message import Endpoint, Kind, Message, MessageType
+from ipclib.protocol.open_call import OpenCall
 from ipclib.protocol.peer_trailers import PeerTrailers
 from ipclib.values.codecs import ENCODE_ERRORS, Payload, user_cause
 from ipclib.values.decoding import Files, Outgoing
@@ -99,37 +100,6 @@ def incoming_table(calls: type[Endpoint], serves: type[Endpoint]) -> Table:
     return {message.key: message for message in (*served, *answers)}
 
 
-class Call:
-    """A request of ours, from before it is sent until it is answered or abandoned."""
-
-    __slots__ = ("abandoned", "began", "deadline", "depth", "error", "message", "serial", "settled", "value")
-
-    began: int
-    """When it began to wait above another call, in nanoseconds of the loop's clock."""
-    deadline: int | None
-    depth: int
-    """How many peers' messages were being handled when it began to wait."""
-
-    def __init__(self, message: MessageType) -> None:
-        self.message = message
-        self.serial = wire.NO_SERIAL
-        self.settled = False
-        self.abandoned = False
-        """True if nobody waits for the answer any more."""
-        self.value: Any = None
-        self.error: BaseException | None = None
-
-    def succeed(self, value: Any) -> None:
-        """End the call with its result."""
-        self.value = value
-        self.settled = True
-
-    def fail(self, error: BaseException) -> None:
-        """End the call with an error."""
-        self.error = error
-        self.settled = True
-
-
 class Conversation:
     """One end of one connection: the calls that are open, and the requests that are not answered."""
 
@@ -161,7 +131,7 @@ class Conversation:
         self.peer_trailers = PeerTrailers(trailers, self._cancel_late)
         self.inbox: deque[Event] = deque()
         """What arrived and is not handled yet, in order."""
-        self.open_calls: dict[int, Call] = {}
+        self.open_calls: dict[int, OpenCall] = {}
         """Our calls that are not answered, by serial, in the order in which they were sent."""
         self.abandoned = 0
         """The number of open calls for which nobody waits."""
@@ -217,7 +187,7 @@ class Conversation:
 
     # Our requests
 
-    def request(self, call: Call, values: tuple[object, ...]) -> tuple[Payload, Files]:
+    def request(self, call: OpenCall, values: tuple[object, ...]) -> tuple[Payload, Files]:
         """Open a call and return the frame of its request. If we write bare frames, open() opens it instead.
 
         Raises:
@@ -246,7 +216,7 @@ class Conversation:
             self.open_calls[serial] = call
         return frame, files
 
-    def open(self, call: Call) -> None:
+    def open(self, call: OpenCall) -> None:
         """Open a call whose request has no trailer, when it is sent: answers come in the order of requests.
 
         Raises:
@@ -256,7 +226,7 @@ class Conversation:
             raise _closed(call)
         self.open_calls[call.serial] = call
 
-    def describe(self, call: Call) -> Payload:
+    def describe(self, call: OpenCall) -> Payload:
         """Open a call of DESCRIBE and return its frame, for the endpoint that is called.
 
         Raises:
@@ -270,7 +240,7 @@ class Conversation:
         self.open_calls[call.serial] = call
         return wire.pack_describe(self.calls.MAGIC, call.serial)
 
-    def abandon(self, call: Call) -> Payload | None:
+    def abandon(self, call: OpenCall) -> Payload | None:
         """Stop waiting for a call; its late answer will be discarded.
 
         Returns the Cancel frame, or None if there is nothing to cancel or the peer knows no control frames.
@@ -290,7 +260,7 @@ class Conversation:
             return None  # If the peer's first message has a trailer, _cancel_late() does it then.
         return wire.pack_cancel(self.calls.MAGIC, call.serial)
 
-    def open_call(self, serial: int) -> Call:
+    def open_call(self, serial: int) -> OpenCall:
         """The call that an answer with this serial settles.
 
         Raises:
@@ -301,7 +271,7 @@ class Conversation:
             raise ProtocolViolation(f"an answer to serial {serial}, which is not open")
         return call
 
-    def oldest_open(self, message: MessageType) -> Call:
+    def oldest_open(self, message: MessageType) -> OpenCall:
         """The call that a bare answer settles.
 
         Raises:
@@ -312,7 +282,7 @@ class Conversation:
                 return call
         raise ProtocolViolation(f"{message.name}: an answer, and no call of it is open")
 
-    def settle(self, call: Call, event: Event) -> None:
+    def settle(self, call: OpenCall, event: Event) -> None:
         """Close an open call, and put its event into the inbox if somebody waits for it."""
         del self.open_calls[call.serial]
         if call.abandoned:
@@ -340,14 +310,14 @@ class Conversation:
             raise ProtocolViolation(f"a description answers a call of {call.message.name}")
         self.settle(call, DescriptionArrived(call, text))
 
-    def reopen(self, call: Call) -> None:
+    def reopen(self, call: OpenCall) -> None:
         """Open a call again whose answer could not be decoded. It fails when the connection closes."""
         if self.is_closed:
             call.fail(_closed(call))
         else:
             self.open_calls[call.serial] = call
 
-    def close(self) -> list[Call]:
+    def close(self) -> list[OpenCall]:
         """Close all open calls and open no more; return those for which somebody waits.
 
         Calls whose answers are still in the inbox are among them: nothing there is handled any more.
@@ -438,7 +408,7 @@ def _check_size(message: MessageType, frame: Payload, files: Files, limits: Limi
         )
 
 
-def _closed(call: Call) -> PeerDisconnected:
+def _closed(call: OpenCall) -> PeerDisconnected:
     return PeerDisconnected(f"{call.message.name}: the connection is closed")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ipclib.errors import ErrorKind, ProtocolViolation, RemoteError
 from ipclib.protocol import wire
 from ipclib.protocol.bare_replies import BareReply
-from ipclib.protocol.conversation import Call, Conversation, Table
+from ipclib.protocol.conversation import Conversation, Table
 from ipclib.protocol.descriptors import DescriptorQueue
 from ipclib.protocol.events import (
     CallFailed,
@@ -271,7 +271,7 @@ class Receiver:
             if files:
                 decoding.check_files()
         except BaseException as error:
-            self._take_back(concerned, files)
+            self._take_back(message, concerned, files)
             is_too_deep = isinstance(error, RecursionError)
             if (is_too_deep or is_unrepresentable(error)) and self._refuse(message, serial, concerned, error):
                 self._decoding = shared = shared and self._new_decoding()
@@ -284,16 +284,16 @@ class Receiver:
             decoding.files = _NO_FILES
             self._decoding = shared
         if conversation.is_closed or (kind is _RESPONSE and concerned.abandoned):
-            self._take_back(concerned, files)
+            self._take_back(message, concerned, files)
         else:
             self.inbox.append((kind, message, concerned, values, files, end - start))
         if self._end_event is not None:
             self._file_end()
 
-    def _take_back(self, concerned: Any, files: Sequence[File]) -> None:
+    def _take_back(self, message: MessageType, concerned: Any, files: Sequence[File]) -> None:
         """Close the Files of a message that does not reach the inbox, and reopen the call that it answers."""
         _close_all(files)
-        if isinstance(concerned, Call) and not concerned.abandoned:
+        if message.kind is _RESPONSE and not concerned.abandoned:
             self._conversation.reopen(concerned)
 
     def _refuse(self, message: MessageType, serial: int, concerned: Any, error: BaseException) -> bool:
@@ -305,7 +305,7 @@ class Receiver:
         reason = "too many calls wait on the receiver's stack" if lacks_stack else error
         text = f"{message.name} cannot be received: {reason}"
         conversation = self._conversation
-        if isinstance(concerned, Call):
+        if message.kind is _RESPONSE:
             if not concerned.settled and not concerned.abandoned:
                 failure = RemoteError.of(concerned.message.name, ErrorKind.REFUSED, text)
                 conversation.settle(concerned, CallFailed(concerned, failure))

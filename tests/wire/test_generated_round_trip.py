@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import ipcc
 from ipclib import URL, Alternative, Duration, EncodeError, Limits, Origin, ProxyData, UnixDateTime, gfx
-from ipclib.protocol.conversation import Call, Conversation, incoming_table
+from ipclib.protocol.conversation import Conversation, incoming_table
 from ipclib.protocol.message import MessageType
+from ipclib.protocol.open_call import Call
 from ipclib.protocol.receiver import Receiver
 
 _Value: TypeAlias = Callable[[ModuleType], Any]

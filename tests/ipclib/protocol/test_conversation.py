@@ -25,12 +25,12 @@ from ipclib.protocol.bare_replies import BareReply
 from ipclib.protocol.conversation import (
     DESCRIBE,
     MAX_ABANDONED,
-    Call,
     Conversation,
     incoming_table,
 )
 from ipclib.protocol.events import CallFailed, DescriptionArrived, DescriptionAsked, RequestCancelled
 from ipclib.protocol.message import Kind
+from ipclib.protocol.open_call import Call
 from tests.ipclib.protocol.two_ends import Ends, bare, dev_null, joined
 
 

@@ -11,9 +11,10 @@ import pytest
 
 import ipcc
 from ipclib import ErrorKind, RemoteError, UnknownMessage
-from ipclib.protocol.conversation import DESCRIBE, Call
+from ipclib.protocol.conversation import DESCRIBE
 from ipclib.protocol.events import CallFailed, RequestRefused
 from ipclib.protocol.message import Kind
+from ipclib.protocol.open_call import Call
 from tests.ipclib.protocol.two_ends import End, bare, dev_null, trailed
 
 INTERFACE = """

@@ -10,9 +10,10 @@ from typing import Any
 from ipclib import Limits
 from ipclib.protocol import wire
 from ipclib.protocol.bare_replies import ReplyTo
-from ipclib.protocol.conversation import Call, Conversation, incoming_table
+from ipclib.protocol.conversation import Conversation, incoming_table
 from ipclib.protocol.events import Event, PeerViolated
 from ipclib.protocol.message import Kind, Message
+from ipclib.protocol.open_call import Call
 from ipclib.protocol.receiver import Receiver
 
 
