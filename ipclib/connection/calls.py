@@ -204,7 +204,8 @@ class Caller:
                 frame = message.frame(_NO_SERIAL, *values)
             except ENCODE_ERRORS:
                 frame = ()  # The conversation finds the same, and says of which parameter.
-        if type(frame) is not bytes or len(frame) > conversation.unchecked_size:
+        length = len(frame) if type(frame) is bytes else wire.frame_length(frame)
+        if not 0 < length <= conversation.largest_plain:
             frame, files = conversation.frame(message, values)
         sender = self._sender
         if sender.flush_is_due:

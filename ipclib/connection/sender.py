@@ -155,14 +155,23 @@ class Sender:
 
     def send_now(self, frame: Payload, files: Files) -> None:
         """Send a frame, after what waits already. What the socket does not take waits in the queue."""
-        arguments: Any = (frame, _NO_SIGPIPE)
-        if self.size or files or self.is_locked or not isinstance(frame, bytes) or not self.takes_frames:
+        send: Callable[..., int]
+        arguments: tuple[Any, ...]
+        if isinstance(frame, bytes):
+            send, arguments, length = self._send, (frame, _NO_SIGPIPE), len(frame)
+        else:
+            send, arguments, length = (
+                self._sendmsg,
+                (frame[:_MOST_PIECES], (), _NO_SIGPIPE),
+                sum(map(len, frame)),
+            )
+        if self.size or files or self.is_locked or not self.takes_frames:
             self.put(frame, files)
             self.flush()
             return
         self.is_locked = True
         try:
-            sent = self._send(*arguments)
+            sent = send(*arguments)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -173,8 +182,8 @@ class Sender:
             sent = 0  # flush() tries again, and waits for room.
         self.frames += 1
         self.sent += sent
-        if sent != len(frame):
-            self._keep_rest(frame, sent)
+        if sent != length:
+            self._keep_rest(frame, length, sent)
         self.is_locked = False
         if self.size:  # The rest of this frame, or frames of a finaliser.
             self.flush()
@@ -245,13 +254,13 @@ class Sender:
         self.size += batch.length
         self._batches.append(batch)
 
-    def _keep_rest(self, frame: bytes, sent: int) -> None:
+    def _keep_rest(self, frame: Payload, length: int, sent: int) -> None:
         """Queue what the socket did not take of a frame, before everything that was queued meanwhile."""
-        batch = Batch(len(frame), large=(frame,))
+        batch = Batch.apart(frame, NONE)
         if not self.takes_frames:
             return
         batch.sent = sent
-        self.size += len(frame) - sent
+        self.size += length - sent
         self._batches.insert(0, batch)
 
     def _write(self, batch: Batch) -> bool:

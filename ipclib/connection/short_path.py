@@ -19,7 +19,7 @@ from ipclib.protocol.conversation import Conversation
 from ipclib.protocol.message import Kind, MessageType
 from ipclib.protocol.plain_frames import NOT_DELIVERED, Cursor, Row
 from ipclib.protocol.receiver import Receiver
-from ipclib.values.codecs import DECODE_ERRORS
+from ipclib.values.codecs import DECODE_ERRORS, Payload
 from ipclib.values.decoding import Decoding
 
 # On 3.11 `Enum.MEMBER` costs about 90 ns (a descriptor), a bound name 9.
@@ -195,6 +195,7 @@ class ShortPath:
         response = message.response
         conversation = self._conversation
         if response is not None and response.frame is not None and not conversation.is_closed:
+            frame: Payload
             try:
                 if response.arity == 1:
                     frame = response.frame(serial, result)
@@ -202,7 +203,8 @@ class ShortPath:
                     frame = response.frame(serial, *response.to_values(result))
             except BaseException:  # Reply finds and reports it.
                 frame = ()
-            if type(frame) is bytes and len(frame) <= conversation.unchecked_size:
+            length = len(frame) if type(frame) is bytes else wire.frame_length(frame)
+            if 0 < length <= conversation.largest_plain:
                 sender = self._sender
                 if self._cursor.at < self._cursor.end or sender.corks or conversation.inbox:
                     sender.send(frame, NONE)

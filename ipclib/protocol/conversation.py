@@ -46,7 +46,7 @@ from ipclib.errors import (
 from ipclib.limits import Limits
 from ipclib.protocol import wire
 from ipclib.protocol.bare_replies import BareReplies, ReplyTo
-from ipclib.protocol.costs import check_cost, unchecked_size_of
+from ipclib.protocol.costs import check_cost, unchecked_size
 from ipclib.protocol.events import (
     CallFailed,
     CancelsDue,
@@ -105,6 +105,7 @@ class Conversation:
 
     __slots__ = (
         "_serial",
+        "_unchecked_size",
         "abandoned",
         "bare_replies",
         "calls",
@@ -112,12 +113,12 @@ class Conversation:
         "dropped",
         "inbox",
         "is_closed",
+        "largest_plain",
         "limits",
         "open_calls",
         "peer_trailers",
         "serves",
         "trailers",
-        "unchecked_size",
     )
 
     def __init__(
@@ -141,7 +142,9 @@ class Conversation:
         """True if no more answers will come."""
         self.dropped = 0
         """One-way messages of the peer that were dropped."""
-        self.unchecked_size = unchecked_size_of(limits)
+        self.largest_plain = limits.max_message_size + wire.SIZE.size
+        """Bytes of a frame without codecs that is within all limits."""
+        self._unchecked_size = unchecked_size(limits)
         """Bytes of a frame that is within all limits if it has no Files."""
         self._serial = wire.NO_SERIAL
         """The last serial that was given to a call."""
@@ -179,7 +182,7 @@ class Conversation:
             frame = wire.bare_frame(message.key, payload)
         else:
             frame = wire.trailed_frame(message.key, payload, serial, message.signature)
-        if files or type(frame) is not bytes or len(frame) > self.unchecked_size:
+        if files or type(frame) is not bytes or len(frame) > self._unchecked_size:
             _check_size(message, frame, files, self.limits)
             if type(files) is Outgoing:
                 check_cost(message, files, self.limits, is_bare or self.peer_trailers.are_missing)
@@ -208,7 +211,8 @@ class Conversation:
                 frame = message.frame(serial, *values)
             except ENCODE_ERRORS:
                 frame = ()  # frame() finds the same, and says of which parameter.
-        if type(frame) is not bytes or len(frame) > self.unchecked_size:
+        length = len(frame) if type(frame) is bytes else wire.frame_length(frame)
+        if not 0 < length <= self.largest_plain:
             frame, files = self.frame(message, values, serial)
         if self.is_closed:
             raise _closed(call)

@@ -10,7 +10,7 @@ from ipclib.protocol.message import MessageType
 from ipclib.values.decoding import MAX_WORK, MOST_PER_BYTE, Outgoing
 
 
-def unchecked_size_of(limits: Limits) -> int:
+def unchecked_size(limits: Limits) -> int:
     """Bytes of a frame that is within all limits, whatever its values are, if it has no Files."""
     return min(limits.max_message_size, limits.max_elements // (2 * MOST_PER_BYTE), limits.max_numbers)
 
