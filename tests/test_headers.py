@@ -13,6 +13,7 @@ PLACES = (
     "demos",
     "ipcc",
     "ipclib",
+    "pytest_ipclib",
     "tests/abuse",
     "tests/corelib",
     "tests/demos",

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "corelib": {"attrs"},
     "ipclib": {"attrs", "corelib"},
     "ipcc": {"attrs"},
+    "pytest_ipclib": {"corelib", "ipclib", "pytest"},
     "demos": {"attrs", "corelib", "ipclib", "demos"},
 }
 # The lower storey of ipclib. Shared memory is made of a corelib class; NotCopied does no input or output.
@@ -196,7 +197,7 @@ def _name_of(node: ast.expr | ast.arg) -> set[str]:
     return set()
 
 
-FOLDERS_OF_IPCLIB = ("values", "protocol", "connection", "service")
+FOLDERS_OF_IPCLIB = ("values", "protocol", "connection", "service", "testing")
 
 
 @pytest.mark.parametrize("folder", FOLDERS_OF_IPCLIB)
@@ -218,7 +219,7 @@ def test_the_layout_of_frames_has_one_home() -> None:
         assert "struct" not in _imports(file), file
 
 
-@pytest.mark.parametrize("package", ["corelib", "ipclib", "ipcc", "demos"])
+@pytest.mark.parametrize("package", ["corelib", "ipclib", "ipcc", "pytest_ipclib", "demos"])
 def test_no_file_reads_a_private_name_of_another(package: str) -> None:
     of_others = {("asyncio_bridge.py", "_get_running_loop")}  # asyncio has no public function for it.
     for file in _files(package):

@@ -223,3 +223,8 @@ def send_tracebacks(connection: Connection) -> None:
 def is_busy(connection: Connection) -> bool:
     """Whether any handler has not finished, or anything waits to leave."""
     return connection._link.is_busy
+
+
+def endpoints_of(connection: type[Connection]) -> tuple[type[Endpoint], type[Endpoint]]:
+    """The endpoints of a connection class: the one that it calls, and the one that it serves."""
+    return connection._ends.calls, connection._ends.serves
