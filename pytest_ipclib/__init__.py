@@ -89,11 +89,12 @@ def ipc_clock() -> ManualClock:
 def _ipc_watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
     from ipclib.testing import Watch
 
+    may_leave = _may_leave(request.node)
     clock = request.getfixturevalue("ipc_clock") if "ipc_clock" in request.fixturenames else None
     watch = Watch(clock)
     request.node.stash[_WATCH] = watch
     yield watch
-    watch.close(may_leave=_may_leave(request.node), failed=request.node.stash.get(_FAILED, False))
+    watch.close(may_leave=may_leave, failed=request.node.stash.get(_FAILED, False))
 
 
 @pytest.fixture
