@@ -6,6 +6,7 @@ every run.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pytest
@@ -70,7 +71,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
         result = yield
         if (watch := item.stash.get(_WATCH, None)) is not None:
-            watch.require_no_errors()
+            with _without_our_frames():
+                watch.require_no_errors()
     except BaseException:
         item.stash[_FAILED] = True
         raise
@@ -94,7 +96,8 @@ def _ipc_watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
     watch = Watch(clock)
     request.node.stash[_WATCH] = watch
     yield watch
-    watch.close(may_leave=may_leave, failed=request.node.stash.get(_FAILED, False))
+    with _without_our_frames():
+        watch.close(may_leave=may_leave, failed=request.node.stash.get(_FAILED, False))
 
 
 @pytest.fixture
@@ -162,6 +165,17 @@ def ipc_asyncio(ipc_loop: EventLoop) -> Iterator[Runner]:
 
     with Runner(loop_factory=AsyncioEventLoop) as runner:
         yield runner
+
+
+@contextmanager
+def _without_our_frames() -> Iterator[None]:
+    """Fail the test with the text of a TestFailed alone: its traceback says nothing about the test."""
+    from ipclib.testing import TestFailed
+
+    try:
+        yield
+    except TestFailed as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 def _may_leave(node: pytest.Item) -> list[str]:

@@ -71,9 +71,10 @@ class FakePeer(NotCopied, Generic[E]):
         for name, answer in (answers or {}).items():
             self.answer(name, answer)
 
-    def __call__(self, socket: LocalSocket, *arguments: int, limits: Limits | None = None) -> E:
+    def __call__(self, socket: LocalSocket, client_id: int = 0, *, limits: Limits | None = None) -> E:
         """Make a connection that this fake plays. Pair and MultiServer call this."""
-        connection = self._class(socket, *arguments, limits=limits)
+        number = (client_id,) if issubclass(self._class, ConnectionFromClient) else ()
+        connection = self._class(socket, *number, limits=limits)
         self.connections.append(connection)
         return connection
 
