@@ -84,9 +84,7 @@ class Interface:
             raise Failure(Code.NOT_A_SERVICE, "the service has no endpoint")
         if len(pairs) > 1:
             names = ", ".join(endpoint.name for endpoint in self.called)
-            raise wrong(
-                f"a connection is to one service, and there are several ({names}): call messages of one"
-            )
+            raise wrong(f"a connection is to one service, and these messages are of several ({names})")
         return pairs[0]
 
     def message(self, name: str, *, of_client: bool = False) -> Message:

@@ -229,7 +229,7 @@ class Service:
                     self._check_open(name)
                 except Failure as failure:
                     return failure
-        return Failure(Code.NOT_A_SERVICE, printable(f"{name}: {error}"))
+        return Failure(Code.NOT_A_SERVICE, printable(f"the service at {self.path} broke a rule: {error}"))
 
     def close(self) -> None:
         """Close the connection, after what was posted has left."""
