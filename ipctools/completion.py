@@ -24,13 +24,13 @@ def completions(interface: Interface, commands: Iterable[str], before: str, word
             names = [message.qualified_name for message in messages]
         offered = [f"{name} " for name in names]
     else:
-        offered = _of_arguments(interface, words[heads[-1]] if heads else "", words, word)
+        offered = _of_arguments(interface, words[heads[-1] :] if heads else [""], word)
     return sorted({text for text in offered if text.startswith(word)})
 
 
-def _of_arguments(interface: Interface, head: str, words: list[str], word: str) -> list[str]:
+def _of_arguments(interface: Interface, words: list[str], word: str) -> list[str]:
     try:
-        message = interface.message(head)
+        message = interface.message(words[0])
     except Failure:
         return []
     name, mark, _value = word.partition("=")

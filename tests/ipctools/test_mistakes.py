@@ -147,7 +147,7 @@ MISTAKES = {
     "message that the service does not know": (
         ["{f}/service", "--ipc", "{f}/Other.ipc", "m99"],
         8,
-        "EverythingServer.m99: unknown message: message 199 is not known here",
+        "EverythingServer.m99: unknown message: message 202 is not known here",
     ),
     "error of the handler": (
         ["{f}/service", "texts", "a=refuse", *TEXTS],
