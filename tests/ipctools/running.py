@@ -27,7 +27,7 @@ class Done:
 
 def environment(**more: str) -> dict[str, str]:
     """The environment in which the command and the services run."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", **more}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | more
 
 
 def command(*arguments: str | Path) -> list[str]:
