@@ -96,7 +96,7 @@ class Interface:
         endpoints = self.received if of_client else self.called
         prefix, dot, short = name.rpartition(".")
         if dot:
-            self._check_endpoint(prefix, endpoints)
+            self._check_endpoint(prefix, endpoints, of_client=of_client)
             endpoints = tuple(endpoint for endpoint in endpoints if endpoint.name == prefix)
         found = [message for endpoint in endpoints for message in endpoint.messages if message.name == short]
         if not found:
@@ -110,12 +110,13 @@ class Interface:
             raise wrong(f"message '{short}' is ambiguous: write {names}")
         return found[0]
 
-    def _check_endpoint(self, name: str, endpoints: Sequence[Endpoint]) -> None:
+    def _check_endpoint(self, name: str, endpoints: Sequence[Endpoint], *, of_client: bool) -> None:
         if any(endpoint.name == name for endpoint in endpoints):
             return
         if any(endpoint.name == name for endpoint in self.model.endpoints):
-            reason = "the service sends its messages, and does not receive them"
-            raise wrong(f"endpoint '{name}' cannot be called: {reason}")
+            if of_client:
+                raise wrong(f"endpoint '{name}' is called, and cannot be answered")
+            raise wrong(f"endpoint '{name}' is the client's, and cannot be called")
         known = [endpoint.name for endpoint in endpoints]
         raise wrong(f"the service has no endpoint '{name}': {nearest(name, known)}")
 

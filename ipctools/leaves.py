@@ -393,7 +393,7 @@ LEAVES: dict[str, Leaf] = {
     "float_size": _geometry(gfx.FloatSize, _FLOAT),
     "float_rect": _geometry(gfx.FloatRect, _FLOAT),
     "color": _plain(_parse_color, _show_color),
-    "anonymous_buffer": Leaf(parse_buffer, show_buffer),
+    "anonymous_buffer": Leaf(parse_buffer, show_buffer, is_text=True, objects=BYTES_OBJECTS),
     "shareable_bitmap": Leaf(parse_bitmap, show_bitmap),
 }
 """For the name of each codec of ipclib.generated that has no parts: how its values are written."""

@@ -66,7 +66,9 @@ def show_bytes(value: bytes, outputs: Outputs, name: str) -> Any:
 
 def parse_buffer(node: Any, inputs: Inputs) -> AnonymousBuffer:
     """Shared memory from its content, written as bytes are; null is no buffer."""
-    return AnonymousBuffer() if node is None else inputs.buffer(parse_bytes(node, inputs))
+    if node is None or (isinstance(node, Word) and node == "null"):
+        return AnonymousBuffer()
+    return inputs.buffer(parse_bytes(node, inputs))
 
 
 def show_buffer(value: AnonymousBuffer, outputs: Outputs, name: str) -> Any:

@@ -202,13 +202,14 @@ class Service:
         if self._connection.is_open:
             return
         if self._misbehaviour:
-            text = f"the service at {self.path} broke a rule: {printable(self._misbehaviour)}"
-            raise Failure(Code.NOT_A_SERVICE, text)
+            raise self._broken_rule()
         prefix = f"{what}: " if what else ""
         raise Failure(Code.SERVICE_GONE, f"{prefix}the service at {self.path} has closed the connection")
 
     def _failure(self, message: Message, error: IPCError) -> Failure:
         name = message.qualified_name
+        if self._misbehaviour:
+            return self._broken_rule()
         match error:
             case CallTimeout():
                 return Failure(
@@ -229,7 +230,11 @@ class Service:
                     self._check_open(name)
                 except Failure as failure:
                     return failure
-        return Failure(Code.NOT_A_SERVICE, printable(f"the service at {self.path} broke a rule: {error}"))
+        return Failure(Code.NOT_A_SERVICE, printable(f"{name}: {error}"))
+
+    def _broken_rule(self) -> Failure:
+        text = f"the service at {self.path} broke a rule: {printable(self._misbehaviour)}"
+        return Failure(Code.NOT_A_SERVICE, text)
 
     def close(self) -> None:
         """Close the connection, after what was posted has left."""

@@ -53,9 +53,9 @@ class Values:
         if is_text and word[:1] not in ('"', "{"):
             return Word(word)
         try:
-            node = json.loads(word)
+            node = json.loads(word, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
-            if not type.codec and not is_text and word[:1] in ("[", "{"):
+            if not is_text and word[:1] in ("[", "{"):
                 raise Misfit(f"it is no JSON: {error}") from None
             return Word(word)
         leaf = self._leaf(type)
@@ -291,6 +291,15 @@ class Values:
         if not dot:
             return _OF_PYTHON[short]
         return getattr({"_ipc": generated, "_ipc.gfx": gfx, "_datetime": datetime}[package], short)
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; Python would take the last of several members with one name."""
+    names = [name for name, _value in members]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"'{name}' is there twice")
+    return dict(members)
 
 
 def _is_plain(type: Type, index: int) -> bool:

@@ -24,7 +24,11 @@ class Client(EVERYTHING.ConnectionFromClient):  # type: ignore[name-defined, mis
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.socket = arguments[0]
         self.async_told("welcome")
+        gift = File(os.memfd_create("gift", os.MFD_CLOEXEC))
+        os.write(gift.fileno(), b"a gift")
+        self.async_given(gift)
 
     def texts(self, a: str, b: str, c: bytes, d: bytes, e: object, f: None) -> Any:
         print(f"texts {a}", flush=True)
@@ -41,6 +45,10 @@ class Client(EVERYTHING.ConnectionFromClient):  # type: ignore[name-defined, mis
             case "ask":
                 answer = self.ask(len(b))
                 return answer.answer
+            case "garbage":
+                self.socket.send(b"\xff" * 20)
+                _never.append(Promise())
+                return _never[-1]
             case "disconnect":
                 self.shutdown()
         return len(a)

@@ -75,7 +75,17 @@ MISTAKES = {
     "endpoint of the client": (
         ["{f}/service", "EverythingClient.told"],
         2,
-        "endpoint 'EverythingClient' cannot be called: the service sends its messages",
+        "endpoint 'EverythingClient' is the client's, and cannot be called",
+    ),
+    "endpoint of the service in an answer": (
+        ["{f}/service", "--answer", "EverythingServer.texts count=1", "--watch"],
+        2,
+        "endpoint 'EverythingServer' is called, and cannot be answered",
+    ),
+    "service that breaks a rule": (
+        ["{f}/service", "texts", "a=garbage", *TEXTS],
+        5,
+        "the service at {f}/service broke a rule: a frame of 4294967295 bytes; allowed are 8 to",
     ),
     "wrong message": (
         ["{f}/service", "text"],
@@ -214,7 +224,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     others = "\n".join(f"m{number}() => ()" for number in range(100))
     server = f"endpoint EverythingServer {{ numbers() =|\nnothing() => () {others} }}\n"
-    (folder / "Other.ipc").write_text(f"{server}endpoint EverythingClient {{ told(String text) =| }}\n")
+    client = "endpoint EverythingClient { told(String text) =| given(IPC::File file) =| }\n"
+    (folder / "Other.ipc").write_text(server + client)
     kept: list[socket.socket] = []
     with (
         running([HERE / "everything_service.py", folder / "service"]),

@@ -126,6 +126,9 @@ def test_a_shown_value_is_read_back(message: Message, parameter: Parameter, data
         ("geometry", "g", "#102030", gfx.Color(16, 32, 48)),
         ("maps", "b", '{"-1": "x"}', {-1: "x"}),
         ("maps", "b", '[[-1, "x"]]', {-1: "x"}),
+        ("memory", "a", "5", b"5"),
+        ("memory", "a", '"null"', b"null"),
+        ("memory", "a", "[", b"["),
         ("optionals", "b", "null", None),
         ("optionals", "b", '"null"', "null"),
         ("optionals", "a", "0x10", 16),
@@ -142,7 +145,10 @@ def test_a_word_is_read_as_its_type(message: str, name: str, word: str, value: A
         with pytest.raises(Misfit, match=r'any of several types: write {"String": ...} or {"Duration": ...}'):
             of_word(message, name, word)
         return
-    assert of_word(message, name, word) == value
+    inputs = Inputs()
+    read = EVERYTHING.values.of_word(parameter(message, name).type, word, inputs)
+    assert (bytes(read.data) if isinstance(read, AnonymousBuffer) else read) == value
+    inputs.close()
 
 
 @pytest.mark.parametrize(
@@ -201,6 +207,7 @@ def test_a_word_is_read_as_its_type(message: str, name: str, word: str, value: A
         ("vectors", "a", '[1, "2"]', "[1]: a text where a whole number (i32) is needed"),
         ("vectors", "c", "[1]", "1 elements where 3 are needed"),
         ("maps", "a", "[]", ""),
+        ("maps", "a", '{"x": 1, "x": 2}', "it is no JSON: 'x' is there twice"),
         ("maps", "a", "x", "'x' where an object or a list of pairs in JSON (HashMap<String,i32>) is needed"),
         ("maps", "a", '[["x", 1], ["x", 2]]', '["x"]: this key is there twice'),
         ("variants", "a", "null", "it fits none of i32, String"),
