@@ -13,6 +13,7 @@ from ipcc.compiler import loaded, model_of, model_of_description
 from ipcc.definitions import Opaque
 from ipcc.diagnostics import CompileError
 from ipcc.model import Compilation, Endpoint, Message, Pair
+from ipctools.display import printable
 from ipctools.failures import Code, Failure, nearest, wrong
 from ipctools.values import Values
 
@@ -37,7 +38,7 @@ class Interface:
         try:
             return cls._of(model_of_description(text, path, _OWN_CODECS))
         except CompileError as error:
-            reason = str(error.diagnostics[0]).splitlines()[0]
+            reason = printable(str(error.diagnostics[0]).splitlines()[0])
             text = f"the interface that the service describes cannot be read ({reason}): give --ipc FILE"
             raise Failure(Code.NOT_A_SERVICE, text) from error
 
