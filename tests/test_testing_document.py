@@ -64,6 +64,39 @@ def test_the_program_without_pytest_prints_what_the_document_says(run: Run) -> N
     assert (done.stdout, done.stderr) == (FILES["plain.txt"], "")
 
 
+@pytest.mark.slow
+def test_the_fake_of_the_shell_prints_what_the_document_says(tmp_path: Path) -> None:
+    """Line for line; the fake and the calls write side by side, so the order is not compared."""
+    (tmp_path / "Lamp.ipc").write_text(FILES["Lamp.ipc"])
+    ((lines, output),) = re.findall(
+        r"^```sh\n(.*?)^```\n\n((?:    [^\n]*\n)+)", DOCUMENT, re.MULTILINE | re.DOTALL
+    )
+    socket = f"{tmp_path}/lamps"
+    start, *calls = lines.replace("/tmp/lamps", socket).splitlines()
+    program = "\n".join(
+        [
+            f'ipcc() {{ "{sys.executable}" -m ipcc "$@"; }}',
+            f'fake() {{ exec "{sys.executable}" -m ipcc "$@"; }}',
+            start.replace("ipcc fake", "fake fake"),
+            f"while [ ! -S {socket} ]; do :; done",
+            *calls,
+            "kill $!",
+            "wait $!",
+        ]
+    )
+    done = subprocess.run(
+        ["sh", "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    wanted = [line.strip() for line in output.splitlines()]
+    assert sorted(done.stdout.replace(socket, "/tmp/lamps").splitlines()) == sorted(wanted)
+
+
 def test_the_document_lists_every_fault() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", DOCUMENT, re.MULTILINE)
     assert {name: text for name, text in rows if not name.startswith("ipc_")} == FAULTS

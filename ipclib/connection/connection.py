@@ -4,9 +4,10 @@ Must not know how its link works (link.py), or what differs between the two ends
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from socket import socket as stdlib_socket
 from typing import Any, ClassVar
@@ -213,6 +214,19 @@ def _no_socket(name: str, what: object) -> str:
 def when_closed(connection: Connection, callback: Callable[[], object]) -> None:
     """Call `callback` once, after the connection has closed and before die(), in the order of these calls."""
     connection._link.when_closed(callback)
+
+
+def receive_early(connection: Connection, data: bytes, fds: Sequence[int]) -> None:
+    """Let a connection receive what was read from its socket before it was made. It owns the descriptors."""
+    link = connection._link
+    collects = gc.isenabled()
+    gc.disable()  # The receiver asks for it: a finaliser could make a turn, which would read on.
+    try:
+        link.receiver.receive(data, fds)
+    finally:
+        if collects:
+            gc.enable()
+    link.serve_later()
 
 
 def send_tracebacks(connection: Connection) -> None:

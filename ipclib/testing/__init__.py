@@ -5,7 +5,7 @@ Must not know anything but where they are defined. `import ipclib` does not impo
 from ipclib.testing.clock import ManualClock
 from ipclib.testing.fake import FakePeer
 from ipclib.testing.fault import FAULTS, Fault
-from ipclib.testing.pair import Pair
+from ipclib.testing.pair import Pair, WithFaults
 from ipclib.testing.watch import TestFailed, Unhandled, Watch
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "TestFailed",
     "Unhandled",
     "Watch",
+    "WithFaults",
 ]

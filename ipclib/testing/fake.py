@@ -131,6 +131,14 @@ class FakePeer(NotCopied, Generic[E]):
             )
         return self.calls(name)
 
+    def clear(self) -> None:
+        """Forget what was received, with its Files, and the connections that have closed."""
+        self.received.clear()
+        self.connections[:] = [connection for connection in self.connections if connection.is_open]
+        for file in self._files:
+            file.close()
+        self._files.clear()
+
     def close(self) -> None:
         """Close its connections, and the Files that were received; twice is fine."""
         for connection in self.connections:

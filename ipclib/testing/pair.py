@@ -4,6 +4,7 @@ Must not know what a fault does, or what the two ends say to each other.
 
 from __future__ import annotations
 
+import weakref
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -30,6 +31,50 @@ class ClientFactory(Protocol[C_co]):
     def __call__(self, socket: LocalSocket, *, limits: Limits | None) -> C_co: ...
 
 
+class WithFaults(NotCopied, Generic[S]):
+    """Makes a service's connections with faults on the way: `MultiServer(WithFaults(Service, fault), path)`.
+
+    The service sees this process as its peer.
+    """
+
+    def __init__(self, factory: ConnectionFactory[S], *faults: Fault) -> None:
+        """`factory` is the service's class, a fake of it, or a function that makes its connections.
+
+        Raises:
+            UsageError: it makes no such connections. If a fault names a message that does not exist, this is
+                raised at the first connection.
+        """
+        check_factory(factory)
+        self._factory = factory
+        self._faults = faults
+        self._relays: weakref.WeakSet[Relay] = weakref.WeakSet()
+
+    def __call__(self, socket: LocalSocket, client_id: int = 0, *, limits: Limits | None = None) -> S:
+        """Make the connection of a client. MultiServer calls this."""
+        if not self._faults:
+            return made_by(self._factory, socket, client_id, limits)
+        near, far = LocalSocket.pair()
+        try:
+            connection = made_by(self._factory, far, client_id, limits)
+        except BaseException:
+            near.close()
+            far.close()
+            raise
+        names = Names(endpoints_of(type(connection)))
+        try:
+            self._relays.add(Relay(socket, near, self._faults, names))
+        except BaseException:
+            connection.shutdown()
+            near.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Close what is between clients and their connections; twice is fine."""
+        for relay in list(self._relays):
+            relay.close()
+
+
 class Pair(NotCopied, Generic[C, S]):
     """A client and its service, connected on the loop of this thread: `Pair(Client, Service)`.
 
@@ -52,31 +97,23 @@ class Pair(NotCopied, Generic[C, S]):
                 message that does not exist.
             NoEventLoop: the thread has no loop.
         """
-        check_factory(service)
-        self._relay: Relay | None = None
-        sockets: list[LocalSocket] = []
+        self._between = WithFaults(service, *faults)
+        near, far = LocalSocket.pair()
         try:
-            near, far = LocalSocket.pair()
-            sockets += near, far
-            self.service: S = made_by(service, far, 1, limits)
-            names = Names(endpoints_of(type(self.service)))
-            if faults:
-                inner, outer = LocalSocket.pair()
-                sockets += inner, outer
-                self._relay = Relay(inner, near, faults, names)
-                near = outer
+            self.service: S = self._between(far, 1, limits=limits)
             self.client: C = client(near, limits=client_limits)
             self._check()
         except BaseException:
-            self._undo(sockets)
+            self._undo()
+            near.close()
+            far.close()
             raise
 
     def close(self) -> None:
         """Close both ends, and what is between them; twice is fine."""
         self.client.shutdown()
         self.service.shutdown()
-        if self._relay is not None:
-            self._relay.close()
+        self._between.close()
 
     def __enter__(self) -> Self:
         return self
@@ -97,12 +134,9 @@ class Pair(NotCopied, Generic[C, S]):
                     "the same loop: test a subclass with wait = Wait.PUMP, or a service in another process"
                 )
 
-    def _undo(self, sockets: list[LocalSocket]) -> None:
+    def _undo(self) -> None:
         for name in ("client", "service"):
             end = getattr(self, name, None)
             if isinstance(end, Connection):
                 end.shutdown()
-        if self._relay is not None:
-            self._relay.close()
-        for socket in sockets:
-            socket.close()
+        self._between.close()

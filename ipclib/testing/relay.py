@@ -76,7 +76,7 @@ class Relay(NotCopied):
 
     def lane_has_ended(self) -> None:
         """Close when nothing can come from either side any more."""
-        if self._to_client.has_ended and self._to_service.has_ended:
+        if all(lane.has_ended or not lane.reads for lane in (self._to_client, self._to_service)):
             self.close()
 
 
@@ -100,7 +100,7 @@ class _Lane:
         self.has_ended = False
         """True after the end of the source's stream was passed on."""
         self._is_ending = False
-        self._reads = True
+        self.reads = True
         """False after a fault that stops reading."""
         self._is_deaf = False
         """True if the target has closed: what comes is dropped."""
@@ -169,10 +169,10 @@ class _Lane:
                 break
         if self._relay.is_closed:
             return
-        if self._is_ending and not self._steps and not self._timer.is_active and self._reads:
+        if self._is_ending and not self._steps and not self._timer.is_active and self.reads:
             self._end()
         waits = bool(self._steps) or self._timer.is_active or self._is_ending
-        self._readable.set_enabled(self._reads and not waits)
+        self._readable.set_enabled(self.reads and not waits)
 
     def _do(self, step: Step | _Unsent) -> bool:
         """Do a step. False if it has to wait, and its rest is the next step."""
@@ -186,7 +186,7 @@ class _Lane:
             case SendBack(frame):
                 self._relay.opposite(self).take(frame)
             case StopReading():
-                self._reads = False
+                self.reads = False
                 self._steps.clear()
             case Close():
                 self._relay.close()
