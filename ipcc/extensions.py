@@ -79,7 +79,7 @@ def _loaded(group: str, name: str, what: str) -> Any:
         try:
             return entry.load()
         except Exception as error:  # A package that cannot be imported may raise anything.
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             hint = "reinstall or uninstall that package"
             raise CommandError(f"{what} of {_package(entry)} cannot be loaded ({reason}): {hint}") from error
     return None

@@ -38,7 +38,7 @@ class Interface:
         try:
             return cls._of(model_of_description(text, path, _OWN_CODECS))
         except CompileError as error:
-            reason = printable(str(error.diagnostics[0]).splitlines()[0])
+            reason = printable(str(error.diagnostics[0]).partition("\n")[0])
             text = f"the interface that the service describes cannot be read ({reason}): give --ipc FILE"
             raise Failure(Code.NOT_A_SERVICE, text) from error
 

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 GREET = """
-from ipcc.diagnostics import CommandError
+from ipcc import CommandError
 
 def add_arguments(parser):
     parser.description = "Greet."

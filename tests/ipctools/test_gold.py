@@ -175,6 +175,7 @@ def test_messages_by_hand_have_their_results(service: tuple[Path, subprocess.Pop
     assert [line.partition("(")[0] for line in heard] == list(BY_HAND)
 
 
+@pytest.mark.slow
 def test_what_the_service_sends_is_printed(service: tuple[Path, subprocess.Popen[str]]) -> None:
     socket, process = service
     watching = subprocess.Popen(

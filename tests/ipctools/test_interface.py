@@ -50,7 +50,7 @@ def test_documentation_of_a_described_interface_is_no_code(line: str) -> None:
     assert interface.message("put").documentation == (line,)
 
 
-@given(st.text(st.characters(exclude_characters="\n\r"), max_size=20))
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=20))
 def test_any_documentation_of_a_described_interface_is_read_or_refused(line: str) -> None:
     with suppress(Failure):
         Interface.described(_TEXT.format(line), "here")
