@@ -14,8 +14,8 @@ from ipclib.protocol import wire
 from ipclib.protocol.message import Endpoint, Kind, MessageType
 from ipclib.values.file import Duplicate
 
-# A stream that claims a larger frame is none of frames.
-_LARGEST = 1 << 30
+# A larger size is not of a frame: the first four letters of any text are one.
+_LARGEST = 0x20000000 - 1
 
 
 @attrs.frozen

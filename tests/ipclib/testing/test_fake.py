@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from corelib import LocalSocket, TimedOut, UsageError, sleep_ms
+from corelib.asyncio_bridge import AsyncioEventLoop
 from ipclib import EncodeError, HandlerError, MultiServer, RemoteError, Wait
 from ipclib.testing import FakePeer, Pair
 from pytest_ipclib import MakeFake, MakePair
@@ -161,3 +165,34 @@ def test_a_pair_refuses_what_is_no_end(clock: Any, ipc_loop: Any) -> None:
 def test_a_fake_shows_its_seed(clock: Any) -> None:
     text = repr(FakePeer(clock.ConnectionFromClient, seed=12))
     assert text == "<FakeService, seed 12, 0 open connections, 0 messages received>"
+
+
+def test_a_pair_is_made_inside_a_task_of_asyncio(clock: Any) -> None:
+    async def main() -> Any:
+        service = FakePeer(clock.ConnectionFromClient, {"add": 3})
+        with Pair(clock.ConnectionToServer, service) as pair:
+            return await pair.client.async_add(1, 2)
+
+    with asyncio.Runner(loop_factory=AsyncioEventLoop) as runner:
+        assert runner.run(main()) == 3
+
+
+def test_a_fake_forgets_what_it_received(clock: Any, ipc_pair: MakePair, ipc_fake: MakeFake) -> None:
+    service = ipc_fake(clock.ConnectionFromClient)
+    pair = ipc_pair(clock.ConnectionToServer, service)
+    pair.client.take_files([make(b"one")], False)
+    pair.close()
+    service.clear()
+    assert (service.received, service.connections) == ([], [])
+
+
+@pytest.mark.slow
+def test_ipclib_itself_imports_nothing_for_tests() -> None:
+    program = (
+        "import sys, ipclib, ipclib.generated\n"
+        "print([name for name in sys.modules if 'testing' in name or name.endswith(('.samples', 'random'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"

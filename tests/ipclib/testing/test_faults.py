@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from typing import Any, TypeAlias
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from corelib import UsageError
 from ipclib import (
@@ -16,15 +19,17 @@ from ipclib import (
     ErrorKind,
     IPCError,
     Limits,
+    MultiServer,
     PeerDisconnected,
     ProtocolViolation,
     RemoteError,
     SchemaMismatch,
     UnknownMessage,
 )
-from ipclib.testing import FAULTS, Fault
+from ipclib.testing import FAULTS, Fault, WithFaults
+from ipclib.testing.frame import Cutter, Frame
 from pytest_ipclib import MakeFake, MakePair
-from tests.ipclib import clock_service
+from tests.ipclib import clock_service, owned_files
 
 TIMEOUT = 5.0
 """Seconds on the test's own clock."""
@@ -304,3 +309,72 @@ def test_a_fault_that_cannot_be_is_refused_with_the_remedy(arguments: Any, text:
 def test_a_fault_names_a_message_that_there_is(clock: Any, ipc_pair: MakePair) -> None:
     with pytest.raises(UsageError, match=r"no message 'ad' passes here; did you mean 'add'"):
         ipc_pair(clock.ConnectionToServer, clock_service.handlers(clock), Fault("drop", "ad"))
+
+
+def test_faults_strike_the_clients_of_a_server(clock: Any, ipc_loop: Any, tmp_path: Any) -> None:
+    """All is closed when both ends have closed, without a close() of what is between them."""
+    service = WithFaults(clock_service.handlers(clock), Fault("drop", "log", nth=1, to="service"))
+    server = MultiServer(service, str(tmp_path / "clock"))
+    for _ in range(3):
+        client = clock.ConnectionToServer.connect(str(tmp_path / "clock"))
+        client.async_log(1, "one")
+        client.async_log(2, "two")
+        assert client.logged() == [2]
+        client.shutdown()
+    server.close()
+
+
+def test_a_client_that_hangs_up_ends_a_silent_service_s_connection(
+    clock: Any, ipc_loop: Any, tmp_path: Any
+) -> None:
+    server = MultiServer(
+        WithFaults(clock_service.handlers(clock), Fault("hang", "add")), str(tmp_path / "clock")
+    )
+    client = clock.ConnectionToServer.connect(str(tmp_path / "clock"))
+    call = client.async_add(1, 2).when_rejected(lambda _error: None)
+    assert ipc_loop.spin_until(
+        lambda: sum(one.counters.frames_sent for one in server.clients) == 1, timeout=5
+    )
+    client.shutdown()
+    assert ipc_loop.spin_until(lambda: not server.clients, timeout=5)
+    assert call.is_settled
+    server.close()
+
+
+def test_files_keep_their_message_between_others(clock: Any, ipc_pair: MakePair) -> None:
+    """Descriptors reach the message that they belong to, though frames travel together."""
+    client = ipc_pair(clock.ConnectionToServer, clock_service.handlers(clock), Fault("trickle", "add")).client
+    promises = []
+    for number in range(20):
+        client.async_log(number, "")
+        promises.append(client.async_take_files([owned_files.make(b"%d" % number)], False))
+        promises.append(client.async_echo_bytes(bytes(number * 5000)))
+    contents = [promise.await_(30) for promise in promises[::2]]
+    assert contents == [[b"%d" % number] for number in range(20)]
+    assert [len(promise.await_(30)) for promise in promises[1::2]] == [number * 5000 for number in range(20)]
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=1), count=st.integers(1, 5))
+def test_a_stream_is_cut_into_its_frames_however_it_arrives(sizes: list[int], count: int) -> None:
+    frames = [
+        Frame(magic=7, id=number + 1, payload=b"x" * number, trailer=(1, 2, 3)) for number in range(count)
+    ]
+    data = b"".join(frame.packed() for frame in frames)
+    cutter, found, at = Cutter(), [], 0
+    for size in itertools.cycle(sizes):
+        found += cutter.feed(data[at : at + size], [])
+        at += size
+        if at >= len(data):
+            break
+    assert [frame.packed() for frame in found] == [frame.packed() for frame in frames]
+    assert cutter.rest() == []
+
+
+def test_what_is_no_frame_is_passed_on_as_it_is() -> None:
+    cutter = Cutter()
+    (frame,) = cutter.feed(b"GET / HTTP/1.1\r\n", [])
+    assert frame.packed() == b"GET / HTTP/1.1\r\n"
+    assert [one.packed() for one in cutter.feed(b"Host: x\r\n", [])] == [b"Host: x\r\n"]
+    partial = Cutter()
+    assert partial.feed(b"\x10\0\0\0half", []) == []
+    assert [one.packed() for one in partial.rest()] == [b"\x10\0\0\0half"]
