@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     E = TypeVar("E", bound=Connection)
 
 _MARKER = "ipc_may_leave"
+_CALLS = "ipclib-calls"
 _WATCH: pytest.StashKey[Watch] = pytest.StashKey()
 _FAILED: pytest.StashKey[bool] = pytest.StashKey()
 
@@ -65,18 +66,21 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail a test on whose loop an error was not handled."""
-    try:
-        result = yield
-        if (watch := item.stash.get(_WATCH, None)) is not None:
-            with _without_our_frames():
-                watch.require_no_errors()
-    except BaseException:
-        item.stash[_FAILED] = True
-        raise
-    return result
+class _Calls:
+    """Hooks that pytest gets when a test first uses a fixture, so that other tests do not pay for them."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Fail a test on whose loop an error was not handled."""
+        try:
+            result = yield
+            if (watch := item.stash.get(_WATCH, None)) is not None:
+                with _without_our_frames():
+                    watch.require_no_errors()
+        except BaseException:
+            item.stash[_FAILED] = True
+            raise
+        return result
 
 
 @pytest.fixture
@@ -91,6 +95,8 @@ def ipc_clock() -> ManualClock:
 def _ipc_watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
     from ipclib.testing import Watch
 
+    if not request.config.pluginmanager.has_plugin(_CALLS):
+        request.config.pluginmanager.register(_Calls(), _CALLS)
     may_leave = _may_leave(request.node)
     clock = request.getfixturevalue("ipc_clock") if "ipc_clock" in request.fixturenames else None
     watch = Watch(clock)
