@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from ipcc._version import __version__
 from ipcc.compiler import compile_files, load
-from ipcc.diagnostics import CompileError, Diagnostic
+from ipcc.diagnostics import CommandError, CompileError, Diagnostic
 from ipcc.output import compile_file
 
-__all__ = ["CompileError", "Diagnostic", "__version__", "compile_file", "compile_files", "load"]
+__all__ = [
+    "CommandError",
+    "CompileError",
+    "Diagnostic",
+    "__version__",
+    "compile_file",
+    "compile_files",
+    "load",
+]

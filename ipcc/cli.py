@@ -1,12 +1,11 @@
 """Owns the command `ipcc`: its arguments, its output, and its exit codes.
 
-Must not know how a tool does its work. The exit code is 0 if all is well, 1 if the input is wrong, and 2 if
-the command line is wrong.
+Must not know how a tool does its work. The exit code is 0 if all is well, 1 if the input is wrong, 2 if the
+command line is wrong, and 130 after Ctrl-C; commands of other packages have more.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -15,6 +14,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from signal import SIGINT
 
 from ipcc._version import __version__
 from ipcc.compiler import compile_files, model_of
@@ -22,9 +22,11 @@ from ipcc.describe import as_json as described_as_json
 from ipcc.describe import described
 from ipcc.diagnostics import CommandError, CompileError, Diagnostic
 from ipcc.diff import compare
+from ipcc.extensions import Command, command_names, find_command
 from ipcc.formatter import format_source
 from ipcc.output import write_whole
 from ipcc.source import source_of
+from ipcc.terminal import complain, json_text, print_text, silence_output
 
 _EPILOG = "Other commands: {}; 'ipcc COMMAND --help' explains one. Write './check' for a file named 'check'."
 
@@ -32,26 +34,56 @@ _EPILOG = "Other commands: {}; 'ipcc COMMAND --help' explains one. Write './chec
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(given)
+    except CommandError as error:
+        complain(f"ipcc: error: {error}")
+        return error.code
+    except BrokenPipeError:
+        silence_output()
+        return 1
+    except KeyboardInterrupt:
+        return 128 + SIGINT
+
+
+class _MainParser(ArgumentParser):
+    """The parser of `ipcc` itself, whose help names all commands; it looks up those of other packages."""
+
+    def format_help(self) -> str:
+        """Return the text of the help."""
+        self.epilog = _EPILOG.format(", ".join([*filter(None, _COMMANDS), *command_names()]))
+        return super().format_help()
+
+
+def _run(given: list[str]) -> int:
     name = given.pop(0) if given and given[0] in _COMMANDS else ""
+    if given and not name and _WORD.fullmatch(given[0]):
+        extension = find_command(given[0])
+        if extension is not None:
+            return _run_extension(given.pop(0), extension, given)
+        _refuse_unknown_command(given[0])
     add_arguments, run = _COMMANDS[name]
-    parser = ArgumentParser(f"ipcc {name}".rstrip())
+    parser = ArgumentParser(f"ipcc {name}") if name else _MainParser("ipcc")
     parser.set_defaults(diagnostics_as_json=False)
     add_arguments(parser)
+    options = parser.parse_args(given)
+    _refuse_what_is_no_interface(options)
     try:
-        if given and not name:
-            _refuse_unknown_command(given[0])
-        options = parser.parse_args(given)
-        _refuse_what_is_no_interface(options)
-        try:
-            return run(options)
-        except CompileError as error:
-            _show(error.diagnostics, options)
-            return 1
-    except CommandError as error:
-        _complain(f"ipcc: error: {error}")
-        return 2
-    except BrokenPipeError:
-        _silence_output()
+        return run(options)
+    except CompileError as error:
+        _show(error.diagnostics, options)
+        return 1
+
+
+def _run_extension(name: str, command: Command, given: list[str]) -> int:
+    parser = ArgumentParser(f"ipcc {name}")
+    parser.set_defaults(diagnostics_as_json=False)
+    command.add_arguments(parser)
+    options = parser.parse_intermixed_args(given)
+    try:
+        return command.run(options)
+    except CompileError as error:
+        _show(error.diagnostics, options)
         return 1
 
 
@@ -64,16 +96,16 @@ _INSTEAD = {
     **dict.fromkeys(("compile", "build", "generate", "gen"), "'ipcc FILE... -o OUT'"),
     **dict.fromkeys(("lint", "verify", "validate"), "'ipcc check'"),
     **dict.fromkeys(("fmt", "tidy"), "'ipcc format'"),
-    **dict.fromkeys(("show", "print", "dump", "info"), "'ipcc describe'"),
+    **dict.fromkeys(("show", "print", "dump", "info", "introspect"), "'ipcc describe'"),
     **dict.fromkeys(("compare", "changes"), "'ipcc diff'"),
 }
 """The commands of other tools, and what does the same here."""
 
 
 def _refuse_unknown_command(word: str) -> None:
-    if not _WORD.fullmatch(word) or os.path.exists(word):
+    if os.path.exists(word):
         return
-    commands = [name for name in _COMMANDS if name]
+    commands = [*filter(None, _COMMANDS), *command_names()]
     near = get_close_matches(word, [*commands, *_INSTEAD], n=1)
     meant = f"did you mean {_INSTEAD.get(near[0], repr(f'ipcc {near[0]}'))}?" if near else ""
     known = f"the commands are {', '.join(commands[:-1])} and {commands[-1]}"
@@ -95,7 +127,6 @@ def _refuse_what_is_no_interface(options: Namespace) -> None:
 
 def _compile_arguments(parser: ArgumentParser) -> None:
     parser.description = "Compile IPC interfaces to a Python module."
-    parser.epilog = _EPILOG.format(", ".join(filter(None, _COMMANDS)))
     parser.add_argument("--version", action="version", version=f"ipcc {__version__}")
     _add_interfaces(parser)
     parser.add_argument(
@@ -111,7 +142,7 @@ def _compile(options: Namespace) -> int:
         _refuse_own_source(options.output, options.files)
     text = compile_files(options.files, options.include, options.types, options.output)
     if options.output is None:
-        _print(text)
+        print_text(text)
     else:
         _write(options.output, text)
         _show((), options)
@@ -216,7 +247,7 @@ def _describe_arguments(parser: ArgumentParser) -> None:
 
 def _describe(options: Namespace) -> int:
     model = model_of(options.files, options.include, options.types)
-    _print(_json(described_as_json(model)) if options.json else described(model))
+    print_text(json_text(described_as_json(model)) if options.json else described(model))
     return 0
 
 
@@ -235,9 +266,9 @@ def _diff(options: Namespace) -> int:
     old, new = (model_of([path], options.include, options.types) for path in (options.old, options.new))
     changes = compare(old, new)
     if options.json:
-        _print(_json([change.as_json() for change in changes]))
+        print_text(json_text([change.as_json() for change in changes]))
     else:
-        _print("".join(f"{change}\n" for change in changes))
+        print_text("".join(f"{change}\n" for change in changes))
     return 1 if any(change.breaks for change in changes) else 0
 
 
@@ -281,35 +312,13 @@ def _add_json_diagnostics(parser: ArgumentParser) -> None:
 
 def _show(diagnostics: Iterable[Diagnostic], options: Namespace) -> None:
     if options.diagnostics_as_json:
-        _print(_json([diagnostic.as_json() for diagnostic in diagnostics]))
+        print_text(json_text([diagnostic.as_json() for diagnostic in diagnostics]))
         return
     if sys.stderr is None:  # closed, as by `2>&-`
         return
     in_colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     for diagnostic in diagnostics:
-        _complain(diagnostic.shown(in_colour=in_colour))
-
-
-def _complain(text: str) -> None:
-    if sys.stderr is not None:
-        print(text, file=sys.stderr)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2) + "\n"
-
-
-def _print(text: str) -> None:
-    if sys.stdout is None:  # closed, as by `>&-`
-        raise CommandError("standard output is closed")
-    try:
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _silence_output()
-        raise CommandError(f"cannot write standard output: {error.strerror}") from error
+        complain(diagnostic.shown(in_colour=in_colour))
 
 
 def _write(path: str, text: str) -> None:
@@ -319,11 +328,6 @@ def _write(path: str, text: str) -> None:
         raise
     except OSError as error:
         raise CommandError(f"cannot write '{path}': {error.strerror}") from error
-
-
-def _silence_output() -> None:
-    """Send standard output nowhere: Python flushes it once more at exit, into what failed."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _COMMANDS: dict[str, tuple[Callable[[ArgumentParser], None], Callable[[Namespace], int]]] = {

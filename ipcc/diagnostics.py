@@ -36,7 +36,14 @@ class CompileError(Exception):
 
 
 class CommandError(Exception):
-    """Raised when the command line is wrong, or its output cannot be written."""
+    """Raised when the command line is wrong, or its output cannot be written.
+
+    The command prints the text in one line and exits with `code`.
+    """
+
+    def __init__(self, text: str, code: int = 2) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 @attrs.frozen

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator
 
 from ipcc.definitions import Definition, Enumeration, Enumerator, Member, Struct
 
+OWN_CODEC = "// NAME has a codec of its own."
+"""The line that stands for a registered class with a codec of its own, of which only the name is known."""
+
 _INDENTATION = "    "
 
 
@@ -40,7 +43,7 @@ def definition_lines(definition: Definition) -> list[str]:
         head = f"enum {definition.name} : {definition.underlying.canonical}"
         values = ((value, f"{value.name} = {value.number},") for value in definition.enumerators)
         return _declaration(head, definition.documentation, values)
-    return [f"// {definition.name} has a codec of its own."]
+    return [OWN_CODEC.replace("NAME", definition.name)]
 
 
 def _declaration(

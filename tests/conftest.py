@@ -8,6 +8,8 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["pytester"]
+
 # A shell starts background jobs with SIGINT ignored, which children inherit. Tests send them SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

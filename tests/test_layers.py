@@ -24,6 +24,8 @@ MAY_IMPORT = {
     "corelib": {"attrs"},
     "ipclib": {"attrs", "corelib"},
     "ipcc": {"attrs"},
+    "pytest_ipclib": {"corelib", "ipclib", "pytest"},
+    "ipctools": {"attrs", "corelib", "ipcc", "ipclib"},
     "demos": {"attrs", "corelib", "ipclib", "demos"},
 }
 # The lower storey of ipclib. Shared memory is made of a corelib class; NotCopied does no input or output.
@@ -113,10 +115,10 @@ def test_each_file_of_corelib_says_what_it_owns_and_what_it_must_not_know(folder
         assert "#:" not in file.read_text(), f"{file}: an attribute is explained by a string below it"
 
 
-def test_ipclib_comes_to_corelib_by_its_two_doors() -> None:
+def test_the_packages_above_corelib_come_to_it_by_its_two_doors() -> None:
     """The names of `corelib.__all__` and `corelib.turn.__all__`, and of a ThreadLoop what is public there."""
     doors = {"corelib": set(corelib.__all__), "corelib.turn": set(corelib.turn.__all__)}
-    for file in _files("ipclib"):
+    for file in _files("ipclib") + _files("ipctools"):
         for node in ast.walk(_tree(file)):
             if isinstance(node, ast.Import):
                 assert not any(alias.name.partition(".")[0] == "corelib" for alias in node.names), file
@@ -196,7 +198,7 @@ def _name_of(node: ast.expr | ast.arg) -> set[str]:
     return set()
 
 
-FOLDERS_OF_IPCLIB = ("values", "protocol", "connection", "service")
+FOLDERS_OF_IPCLIB = ("values", "protocol", "connection", "service", "testing")
 
 
 @pytest.mark.parametrize("folder", FOLDERS_OF_IPCLIB)
@@ -218,7 +220,7 @@ def test_the_layout_of_frames_has_one_home() -> None:
         assert "struct" not in _imports(file), file
 
 
-@pytest.mark.parametrize("package", ["corelib", "ipclib", "ipcc", "demos"])
+@pytest.mark.parametrize("package", ["corelib", "ipclib", "ipcc", "ipctools", "pytest_ipclib", "demos"])
 def test_no_file_reads_a_private_name_of_another(package: str) -> None:
     of_others = {("asyncio_bridge.py", "_get_running_loop")}  # asyncio has no public function for it.
     for file in _files(package):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("corelib", "ipclib", "ipcc", "demos", "benchmarks", "tests")
+FOLDERS = ("corelib", "ipclib", "ipcc", "ipctools", "pytest_ipclib", "demos", "benchmarks", "tests")
 LONGEST_FILE = 450
 LONGEST_CLASS = 300
 

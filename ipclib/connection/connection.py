@@ -4,9 +4,10 @@ Must not know how its link works (link.py), or what differs between the two ends
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from socket import socket as stdlib_socket
 from typing import Any, ClassVar
@@ -215,6 +216,19 @@ def when_closed(connection: Connection, callback: Callable[[], object]) -> None:
     connection._link.when_closed(callback)
 
 
+def receive_early(connection: Connection, data: bytes, fds: Sequence[int]) -> None:
+    """Let a connection receive what was read from its socket before it was made. It owns the descriptors."""
+    link = connection._link
+    collects = gc.isenabled()
+    gc.disable()  # The receiver asks for it: a finaliser could make a turn, which would read on.
+    try:
+        link.receiver.receive(data, fds)
+    finally:
+        if collects:
+            gc.enable()
+    link.serve_later()
+
+
 def send_tracebacks(connection: Connection) -> None:
     """Send the tracebacks of handlers to the peer, if it is of this user."""
     connection._link.sends_tracebacks = True
@@ -223,3 +237,8 @@ def send_tracebacks(connection: Connection) -> None:
 def is_busy(connection: Connection) -> bool:
     """Whether any handler has not finished, or anything waits to leave."""
     return connection._link.is_busy
+
+
+def endpoints_of(connection: type[Connection]) -> tuple[type[Endpoint], type[Endpoint]]:
+    """The endpoints of a connection class: the one that it calls, and the one that it serves."""
+    return connection._ends.calls, connection._ends.serves

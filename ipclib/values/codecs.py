@@ -7,11 +7,14 @@ from __future__ import annotations
 import struct
 from struct import Struct
 from types import NoneType
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from ipclib.showing import text_shown
 from ipclib.values.decoding import Buffer, Decoding, Files
 from ipclib.values.file import File
+
+if TYPE_CHECKING:
+    from ipclib.values.samples import Dice
 
 T = TypeVar("T")
 
@@ -102,6 +105,14 @@ class Codec(Generic[T]):
         """The exact classes of the decoded values, by which a Variant tells its alternatives apart."""
         raise NotImplementedError
 
+    def sample(self, dice: Dice) -> T:
+        """Make up a value, for tests.
+
+        Raises:
+            NoSample: that is not possible; the text names the class and the remedy.
+        """
+        raise NotImplementedError
+
     def check_key(self) -> None:
         """Check that the values can be keys of a map.
 
@@ -132,6 +143,9 @@ class Empty(Codec[None]):
     def python_types(self) -> frozenset[type]:
         return frozenset((NoneType,))
 
+    def sample(self, dice: Dice) -> None:
+        return None
+
 
 class Boolean(Codec[bool]):
     """The codec of bool, a byte 0 or 1."""
@@ -147,6 +161,9 @@ class Boolean(Codec[bool]):
 
     def python_types(self) -> frozenset[type]:
         return frozenset((bool,))
+
+    def sample(self, dice: Dice) -> bool:
+        return dice.random.random() < 0.5
 
 
 class Number(Codec[T]):
@@ -173,6 +190,16 @@ class Number(Codec[T]):
     def python_types(self) -> frozenset[type]:
         return frozenset((self._python,))
 
+    def sample(self, dice: Dice) -> T:
+        number: Any
+        if self._python is float:
+            number = dice.random.choice((0.0, -1.5, dice.random.uniform(-1e30, 1e30)))
+        else:
+            bits = 8 * self.smallest
+            number = dice.integer(*_range_of(bits, self.format))
+        (value,) = self._struct.unpack(self._struct.pack(number))  # A float of 32 bits is rounded.
+        return value  # type: ignore[no-any-return]
+
 
 class String(Codec[str]):
     """The codec of String: the number of bytes as a u32, and the text in UTF-8."""
@@ -196,6 +223,9 @@ class String(Codec[str]):
     def python_types(self) -> frozenset[type]:
         return frozenset((str,))
 
+    def sample(self, dice: Dice) -> str:
+        return dice.text()
+
 
 class ByteString(Codec[bytes]):
     """The codec of ByteString: the number of bytes as a u32, and the bytes."""
@@ -216,6 +246,9 @@ class ByteString(Codec[bytes]):
 
     def python_types(self) -> frozenset[type]:
         return frozenset((bytes,))
+
+    def sample(self, dice: Dice) -> bytes:
+        return dice.octets()
 
 
 class FileCodec(Codec[File]):
@@ -238,6 +271,9 @@ class FileCodec(Codec[File]):
 
     def python_types(self) -> frozenset[type]:
         return frozenset((File,))
+
+    def sample(self, dice: Dice) -> File:
+        return File(dice.descriptor())
 
 
 class Optional(Codec[T | None]):
@@ -262,10 +298,17 @@ class Optional(Codec[T | None]):
     def python_types(self) -> frozenset[type]:
         return self._value.python_types() | {NoneType}
 
+    def sample(self, dice: Dice) -> T | None:
+        return dice.maybe(self._value.sample)
+
+
+def _range_of(bits: int, format: str) -> tuple[int, int]:
+    """The least and the largest integer of a `struct` format character."""
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if format.islower() else (0, (1 << bits) - 1)
+
 
 def _integer(name: str, format: str) -> Number[int]:
-    bits = 8 * struct.calcsize("=" + format)
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if format.islower() else (0, (1 << bits) - 1)
+    low, high = _range_of(8 * struct.calcsize("=" + format), format)
     return Number(name, format, int, f"an int from {low} to {high}")
 
 

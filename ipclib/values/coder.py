@@ -4,7 +4,7 @@ Must not know messages, frames, sockets or loops.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from ipclib.errors import ProtocolViolation
 from ipclib.showing import text_shown
@@ -12,6 +12,9 @@ from ipclib.values import codecs
 from ipclib.values.codecs import Codec, Octets, octets
 from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing
 from ipclib.values.file import File
+
+if TYPE_CHECKING:
+    from ipclib.values.samples import Dice
 
 T = TypeVar("T")
 
@@ -248,3 +251,9 @@ class OwnCodec(Codec[Any]):
 
     def python_types(self) -> frozenset[type]:
         return frozenset((self._python,))
+
+    def sample(self, dice: Dice) -> Any:
+        def refuse() -> Any:
+            raise dice.refusal(self._python, "it encodes itself")
+
+        return dice.made(self._python, refuse)

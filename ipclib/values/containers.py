@@ -9,11 +9,14 @@ from array import array as PackedArray
 from collections.abc import Hashable
 from struct import Struct
 from time import thread_time_ns
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipclib.errors import ProtocolViolation
 from ipclib.values.codecs import Codec, Number
 from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, weight
+
+if TYPE_CHECKING:
+    from ipclib.values.samples import Dice
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -71,6 +74,9 @@ class Vector(Codec[list[T]]):
     def python_types(self) -> frozenset[type]:
         return frozenset((list,))
 
+    def sample(self, dice: Dice) -> list[T]:
+        return dice.several(self._element.sample)
+
 
 class NumberVector(Codec[list[T]]):
     """The codec of Vector<T> for fixed-width numbers, which are packed in one step.
@@ -112,6 +118,9 @@ class NumberVector(Codec[list[T]]):
     def python_types(self) -> frozenset[type]:
         return frozenset((list,))
 
+    def sample(self, dice: Dice) -> list[T]:
+        return dice.several(self._element.sample)
+
 
 class Array(Codec[tuple[T, ...]]):
     """The codec of Array<T, N>, a tuple: a vector whose count is known."""
@@ -122,6 +131,7 @@ class Array(Codec[tuple[T, ...]]):
     def __init__(self, element: Codec[T], length: int) -> None:
         self.name = f"Array<{element.name},{length}>"
         self.smallest = 4 + length * element.smallest
+        self._element = element
         self._elements = vector(element)
         self._length = length
 
@@ -139,6 +149,9 @@ class Array(Codec[tuple[T, ...]]):
 
     def python_types(self) -> frozenset[type]:
         return frozenset((tuple,))
+
+    def sample(self, dice: Dice) -> tuple[T, ...]:
+        return tuple(dice.several(self._element.sample, self._length))
 
 
 class HashMap(Codec[dict[K, V]]):
@@ -198,6 +211,9 @@ class HashMap(Codec[dict[K, V]]):
 
     def python_types(self) -> frozenset[type]:
         return frozenset((dict,))
+
+    def sample(self, dice: Dice) -> dict[K, V]:
+        return dict(dice.several(lambda dice: (self._key.sample(dice), self._value.sample(dice))))
 
 
 def _entered(keys: list[K], values: list[V], decoding: Decoding) -> dict[K, V]:

@@ -5,6 +5,7 @@ Must not know messages, or how descriptors travel.
 from __future__ import annotations
 
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from ipclib.gfx import (
     BitmapFormat,
@@ -22,6 +23,9 @@ from ipclib.values.codecs import BOOLEANS, Codec, float_, i32, u32
 from ipclib.values.decoding import Buffer, Decoding, Files
 from ipclib.values.shared_memory import received_memory, share
 from ipclib.values.structures import Converted, structure
+
+if TYPE_CHECKING:
+    from ipclib.values.samples import Dice
 
 _GEOMETRY = Struct("=iiII")
 _FORMATS = frozenset(BitmapFormat)
@@ -58,6 +62,11 @@ class ShareableBitmapCodec(Codec[ShareableBitmap]):
 
     def python_types(self) -> frozenset[type]:
         return frozenset((ShareableBitmap,))
+
+    def sample(self, dice: Dice) -> ShareableBitmap:
+        bitmap = ShareableBitmap.create(dice.random.randint(1, 4), dice.random.randint(1, 4))
+        bitmap.pixels[:] = dice.random.randbytes(len(bitmap.pixels))
+        return bitmap
 
 
 def _color_to_wire(value: Color) -> int:

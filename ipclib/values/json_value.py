@@ -14,6 +14,9 @@ from ipclib.showing import value_shown
 from ipclib.values.codecs import Codec, byte_string
 from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, Unrepresentable
 
+if TYPE_CHECKING:
+    from ipclib.values.samples import Dice
+
 MAX_DEPTH = 64
 """How deep arrays and objects may be nested, sent or received."""
 
@@ -69,6 +72,16 @@ class JsonValue(Codec[Any]):
 
     def python_types(self) -> frozenset[type]:
         return frozenset((type(None), bool, int, float, str, list, dict))
+
+    def sample(self, dice: Dice) -> Any:
+        match dice.random.randrange(4):
+            case 0:
+                return dice.several(self.sample)
+            case 1:
+                return dict(dice.several(lambda dice: (dice.text(), self.sample(dice))))
+            case 2:
+                return dice.text()
+        return dice.random.choice((None, True, False, 1.5, dice.integer(-(1 << 53), 1 << 53)))
 
 
 def _check(value: Any, depth: int, long_integers: list[int]) -> int:

@@ -7,10 +7,10 @@ from __future__ import annotations
 import enum
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from struct import Struct
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
@@ -18,6 +18,9 @@ from ipclib.errors import ProtocolViolation
 from ipclib.showing import text_shown
 from ipclib.values.codecs import ENCODE_ERRORS, Codec, Number, user_cause
 from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, weight
+
+if TYPE_CHECKING:
+    from ipclib.values.samples import Dice
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -86,6 +89,9 @@ class Structure(Codec[T]):
     def python_types(self) -> frozenset[type]:
         return frozenset((self._python,))
 
+    def sample(self, dice: Dice) -> T:
+        return dice.made(self._python, lambda: self._made([codec.sample(dice) for codec in self._codecs]))
+
 
 class NumberStructure(Structure[T]):
     """The codec of a struct that has only fixed-width numbers, which are packed in one step."""
@@ -134,7 +140,9 @@ class Converted(Codec[T], Generic[T, W]):
         to_wire: Callable[[T], W],
         from_wire: Callable[[W], T],
         *python: type,
+        members: Sequence[T] = (),
     ) -> None:
+        """`members` are all the values, where they are few."""
         self.name = name
         self.smallest = wire.smallest
         self.values = 1 + wire.values
@@ -143,6 +151,8 @@ class Converted(Codec[T], Generic[T, W]):
         self._to_wire = to_wire
         self._from_wire = from_wire
         self._python = frozenset(python)
+        self._members = members
+        self._main = python[0]
 
     def encode(self, value: T, files: Files) -> bytes:
         return self._wire.encode(self._to_wire(value), files)
@@ -153,6 +163,11 @@ class Converted(Codec[T], Generic[T, W]):
 
     def python_types(self) -> frozenset[type]:
         return self._python
+
+    def sample(self, dice: Dice) -> T:
+        if self._members:
+            return dice.random.choice(self._members)
+        return dice.made(self._main, lambda: self._from_wire(self._wire.sample(dice)))
 
 
 class _Depth(threading.local):
@@ -214,6 +229,9 @@ class Recursive(Codec[T]):
     def python_types(self) -> frozenset[type]:
         return self._codec().python_types()
 
+    def sample(self, dice: Dice) -> T:
+        return self._codec().sample(dice)
+
     def check_key(self) -> None:
         """Check nothing: its class is not known yet, and the compiler has checked it."""
 
@@ -248,7 +266,7 @@ def enumeration(python: type[E], underlying: Codec[int]) -> Codec[E]:
             raise TypeError(f"{name} is needed, not {type(value).__name__}")
         return int(value.value)
 
-    return Converted(name, underlying, number, python, python)
+    return Converted(name, underlying, number, python, python, members=tuple(python))
 
 
 def recursive(make: Callable[[], Codec[T]]) -> Codec[T]:

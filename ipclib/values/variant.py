@@ -4,13 +4,16 @@ Must not know messages, frames, sockets or loops.
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
 from ipclib.errors import ProtocolViolation
 from ipclib.values.codecs import Codec
 from ipclib.values.decoding import Buffer, Decoding, Files
+
+if TYPE_CHECKING:
+    from ipclib.values.samples import Dice
 
 T = TypeVar("T")
 
@@ -68,6 +71,12 @@ class Variant(Codec[Any]):
         types = frozenset[type]().union(*(codec.python_types() for codec in self._alternatives))
         self._plain_indices()
         return types if len(self._plain_places) == len(self._alternatives) else types | {Alternative}
+
+    def sample(self, dice: Dice) -> Any:
+        index = dice.random.randrange(len(self._alternatives))
+        self._plain_indices()
+        value = self._alternatives[index].sample(dice)
+        return value if index in self._plain_places else Alternative(index, value)
 
     def _index_of(self, value: Any) -> int:
         index = self._plain_indices().get(type(value))

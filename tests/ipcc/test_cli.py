@@ -176,7 +176,7 @@ def test_the_version_is_that_of_the_package() -> None:
         (["fmt", "A.ipc"], "did you mean 'ipcc format'?"),
         (["compile", "A.ipc"], "did you mean 'ipcc FILE... -o OUT'?"),
         (["version"], "did you mean 'ipcc --version'?"),
-        (["frobnicate"], "the commands are check, format, describe and diff"),
+        (["frobnicate"], "the commands are check, format, describe, diff, call, fake, list and shell"),
         (["-I", ".", "check", "A.ipc"], "the command comes first, as in 'ipcc check ...'"),
         (["describe", "x.py"], "'x.py' is a Python file: include it in an interface file (.ipc)"),
         (["check", "A.ipc", "x.py"], "'x.py' is a Python file"),

@@ -69,7 +69,8 @@ def builder(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Environme
 
 
 def _not_of_the_distribution(folder: str, names: Sequence[str]) -> list[str]:
-    kept = {"corelib", "ipclib", "ipcc", "pyproject.toml", "README.md", "LICENSE"}
+    packages = {"corelib", "ipclib", "ipcc", "ipctools", "pytest_ipclib"}
+    kept = packages | {"pyproject.toml", "README.md", "LICENSE"}
     return [name for name in names if name == "__pycache__" or (Path(folder) == ROOT and name not in kept)]
 
 

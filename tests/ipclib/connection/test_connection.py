@@ -21,6 +21,7 @@ from ipclib import (
     Wait,
     WrongThread,
 )
+from ipclib.connection.connection import receive_early
 from tests.ipclib import clock_service
 from tests.ipclib.pairs import Pair, link_of, raw_peer
 from tests.ipclib.protocol.two_ends import bare
@@ -296,5 +297,25 @@ def test_private_names_are_free_for_subclasses(loop: EventLoop, clock: Any) -> N
     here, there = LocalSocket.pair()
     client, service = Client(here), clock_service.handlers(clock)(there, 1)
     assert client.add(1, 2) == 3
+    client.shutdown()
+    service.shutdown()
+
+
+def test_bytes_that_were_read_before_the_connection_was_made_are_received_first(
+    loop: EventLoop, clock: Any
+) -> None:
+    """Cut in the middle of a frame; the rest is still in the socket."""
+    raw, service = raw_peer(clock)
+    service.async_tick(1)
+    service.async_tick(2)
+    early = raw.recv(40)
+    client = clock.ConnectionToServer(LocalSocket.adopt(raw))
+    ticks: list[int] = []
+    client.tick = ticks.append
+    receive_early(client, early[:10], ())
+    receive_early(client, early[10:], ())
+    assert loop.spin_until(lambda: len(ticks) == 2, timeout=10)
+    assert ticks == [1, 2]
+    assert client.add(20, 22) == 42
     client.shutdown()
     service.shutdown()
