@@ -155,7 +155,6 @@ class Sender:
 
     def send_now(self, frame: Payload, files: Files) -> None:
         """Send a frame, after what waits already. What the socket does not take waits in the queue."""
-        send: Callable[..., int]
         arguments: tuple[Any, ...]
         if isinstance(frame, bytes):
             send, arguments, length = self._send, (frame, _NO_SIGPIPE), len(frame)
@@ -240,10 +239,10 @@ class Sender:
             _close_all(files)
             return
         self.frames += 1
-        if files or not isinstance(frame, bytes):
-            self._append(Batch.apart(frame, files))
-        else:
+        if isinstance(frame, bytes) and not files:
             self._append(Batch(len(frame), small=[frame]))
+        else:
+            self._append(Batch.apart(frame, files))
 
     def _append(self, batch: Batch) -> None:
         """Queue a new batch, unless a finaliser has closed the sender while it was made."""
@@ -257,11 +256,10 @@ class Sender:
     def _keep_rest(self, frame: Payload, length: int, sent: int) -> None:
         """Queue what the socket did not take of a frame, before everything that was queued meanwhile."""
         batch = Batch.apart(frame, NONE)
-        if not self.takes_frames:
-            return
-        batch.sent = sent
-        self.size += length - sent
-        self._batches.insert(0, batch)
+        if self.takes_frames:
+            batch.sent = sent
+            self.size += length - sent
+            self._batches.insert(0, batch)
 
     def _write(self, batch: Batch) -> bool:
         """Send the first batch, unless a finaliser does; False if the socket did not take all of it."""
