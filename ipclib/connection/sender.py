@@ -143,7 +143,7 @@ class Sender:
             self.put(frame, files)
             if not self._is_held:
                 self._is_held = True
-                self._thread.turn_end.append(self._release)
+                self._thread.turn_end.append(self.flush)
         elif self._thread.depth:
             self.put(frame, files)
             self.flush_is_due = True
@@ -155,6 +155,7 @@ class Sender:
 
     def send_now(self, frame: Payload, files: Files) -> None:
         """Send a frame, after what waits already. What the socket does not take waits in the queue."""
+        send: Callable[..., int]
         arguments: tuple[Any, ...]
         if isinstance(frame, bytes):
             send, arguments, length = self._send, (frame, _NO_SIGPIPE), len(frame)
@@ -189,7 +190,7 @@ class Sender:
 
     def flush(self) -> None:
         """Write the queue to the socket. What the socket does not take leaves once it can."""
-        self.flush_is_due = False
+        self.flush_is_due = self._is_held = False
         try:
             while self._batches and self.takes_frames and not self.is_locked:
                 if not self._write(self._batches[0]):
@@ -197,11 +198,6 @@ class Sender:
                     return
         except OSError as error:
             self._on_error(error)
-
-    def _release(self) -> None:
-        """Send what a cork holds: a turn begins or ends, or this thread blocks."""
-        self._is_held = False
-        self.flush()
 
     def close(self) -> None:
         """Drop the queue and close its descriptors. The link closes the socket itself."""
