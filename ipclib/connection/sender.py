@@ -143,7 +143,7 @@ class Sender:
             self.put(frame, files)
             if not self._is_held:
                 self._is_held = True
-                self._thread.turn_end.append(self.flush)
+                self._thread.turn_end.append(self._release)
         elif self._thread.depth:
             self.put(frame, files)
             self.flush_is_due = True
@@ -190,7 +190,7 @@ class Sender:
 
     def flush(self) -> None:
         """Write the queue to the socket. What the socket does not take leaves once it can."""
-        self.flush_is_due = self._is_held = False
+        self.flush_is_due = False
         try:
             while self._batches and self.takes_frames and not self.is_locked:
                 if not self._write(self._batches[0]):
@@ -198,6 +198,11 @@ class Sender:
                     return
         except OSError as error:
             self._on_error(error)
+
+    def _release(self) -> None:
+        """Send what a cork holds: a turn begins or ends, or this thread blocks."""
+        self._is_held = False
+        self.flush()
 
     def close(self) -> None:
         """Drop the queue and close its descriptors. The link closes the socket itself."""
@@ -213,8 +218,6 @@ class Sender:
         """Drop the queue in a forked child. The notifier and timer belong to the parent's loop."""
         self.takes_frames = False
         self._drop_all()
-
-    # The queue
 
     def put(self, frame: Payload, files: Files) -> None:
         """Queue a frame until flush(). Its Files are moved: the caller's are empty afterwards."""
@@ -306,8 +309,6 @@ class Sender:
             self._room.in_flight.clear()
         for batch in batches:
             _close_all(batch.files)
-
-    # The socket
 
     def _on_error(self, error: OSError) -> None:
         if isinstance(error, (BrokenPipeError, ConnectionResetError)):
