@@ -31,7 +31,7 @@ __all__ = [
 
 
 @_attrs.frozen
-class Point:
+class Point(_ipc.Struct):
     """The struct Values::Point."""
 
     x: int
@@ -40,7 +40,7 @@ class Point:
 
 
 @_attrs.frozen
-class Item:
+class Item(_ipc.Struct):
     """The struct Values::Item."""
 
     number: int
@@ -50,14 +50,264 @@ class Item:
 
 
 _I = _Struct("=I")
+_dB = _Struct("=dB")
+_i = _Struct("=i")
+_iI = _Struct("=iI")
+_ii = _Struct("=ii")
+_iii = _Struct("=iii")
 
-_HashMap_String_i32 = _ipc.hash_map(_ipc.string, _ipc.i32)
-_HashMap_i32_i32 = _ipc.hash_map(_ipc.i32, _ipc.i32)
-_Vector_String = _ipc.vector(_ipc.string)
-_Values_Item = _ipc.structure(Item, _ipc.i32, _ipc.string, _ipc.double, _ipc.boolean)
-_Vector_Values_Item = _ipc.vector(_Values_Item)
-_Values_Point = _ipc.structure(Point, _ipc.i32, _ipc.i32, _ipc.i32)
-_Vector_Values_Point = _ipc.vector(_Values_Point)
+
+class _HashMap_String_i32_Codec(_ipc.HashMap[str, int]):
+    """Codes HashMap<String,i32>."""
+
+    def encode(self, value: dict[str, int], files: _ipc.Files) -> _builtins.bytes:
+        if type(value) is not dict:
+            return _ipc.HashMap.encode(self, value, files)
+        try:
+            _pieces: list[_builtins.bytes] = []
+            for key, element in value.items():
+                if type(key) is not str:
+                    raise TypeError
+                _raw_key = str.encode(key)
+                _pieces += (_I.pack(len(_raw_key)), _raw_key, _i.pack(element))
+            return self.counted(len(_pieces) // 3, files) + b"".join(_pieces)
+        except _ipc.ENCODE_ERRORS:
+            pass  # The general codec says what does not fit.
+        return _ipc.HashMap.encode(self, value, files)
+
+    def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[dict[str, int], int]:
+        _count = decoding.count(data, at, 8, self.each)
+        at += 4
+        data, _text = decoding.texts(data, at)
+        _keys: list[str] = []
+        _values: list[int] = []
+        _end = decoding.end
+        for _ in range(_count):
+            (_n,) = _I.unpack_from(data, at)
+            at += 4
+            _stop = at + _n
+            if _stop > _end:
+                raise decoding.cut_off(_n, at)
+            key = _text(data[at:_stop])
+            (element,) = _i.unpack_from(data, _stop)
+            at = _stop + 4
+            _keys.append(key)
+            _values.append(element)
+        return self.entries(zip(_keys, _values, strict=True), _count, decoding), at
+
+
+_HashMap_String_i32 = _HashMap_String_i32_Codec("HashMap", _ipc.string, _ipc.i32)
+
+
+class _HashMap_i32_i32_Codec(_ipc.HashMap[int, int]):
+    """Codes HashMap<i32,i32>."""
+
+    def encode(self, value: dict[int, int], files: _ipc.Files) -> _builtins.bytes:
+        if type(value) is not dict:
+            return _ipc.HashMap.encode(self, value, files)
+        try:
+            if {*map(type, value)} - {int}:
+                raise TypeError
+            _packed = b"".join(map(_ii.pack, value, value.values()))
+            return self.counted(len(_packed) // 8, files) + _packed
+        except _ipc.ENCODE_ERRORS:
+            pass  # The general codec says what does not fit.
+        return _ipc.HashMap.encode(self, value, files)
+
+    def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[dict[int, int], int]:
+        _count = decoding.count(data, at, 8, self.each)
+        at += 4
+        _end = at + _count * 8
+        return self.entries(_ii.iter_unpack(data[at:_end]), _count, decoding), _end
+
+
+_HashMap_i32_i32 = _HashMap_i32_i32_Codec("HashMap", _ipc.i32, _ipc.i32)
+
+
+class _Vector_String_Codec(_ipc.Vector[str]):
+    """Codes Vector<String>."""
+
+    def encode(self, value: list[str], files: _ipc.Files) -> _builtins.bytes:
+        if type(value) is not list:
+            return _ipc.Vector.encode(self, value, files)
+        try:
+            _pieces: list[_builtins.bytes] = []
+            for element in value:
+                _raw_element = str.encode(element)
+                _pieces += (_I.pack(len(_raw_element)), _raw_element)
+            return self.counted(len(_pieces) // 2, files) + b"".join(_pieces)
+        except _ipc.ENCODE_ERRORS:
+            pass  # The general codec says what does not fit.
+        return _ipc.Vector.encode(self, value, files)
+
+    def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[list[str], int]:
+        _count = decoding.count(data, at, 4, self.each)
+        at += 4
+        data, _text = decoding.texts(data, at)
+        _values: list[str] = []
+        _end = decoding.end
+        for _ in range(_count):
+            (_n,) = _I.unpack_from(data, at)
+            at += 4
+            _stop = at + _n
+            if _stop > _end:
+                raise decoding.cut_off(_n, at)
+            element = _text(data[at:_stop])
+            at = _stop
+            _values.append(element)
+        return _values, at
+
+
+_Vector_String = _Vector_String_Codec(_ipc.string)
+
+
+class _Values_Item_Codec(_ipc.Structure[Item]):
+    """Codes Values::Item."""
+
+    def encode(self, value: Item, files: _ipc.Files) -> _builtins.bytes:
+        try:
+            if type(value) is not Item or type(value.is_new) is not bool:
+                raise TypeError
+            _raw_name = str.encode(value.name)
+            return b"".join(
+                (_iI.pack(value.number, len(_raw_name)), _raw_name, _dB.pack(value.price, value.is_new))
+            )
+        except _ipc.ENCODE_ERRORS:
+            pass  # The general codec says what does not fit.
+        return _ipc.Structure.encode(self, value, files)
+
+    def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[Item, int]:
+        data, _text = decoding.texts(data, at)
+        number, _n = _iI.unpack_from(data, at)
+        at += 8
+        _stop = at + _n
+        if _stop > decoding.end:
+            raise decoding.cut_off(_n, at)
+        name = _text(data[at:_stop])
+        price, is_new = _dB.unpack_from(data, _stop)
+        at = _stop + 9
+        value = self.draft()
+        value.number = number
+        value.name = name
+        value.price = price
+        value.is_new = _ipc.BOOLEANS[is_new]
+        value.__class__ = Item
+        return value, at
+
+
+_Values_Item = _Values_Item_Codec(Item, _ipc.i32, _ipc.string, _ipc.double, _ipc.boolean)
+
+
+class _Vector_Values_Item_Codec(_ipc.Vector[Item]):
+    """Codes Vector<Values::Item>."""
+
+    def encode(self, value: list[Item], files: _ipc.Files) -> _builtins.bytes:
+        if type(value) is not list:
+            return _ipc.Vector.encode(self, value, files)
+        try:
+            _pieces: list[_builtins.bytes] = []
+            for element in value:
+                if type(element) is not Item or type(element.is_new) is not bool:
+                    raise TypeError
+                _raw_name = str.encode(element.name)
+                _pieces += (
+                    _iI.pack(element.number, len(_raw_name)),
+                    _raw_name,
+                    _dB.pack(element.price, element.is_new),
+                )
+            return self.counted(len(_pieces) // 3, files) + b"".join(_pieces)
+        except _ipc.ENCODE_ERRORS:
+            pass  # The general codec says what does not fit.
+        return _ipc.Vector.encode(self, value, files)
+
+    def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[list[Item], int]:
+        _count = decoding.count(data, at, 17, self.each)
+        at += 4
+        data, _text = decoding.texts(data, at)
+        _values: list[Item] = []
+        _end = decoding.end
+        for _ in range(_count):
+            number, _n = _iI.unpack_from(data, at)
+            at += 8
+            _stop = at + _n
+            if _stop > _end:
+                raise decoding.cut_off(_n, at)
+            name = _text(data[at:_stop])
+            price, is_new = _dB.unpack_from(data, _stop)
+            at = _stop + 9
+            element = _Values_Item.draft()
+            element.number = number
+            element.name = name
+            element.price = price
+            element.is_new = _ipc.BOOLEANS[is_new]
+            element.__class__ = Item
+            _values.append(element)
+        return _values, at
+
+
+_Vector_Values_Item = _Vector_Values_Item_Codec(_Values_Item)
+
+
+class _Values_Point_Codec(_ipc.NumberStructure[Point]):
+    """Codes Values::Point."""
+
+    def encode(self, value: Point, files: _ipc.Files) -> _builtins.bytes:
+        try:
+            if type(value) is not Point:
+                raise TypeError
+            return _iii.pack(value.x, value.y, value.z)
+        except _ipc.ENCODE_ERRORS:
+            pass  # The general codec says what does not fit.
+        return _ipc.NumberStructure.encode(self, value, files)
+
+    def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[Point, int]:
+        x, y, z = _iii.unpack_from(data, at)
+        at += 12
+        value = self.draft()
+        value.x = x
+        value.y = y
+        value.z = z
+        value.__class__ = Point
+        return value, at
+
+
+_Values_Point = _Values_Point_Codec(Point, _ipc.i32, _ipc.i32, _ipc.i32)
+
+
+class _Vector_Values_Point_Codec(_ipc.Vector[Point]):
+    """Codes Vector<Values::Point>."""
+
+    def encode(self, value: list[Point], files: _ipc.Files) -> _builtins.bytes:
+        if type(value) is not list:
+            return _ipc.Vector.encode(self, value, files)
+        try:
+            _pieces: list[_builtins.bytes] = []
+            for element in value:
+                if type(element) is not Point:
+                    raise TypeError
+                _pieces.append(_iii.pack(element.x, element.y, element.z))
+            return self.counted(len(_pieces), files) + b"".join(_pieces)
+        except _ipc.ENCODE_ERRORS:
+            pass  # The general codec says what does not fit.
+        return _ipc.Vector.encode(self, value, files)
+
+    def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[list[Point], int]:
+        _count = decoding.count(data, at, 12, self.each)
+        at += 4
+        _end = at + _count * 12
+        _values: list[Point] = []
+        for x, y, z in _iii.iter_unpack(data[at:_end]):
+            element = _Values_Point.draft()
+            element.x = x
+            element.y = y
+            element.z = z
+            element.__class__ = Point
+            _values.append(element)
+        return _values, _end
+
+
+_Vector_Values_Point = _Vector_Values_Point_Codec(_Values_Point)
+
 _Vector_double = _ipc.vector(_ipc.double)
 _Vector_i32 = _ipc.vector(_ipc.i32)
 

@@ -13,7 +13,7 @@ from ipcc.collisions import refuse_collisions, refuse_member_collisions
 from ipcc.definition_checker import Defined, define
 from ipcc.definitions import Definitions, Struct, holds_files
 from ipcc.diagnostics import Report, seen_from
-from ipcc.model import BUILTINS, Compilation, Endpoint, Message, Pair, Parameter, Payload
+from ipcc.model import BUILTINS, MODULE_BUILTINS, Compilation, Endpoint, Message, Pair, Parameter, Payload
 from ipcc.names import (
     class_name,
     endpoint_name,
@@ -194,4 +194,4 @@ def _shadowed(endpoints: Iterable[Endpoint], definitions: Definitions) -> frozen
     for definition in definitions:
         if isinstance(definition, Struct):
             names |= {field.python for field in definition.fields}
-    return BUILTINS & names
+    return BUILTINS & names | MODULE_BUILTINS & {endpoint.python for endpoint in endpoints}

@@ -9,7 +9,19 @@ from collections.abc import Sequence
 
 from ipcc.codecs import Codec
 from ipcc.definitions import Enumeration, Struct
-from ipcc.model import BUILTINS, Compilation, Endpoint, Field, Message, Pair, Parameter, Payload, Run
+from ipcc.loop_writer import LoopWriter
+from ipcc.model import (
+    BUILTINS,
+    MODULE_BUILTINS,
+    Compilation,
+    Endpoint,
+    Field,
+    Message,
+    Pair,
+    Parameter,
+    Payload,
+    Run,
+)
 from ipcc.printer import Printer
 from ipcc.python_text import comma_tuple, escaped, listing
 from ipcc.runtime import GENERATED_CODE_VERSION
@@ -44,7 +56,8 @@ class _Spelling:
     """How the module spells types, codecs and builtins."""
 
     def __init__(self, compilation: Compilation) -> None:
-        self._builtins = {n: f"_builtins.{n}" if n in compilation.shadowed else n for n in BUILTINS}
+        builtins = BUILTINS | MODULE_BUILTINS
+        self._builtins = {n: f"_builtins.{n}" if n in compilation.shadowed else n for n in builtins}
         self._codecs = {codec.type.canonical: codec.name for codec in compilation.codecs}
 
     def builtin(self, name: str) -> str:
@@ -167,7 +180,8 @@ class _Types:
 
     def _write_struct(self, struct: Struct) -> None:
         documentation = struct.documentation or (f"The struct {struct.name}.",)
-        head = f"class {struct.python}:"
+        # A module of types alone has no codecs, and needs no ipclib.
+        head = f"class {struct.python}{'(_ipc.Struct)' if self._compilation.endpoints else ''}:"
         with self._printer.class_body(head, documentation, decorator="@_attrs.frozen"):
             if struct.fields:
                 self._printer.blank()
@@ -181,7 +195,18 @@ class _Types:
         if (compilation.structs or compilation.enumerations) and (compilation.formats or compilation.codecs):
             self._printer.blank()
         self._printer.paragraph([f'_{format} = _Struct("={format}")' for format in compilation.formats])
-        self._printer.paragraph([self._assignment(codec) for codec in compilation.codecs])
+        plain: list[str] = []
+        for codec in compilation.codecs:
+            if codec.loop is None:
+                plain.append(self._assignment(codec))
+                continue
+            self._printer.paragraph(plain)
+            plain = []
+            spelling = self._spelling
+            LoopWriter(
+                codec, codec.loop, spelling.codec, spelling.builtin, spelling.annotation, self._printer
+            ).write()
+        self._printer.paragraph(plain)
 
     def _assignment(self, codec: Codec) -> str:
         annotation = self._spelling.annotation(codec.annotation)

@@ -19,6 +19,8 @@ BUILTINS = frozenset(
     {"bool", "bytes", "dict", "float", "int", "len", "list", "object", "staticmethod", "str", "tuple"}
 )
 """The builtins that generated code uses."""
+MODULE_BUILTINS = frozenset({"TypeError", "map", "range", "type", "zip"})
+"""Those that it uses only where no parameter and no field is in scope."""
 
 
 @attrs.frozen
@@ -260,8 +262,13 @@ class Compilation:
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """The struct formats of all runs, sorted."""
-        return tuple(sorted({run.format for payload in self.payloads for run in payload.runs}))
+        """The struct formats of all runs and of the codecs that are written out, sorted."""
+        own = {format for codec in self.codecs if codec.loop for format in codec.loop.formats}
+        return tuple(sorted(own.union(self._run_formats)))
+
+    @property
+    def _run_formats(self) -> frozenset[str]:
+        return frozenset(run.format for payload in self.payloads for run in payload.runs)
 
     @property
     def frame_formats(self) -> tuple[str, ...]:
@@ -280,7 +287,9 @@ class Compilation:
         """The codecs that the module makes: parts before wholes, otherwise by spelling."""
         types = {type.canonical: type for payload in self.payloads for type in payload.types}
         in_order = (types[canonical] for canonical in sorted(types))
-        return tuple(named_codecs(in_order, self.formats, self.definitions))
+        classes = (definition.python for definition in self.definitions)
+        taken = BUILTINS.union(MODULE_BUILTINS, self.exports, classes)
+        return tuple(named_codecs(in_order, self._run_formats, self.definitions, taken))
 
     @property
     def annotations(self) -> Iterator[str]:

@@ -24,6 +24,7 @@ from ipclib.protocol.wire import (
 from ipclib.runtime import require
 from ipclib.values.codecs import (
     BOOLEANS,
+    ENCODE_ERRORS,
     Codec,
     Octets,
     Payload,
@@ -46,7 +47,7 @@ from ipclib.values.codecs import (
     u32,
     u64,
 )
-from ipclib.values.containers import array, hash_map, ordered_hash_map, vector
+from ipclib.values.containers import HashMap, Vector, array, hash_map, ordered_hash_map, vector
 from ipclib.values.core_values import OpenMode, ProxyData, open_mode, proxy_data
 from ipclib.values.decoding import Buffer, Decoding, Files
 from ipclib.values.file import File
@@ -63,7 +64,7 @@ from ipclib.values.gfx_codecs import (
 from ipclib.values.ipc_type import registered
 from ipclib.values.json_value import Json, json_value
 from ipclib.values.shared_memory import anonymous_buffer
-from ipclib.values.structures import enumeration, recursive, structure
+from ipclib.values.structures import NumberStructure, Struct, Structure, enumeration, recursive, structure
 from ipclib.values.times import Duration, UnixDateTime, date_time, duration, unix_date_time
 from ipclib.values.urls import URL, Origin, origin, url
 from ipclib.values.variant import Alternative, variant
@@ -71,6 +72,7 @@ from ipclib.values.variant import Alternative, variant
 __all__ = [
     "AROUND_TRAILED",
     "BOOLEANS",
+    "ENCODE_ERRORS",
     "NOT_DELIVERED",
     "NO_SERIAL",
     "TAG",
@@ -89,7 +91,9 @@ __all__ = [
     "Endpoint",
     "File",
     "Files",
+    "HashMap",
     "Json",
+    "NumberStructure",
     "Octets",
     "OneWay",
     "OpenMode",
@@ -100,9 +104,12 @@ __all__ = [
     "ProxyData",
     "Request",
     "Response",
+    "Struct",
+    "Structure",
     "Stub",
     "Unhandled",
     "UnixDateTime",
+    "Vector",
     "Wait",
     "anonymous_buffer",
     "array",

@@ -32,7 +32,43 @@ _Optional_String = _ipc.optional(_ipc.string)
 _Optional_bool = _ipc.optional(_ipc.boolean)
 _Optional_i32 = _ipc.optional(_ipc.i32)
 _Optional_u32 = _ipc.optional(_ipc.u32)
-_Vector_String = _ipc.vector(_ipc.string)
+
+
+class _Vector_String_Codec(_ipc.Vector[str]):
+    """Codes Vector<String>."""
+
+    def encode(self, value: list[str], files: _ipc.Files) -> bytes:
+        if type(value) is not list:
+            return _ipc.Vector.encode(self, value, files)
+        try:
+            _pieces: list[bytes] = []
+            for element in value:
+                _raw_element = str.encode(element)
+                _pieces += (_I.pack(len(_raw_element)), _raw_element)
+            return self.counted(len(_pieces) // 2, files) + b"".join(_pieces)
+        except _ipc.ENCODE_ERRORS:
+            pass  # The general codec says what does not fit.
+        return _ipc.Vector.encode(self, value, files)
+
+    def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[list[str], int]:
+        _count = decoding.count(data, at, 4, self.each)
+        at += 4
+        data, _text = decoding.texts(data, at)
+        _values: list[str] = []
+        _end = decoding.end
+        for _ in range(_count):
+            (_n,) = _I.unpack_from(data, at)
+            at += 4
+            _stop = at + _n
+            if _stop > _end:
+                raise decoding.cut_off(_n, at)
+            element = _text(data[at:_stop])
+            at = _stop
+            _values.append(element)
+        return _values, at
+
+
+_Vector_String = _Vector_String_Codec(_ipc.string)
 
 _frame_ = _ipc.frame_struct("")
 _head_I = _ipc.head_struct("I")

@@ -210,7 +210,7 @@ class String(Codec[str]):
     def encode(self, value: str, files: Files) -> bytes:
         if not isinstance(value, str):
             raise TypeError("a str is needed")
-        raw = value.encode()
+        raw = str.encode(value)
         return _U32.pack(len(raw)) + raw
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[str, int]:

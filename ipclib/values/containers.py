@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import struct
 from array import array as PackedArray
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator
+from itertools import islice
 from struct import Struct
 from time import thread_time_ns
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -47,7 +48,8 @@ class Vector(Codec[list[T]]):
     def __init__(self, element: Codec[T]) -> None:
         self.name = f"Vector<{element.name}>"
         self._element = element
-        self._each = 0 if element.counts_itself else weight(element.values, element.smallest)
+        self.each = 0 if element.counts_itself else weight(element.values, element.smallest)
+        """How often an element counts."""
 
     def encode(self, value: list[T], files: Files) -> bytes:
         if not isinstance(value, (list, tuple)):
@@ -55,14 +57,18 @@ class Vector(Codec[list[T]]):
         encode = self._element.encode
         before = len(files)
         encoded = [encode(element, files) for element in value]
-        if type(files) is Outgoing:
-            files.elements += len(encoded) * self._each
         if not self._element.smallest:
             _check_room(self.name, len(encoded), len(files) - before)
-        return _U32.pack(len(encoded)) + b"".join(encoded)
+        return self.counted(len(encoded), files) + b"".join(encoded)
+
+    def counted(self, count: int, files: Files) -> bytes:
+        """Count the elements of a list that is sent, and return the bytes of their number."""
+        if type(files) is Outgoing:
+            files.elements += count * self.each
+        return _U32.pack(count)
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[list[T], int]:
-        count = decoding.count(data, at, self._element.smallest, self._each)
+        count = decoding.count(data, at, self._element.smallest, self.each)
         at += 4
         decode = self._element.decode
         values: list[T] = []
@@ -165,7 +171,8 @@ class HashMap(Codec[dict[K, V]]):
         self.smallest = 4
         self._key = key
         self._value = value
-        self._each = weight(key.values + value.values, key.smallest + value.smallest)
+        self.each = weight(key.values + value.values, key.smallest + value.smallest)
+        """How often an entry counts."""
 
     def encode(self, value: dict[K, V], files: Files) -> bytes:
         if not isinstance(value, dict):
@@ -173,7 +180,7 @@ class HashMap(Codec[dict[K, V]]):
         encode_key = self._key.encode
         encode_value = self._value.encode
         before = len(files)
-        pieces = [_U32.pack(len(value))]
+        pieces = []
         keys = set()
         for key, element in value.items():
             encoded = encode_key(key, files)
@@ -182,14 +189,18 @@ class HashMap(Codec[dict[K, V]]):
             pieces.append(encode_value(element, files))
         if len(keys) != len(value):
             raise ValueError("two keys of the dict are the same on the wire")
-        if type(files) is Outgoing:
-            files.elements += len(keys) * self._each
         if not self._key.smallest + self._value.smallest:
             _check_room(self.name, len(keys), len(files) - before)
-        return b"".join(pieces)
+        return self.counted(len(keys), files) + b"".join(pieces)
+
+    def counted(self, count: int, files: Files) -> bytes:
+        """Count the entries of a dict that is sent, and return the bytes of their number."""
+        if type(files) is Outgoing:
+            files.elements += count * self.each
+        return _U32.pack(count)
 
     def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[dict[K, V], int]:
-        count = decoding.count(data, at, self._key.smallest + self._value.smallest, self._each)
+        count = decoding.count(data, at, self._key.smallest + self._value.smallest, self.each)
         at += 4
         decode_key = self._key.decode
         decode_value = self._value.decode
@@ -200,14 +211,18 @@ class HashMap(Codec[dict[K, V]]):
             keys.append(key)
             value, at = decode_value(data, at, decoding)
             values.append(value)
-        entries = (
-            dict(zip(keys, values, strict=True))
-            if count <= _FEW_ENTRIES
-            else _entered(keys, values, decoding)
-        )
-        if len(entries) != count:
+        return self.entries(zip(keys, values, strict=True), count, decoding), at
+
+    def entries(self, entries: Iterable[tuple[K, V]], count: int, decoding: Decoding) -> dict[K, V]:
+        """Make a dict of `count` entries that a peer has sent.
+
+        Raises:
+            ProtocolViolation: a key is repeated, or the keys are chosen so that they collide.
+        """
+        made = dict(entries) if count <= _FEW_ENTRIES else _entered(iter(entries), count, decoding)
+        if len(made) != count:
             raise ProtocolViolation("a key is repeated in a map")
-        return entries, at
+        return made
 
     def python_types(self) -> frozenset[type]:
         return frozenset((dict,))
@@ -216,7 +231,7 @@ class HashMap(Codec[dict[K, V]]):
         return dict(dice.several(lambda dice: (self._key.sample(dice), self._value.sample(dice))))
 
 
-def _entered(keys: list[K], values: list[V], decoding: Decoding) -> dict[K, V]:
+def _entered(given: Iterator[tuple[K, V]], count: int, decoding: Decoding) -> dict[K, V]:
     """A dict of these entries, whose keys a peer may have chosen to collide.
 
     An int hashes to itself, and a struct's hash can be calculated, so a peer can choose keys that are all
@@ -229,15 +244,14 @@ def _entered(keys: list[K], values: list[V], decoding: Decoding) -> dict[K, V]:
     entries: dict[K, V] = {}
     began = thread_time_ns()
     at = 0
-    while at < len(keys):
-        end = at + min(_MOST_ENTRIES_AT_ONCE, _MOST_PROBES_AT_ONCE // (at + 1))
-        chosen = keys[at:end]
-        entries.update(zip(chosen, values[at:end], strict=True))
-        at += len(chosen)
+    while at < count:
+        some = min(_MOST_ENTRIES_AT_ONCE, _MOST_PROBES_AT_ONCE // (at + 1), count - at)
+        entries.update(islice(given, some))
+        at += some
         if len(entries) != at:
             raise ProtocolViolation("a key is repeated in a map")
         now = thread_time_ns()
-        late = now - began - _NS_PER_ENTRY * len(chosen)
+        late = now - began - _NS_PER_ENTRY * some
         if late > 0:
             decoding.spend_work(late, "the keys of a map collide")
         began = now

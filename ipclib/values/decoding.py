@@ -4,8 +4,9 @@ Must not know frames, sockets, or where descriptors come from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ipclib.errors import ProtocolViolation
 from ipclib.values.file import File
@@ -26,6 +27,8 @@ MOST_PER_BYTE = 16
 """How often an element counts at most, for each byte that it takes."""
 
 _VALUES_PER_ELEMENT = 4
+_COPIED_FOR_TEXTS = 1024 * 1024
+"""Bytes. Texts are decoded a third faster from bytes than from a view, but a larger frame is not copied."""
 _U32 = Struct("=I")
 
 
@@ -79,6 +82,10 @@ class Outgoing(Files):
         """Whether it has shared memory of 0 bytes, which silences the connection of LibIPC."""
 
 
+def _decoded(view: Buffer) -> str:
+    return str(view, "utf-8")
+
+
 class Decoding:
     """The limits of one message while it is decoded, and the Files that came with it.
 
@@ -87,7 +94,9 @@ class Decoding:
     """
 
     __slots__ = (
+        "_copy",
         "_taken",
+        "_viewed",
         "copied",
         "depth",
         "elements",
@@ -119,6 +128,9 @@ class Decoding:
         """The Files that came with the message, in the order of its parameters."""
         self._taken = 0
         """How many of the Files parameters have taken."""
+        self._viewed: Buffer = b""
+        """The view whose bytes texts() has copied."""
+        self._copy = b""
 
     def take_file(self) -> File:
         """Take the next File for a parameter.
@@ -140,6 +152,8 @@ class Decoding:
         """
         left = len(self.files) - self._taken
         self._taken = self.copied = 0
+        if self._viewed:
+            self._viewed = self._copy = b""
         if left:
             raise ProtocolViolation(f"{left} descriptors that no message takes")
 
@@ -157,6 +171,20 @@ class Decoding:
             raise ProtocolViolation(f"a count of {count} where at most {available} elements can follow")
         self.spend(count * each)
         return int(count)
+
+    def texts(self, data: Buffer, at: int) -> tuple[Buffer, Callable[[Any], str]]:
+        """Return the bytes to decode texts from, at an offset and after it, and what decodes a slice of them.
+
+        The bytes of a view are copied once for a message, unless that would take longer than to decode it:
+        a view may hold many messages.
+        """
+        if type(data) is bytes:
+            return data, bytes.decode
+        if data is not self._viewed:
+            if self.end > _COPIED_FOR_TEXTS or self.end > 2 * (self.end - at):
+                return data, _decoded
+            self._viewed, self._copy = data, bytes(data[: self.end])
+        return self._copy, bytes.decode
 
     def cut_off(self, length: int, at: int) -> ProtocolViolation:
         """Make the error for a text or byte string that would end after the payload."""

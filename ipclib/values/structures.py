@@ -7,9 +7,9 @@ from __future__ import annotations
 import enum
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cached_property
 from operator import attrgetter
-from struct import Struct
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
@@ -17,7 +17,7 @@ import attrs
 from ipclib.errors import ProtocolViolation
 from ipclib.showing import text_shown
 from ipclib.values.codecs import ENCODE_ERRORS, Codec, Number, user_cause
-from ipclib.values.decoding import Buffer, Decoding, Files, Outgoing, weight
+from ipclib.values.decoding import MOST_PER_BYTE, Buffer, Decoding, Files, Outgoing
 
 if TYPE_CHECKING:
     from ipclib.values.samples import Dice
@@ -30,10 +30,16 @@ MAX_DEPTH = 64
 """How deep structs that contain themselves may be nested, sent or received."""
 
 
+class Struct:
+    """The base of the structs of generated modules."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Structure(Codec[T]):
     """The codec of a struct: the fields of an attrs class in order."""
 
-    def __init__(self, python: type[T], codecs: tuple[Codec[Any], ...]) -> None:
+    def __init__(self, python: type[T], *codecs: Codec[Any]) -> None:
         fields = _fields(python)
         if len(fields) != len(codecs):
             raise TypeError(f"{python.__qualname__} has {len(fields)} fields, and {len(codecs)} codecs")
@@ -47,6 +53,15 @@ class Structure(Codec[T]):
         self._values = _reader(self._names)
         self._make = _maker(python, fields)
         self._codecs = codecs
+
+    @cached_property
+    def draft(self) -> Callable[[], Any]:
+        """A class with the fields of a generated struct that can be assigned.
+
+        To set `__class__` of its object then makes a struct, for a third of the time that __init__ of a
+        frozen attrs class takes. Generated structs have nothing else that __init__ would do.
+        """
+        return type(self.name, (Struct,), {"__slots__": self._names})
 
     def encode(self, value: T, files: Files) -> bytes:
         if not isinstance(value, self._python):
@@ -96,10 +111,10 @@ class Structure(Codec[T]):
 class NumberStructure(Structure[T]):
     """The codec of a struct that has only fixed-width numbers, which are packed in one step."""
 
-    def __init__(self, python: type[T], codecs: tuple[Number[Any], ...]) -> None:
-        super().__init__(python, codecs)
+    def __init__(self, python: type[T], *codecs: Number[Any]) -> None:
+        super().__init__(python, *codecs)
         self.values = 1 + len(codecs) // 8  # They are unpacked in one step.
-        self._struct = Struct("=" + "".join(codec.format for codec in codecs))
+        self._struct = struct.Struct("=" + "".join(codec.format for codec in codecs))
 
     def _pack(self, values: tuple[Any, ...], files: Files) -> bytes:
         try:
@@ -140,9 +155,7 @@ class Converted(Codec[T], Generic[T, W]):
         to_wire: Callable[[T], W],
         from_wire: Callable[[W], T],
         *python: type,
-        members: Sequence[T] = (),
     ) -> None:
-        """`members` are all the values, where they are few."""
         self.name = name
         self.smallest = wire.smallest
         self.values = 1 + wire.values
@@ -151,7 +164,6 @@ class Converted(Codec[T], Generic[T, W]):
         self._to_wire = to_wire
         self._from_wire = from_wire
         self._python = frozenset(python)
-        self._members = members
         self._main = python[0]
 
     def encode(self, value: T, files: Files) -> bytes:
@@ -165,8 +177,6 @@ class Converted(Codec[T], Generic[T, W]):
         return self._python
 
     def sample(self, dice: Dice) -> T:
-        if self._members:
-            return dice.random.choice(self._members)
         return dice.made(self._main, lambda: self._from_wire(self._wire.sample(dice)))
 
 
@@ -198,7 +208,8 @@ class Recursive(Codec[T]):
     def _codec(self) -> Codec[T]:
         if self._made is None:
             self._made = made = self._make()
-            self._each = 1 + weight(made.values, made.smallest)  # Each level costs as much as an element.
+            # Each level takes 0.5 us and each value 0.3 us, so they count one by one.
+            self._each = 1 + min(made.values, MOST_PER_BYTE * made.smallest)
         return self._made
 
     def encode(self, value: T, files: Files) -> bytes:
@@ -243,10 +254,55 @@ def structure(python: type[T], *codecs: Codec[Any]) -> Codec[T]:
         TypeError: there are more or fewer codecs than fields.
     """
     numbers = tuple(codec for codec in codecs if isinstance(codec, Number))
-    return NumberStructure(python, numbers) if len(numbers) == len(codecs) else Structure(python, codecs)
+    return NumberStructure(python, *numbers) if len(numbers) == len(codecs) else Structure(python, *codecs)
 
 
-def enumeration(python: type[E], underlying: Codec[int]) -> Codec[E]:
+class Members(dict[int, E]):
+    """The members of an enum by number; of another number, the enum says what it stands for.
+
+    A look-up takes a sixth of the time of a call of the enum.
+    """
+
+    __slots__ = ("_python",)
+
+    def __init__(self, python: type[E]) -> None:
+        super().__init__({int(member.value): member for member in python})
+        self._python = python
+
+    def __missing__(self, number: int) -> E:
+        return self._python(number)
+
+
+class Enumeration(Codec[E]):
+    """The codec of an enum: the number of a member, in the underlying type."""
+
+    values = 2
+
+    def __init__(self, python: type[E], underlying: Codec[int]) -> None:
+        self.name = python.__name__
+        self.smallest = underlying.smallest
+        self.members = Members(python)
+        """The members by number."""
+        self._python = python
+        self._underlying = underlying
+
+    def encode(self, value: E, files: Files) -> bytes:
+        if not isinstance(value, self._python):
+            raise TypeError(f"{self.name} is needed, not {type(value).__name__}")
+        return self._underlying.encode(int(value.value), files)
+
+    def decode(self, data: Buffer, at: int, decoding: Decoding) -> tuple[E, int]:
+        number, at = self._underlying.decode(data, at, decoding)
+        return self.members[number], at
+
+    def python_types(self) -> frozenset[type]:
+        return frozenset((self._python,))
+
+    def sample(self, dice: Dice) -> E:
+        return dice.random.choice(tuple(self._python))
+
+
+def enumeration(python: type[E], underlying: Codec[int]) -> Enumeration[E]:
     """The codec of an enum: the number of a member, in the underlying type.
 
     Raises:
@@ -260,13 +316,7 @@ def enumeration(python: type[E], underlying: Codec[int]) -> Codec[E]:
                 raise ValueError("its number stands for another member")
         except ENCODE_ERRORS as error:
             raise ValueError(f"{name}.{member.name} = {member.value!r}: {error}") from None
-
-    def number(value: E) -> int:
-        if not isinstance(value, python):
-            raise TypeError(f"{name} is needed, not {type(value).__name__}")
-        return int(value.value)
-
-    return Converted(name, underlying, number, python, python, members=tuple(python))
+    return Enumeration(python, underlying)
 
 
 def recursive(make: Callable[[], Codec[T]]) -> Codec[T]:

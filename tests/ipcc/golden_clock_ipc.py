@@ -33,9 +33,86 @@ _i = _Struct("=i")
 _iI = _Struct("=iI")
 _ii = _Struct("=ii")
 
-_HashMap_String_i32 = _ipc.hash_map(_ipc.string, _ipc.i32)
+
+class _HashMap_String_i32_Codec(_ipc.HashMap[str, int]):
+    """Codes HashMap<String,i32>."""
+
+    def encode(self, value: dict[str, int], files: _ipc.Files) -> bytes:
+        if type(value) is not dict:
+            return _ipc.HashMap.encode(self, value, files)
+        try:
+            _pieces: _builtins.list[bytes] = []
+            for key, element in value.items():
+                if type(key) is not str:
+                    raise TypeError
+                _raw_key = str.encode(key)
+                _pieces += (_I.pack(len(_raw_key)), _raw_key, _i.pack(element))
+            return self.counted(len(_pieces) // 3, files) + b"".join(_pieces)
+        except _ipc.ENCODE_ERRORS:
+            pass  # The general codec says what does not fit.
+        return _ipc.HashMap.encode(self, value, files)
+
+    def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[dict[str, int], int]:
+        _count = decoding.count(data, at, 8, self.each)
+        at += 4
+        data, _text = decoding.texts(data, at)
+        _keys: _builtins.list[str] = []
+        _values: _builtins.list[int] = []
+        _end = decoding.end
+        for _ in range(_count):
+            (_n,) = _I.unpack_from(data, at)
+            at += 4
+            _stop = at + _n
+            if _stop > _end:
+                raise decoding.cut_off(_n, at)
+            key = _text(data[at:_stop])
+            (element,) = _i.unpack_from(data, _stop)
+            at = _stop + 4
+            _keys.append(key)
+            _values.append(element)
+        return self.entries(zip(_keys, _values, strict=True), _count, decoding), at
+
+
+_HashMap_String_i32 = _HashMap_String_i32_Codec("HashMap", _ipc.string, _ipc.i32)
+
 _Optional_i32 = _ipc.optional(_ipc.i32)
-_Vector_String = _ipc.vector(_ipc.string)
+
+
+class _Vector_String_Codec(_ipc.Vector[str]):
+    """Codes Vector<String>."""
+
+    def encode(self, value: _builtins.list[str], files: _ipc.Files) -> bytes:
+        if type(value) is not _builtins.list:
+            return _ipc.Vector.encode(self, value, files)
+        try:
+            _pieces: _builtins.list[bytes] = []
+            for element in value:
+                _raw_element = str.encode(element)
+                _pieces += (_I.pack(len(_raw_element)), _raw_element)
+            return self.counted(len(_pieces) // 2, files) + b"".join(_pieces)
+        except _ipc.ENCODE_ERRORS:
+            pass  # The general codec says what does not fit.
+        return _ipc.Vector.encode(self, value, files)
+
+    def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[_builtins.list[str], int]:
+        _count = decoding.count(data, at, 4, self.each)
+        at += 4
+        data, _text = decoding.texts(data, at)
+        _values: _builtins.list[str] = []
+        _end = decoding.end
+        for _ in range(_count):
+            (_n,) = _I.unpack_from(data, at)
+            at += 4
+            _stop = at + _n
+            if _stop > _end:
+                raise decoding.cut_off(_n, at)
+            element = _text(data[at:_stop])
+            at = _stop
+            _values.append(element)
+        return _values, at
+
+
+_Vector_String = _Vector_String_Codec(_ipc.string)
 
 _frame_ = _ipc.frame_struct("")
 _frame_IB = _ipc.frame_struct("IB")

@@ -18,7 +18,7 @@ def test_an_include_brings_structs_and_enums_and_no_endpoints(folder: Path) -> N
     write("A.ipc", '#include "geo.ipc"\nendpoint A { f(Geo::Point p) =| }')
     assert signed_text("A.ipc", folders=["types"]) == "A.f(Geo::Point)=|;Geo::Point{i32,Kind};Kind:i32{0}"
     text = compile_files(["A.ipc"], ["types"])
-    assert "class Point:" in text
+    assert "class Point(_ipc.Struct):" in text
     assert "class Kind(" in text
     assert "Other" not in text
 
@@ -29,7 +29,7 @@ def test_a_file_that_is_included_twice_counts_once(folder: Path) -> None:
     write("sub/c.ipc", '#include "../base.ipc"\nstruct C { P p; }')
     write("A.ipc", '#include "b.ipc"\n#include "sub/c.ipc"\n#include "b.ipc"\nendpoint A { f(B b, C c) =| }')
     assert signed_text("A.ipc") == "A.f(B,C)=|;B{P};C{P};P{i32}"
-    assert compile_files(["A.ipc", "base.ipc"]).count("class P:") == 1
+    assert compile_files(["A.ipc", "base.ipc"]).count("class P(_ipc.Struct):") == 1
 
 
 def test_a_file_cannot_include_itself(folder: Path) -> None:

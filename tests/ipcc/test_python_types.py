@@ -147,7 +147,7 @@ def test_classes_of_one_name_get_their_whole_names(folder: Path) -> None:
     )
     text = compile_files(["A.ipc"])
     assert "from shapes import Point as GeoPoint\n" in text
-    assert "class InkPoint:" in text
+    assert "class InkPoint(_ipc.Struct):" in text
 
 
 def test_registered_values_are_encoded_as_their_interface_says(

@@ -43,6 +43,12 @@ def test_the_tools_print_what_is_shown(tmp_path: Path) -> None:
 
 
 def test_the_module_that_is_explained_is_what_the_compiler_writes(tmp_path: Path) -> None:
-    (source, interface), (_, module) = FILES.findall(GENERATED)
+    (source, interface), (_, module), *_others = FILES.findall(GENERATED)
     (tmp_path / source).write_text(interface)
     assert compile_files([str(tmp_path / source)]) == module
+
+
+def test_the_codec_that_is_explained_is_part_of_what_the_compiler_writes(tmp_path: Path) -> None:
+    *_others, (source, interface), (_, codec) = FILES.findall(GENERATED)
+    (tmp_path / source).write_text(interface)
+    assert f"\n\n\n{codec}\n" in compile_files([str(tmp_path / source)])

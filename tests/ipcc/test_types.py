@@ -197,7 +197,8 @@ def test_codecs_come_after_those_that_they_need() -> None:
         for codec in compilation.codecs:
             if not codec.expression.startswith("_ipc.recursive"):
                 used = set(codec.expression.replace("(", " ").replace(")", " ").split())
-                assert {name.strip(",") for name in used if name.startswith("_") and "." not in name} <= seen
+                made = {name.strip(",") for name in used if name.startswith("_") and "." not in name}
+                assert made - {codec.class_name} <= seen
             seen.add(codec.name)
 
     needs(model((HERE / "Atlas.ipc").read_text()))
