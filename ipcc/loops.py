@@ -14,7 +14,8 @@ from ipcc.definitions import Definitions, Enumeration, Struct
 from ipcc.types import Packing, Type
 
 _MOST_LEAVES = 16
-"""Values of more parts have a codec that is made of other codecs: their loops would be long to read."""
+_DEEPEST = 4
+"""Values with more parts, or with structs nested deeper, have codecs that are made of others."""
 _SIZES = {"b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "q": 8, "Q": 8, "f": 4, "d": 8}
 
 
@@ -143,9 +144,8 @@ def loop_of(type: Type, definitions: Definitions, taken: Iterable[str]) -> Loop 
         named = [("key", type.parts[0]), ("element", type.parts[1])]
     else:
         return None
-    parts = [_part((name,), "", part, definitions, locals) for name, part in named]
-    loop = Loop(tuple(part for part in parts if part is not None))
-    return loop if len(loop.parts) == len(parts) and len(loop.leaves) <= _MOST_LEAVES else None
+    parts = _parts([((name,), part) for name, part in named], "", definitions, locals)
+    return None if parts is None else Loop(parts)
 
 
 class _Locals:
@@ -153,32 +153,64 @@ class _Locals:
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = set(taken)
+        self.leaves = 0
+        """How many leaves have one."""
+
+    def give_leaf(self, name: str) -> str | None:
+        """A variable for a leaf; None if it is one too many."""
+        self.leaves += 1
+        return self.give(name) if self.leaves <= _MOST_LEAVES else None
 
     def give(self, name: str) -> str:
+        """A variable that no other has."""
         while name in self._taken:
             name += "_"
         self._taken.add(name)
         return name
 
 
+def _parts(
+    named: Iterable[tuple[tuple[str, ...], Type]], prefix: str, definitions: Definitions, locals: _Locals
+) -> tuple[Part, ...] | None:
+    """The parts of these paths and types; None, without a look at the rest, if one is not simple."""
+    parts = []
+    for path, type in named:
+        part = _part(path, prefix, type, definitions, locals)
+        if part is None:
+            return None
+        parts.append(part)
+    return tuple(parts)
+
+
 def _part(
     path: tuple[str, ...], prefix: str, type: Type, definitions: Definitions, locals: _Locals
 ) -> Part | None:
     definition = definitions.of(type)
-    if definition is None:
-        is_leaf = type.packing is not Packing.CODED
-        return Leaf(path, locals.give(f"{prefix}{path[-1]}"), type) if is_leaf else None
-    if definition.registered:
+    if definition and definition.registered:
         return None
-    if isinstance(definition, Enumeration):
-        return Leaf(path, locals.give(f"{prefix}{path[-1]}"), type, definition)
-    if not isinstance(definition, Struct) or definition.facts.is_recursive or not definition.fields:
+    if isinstance(definition, Struct):
+        return _group(path, prefix, type, definition, definitions, locals)
+    is_leaf = isinstance(definition, Enumeration) or type.packing is not Packing.CODED
+    local = locals.give_leaf(f"{prefix}{path[-1]}") if is_leaf else None
+    enumeration = definition if isinstance(definition, Enumeration) else None
+    return Leaf(path, local, type, enumeration) if local else None
+
+
+def _group(
+    path: tuple[str, ...],
+    prefix: str,
+    type: Type,
+    struct: Struct,
+    definitions: Definitions,
+    locals: _Locals,
+) -> Group | None:
+    if struct.facts.is_recursive or not struct.fields or len(path) > _DEEPEST:
         return None
     own = locals.give(f"{prefix}{path[-1]}")
     deeper = f"{own}_" if len(path) > 1 or path[0] == "key" else ""
-    fields = [_part((*path, f.python), deeper, f.type, definitions, locals) for f in definition.fields]
-    found = tuple(field for field in fields if field is not None)
-    return Group(path, own, type, definition, found) if len(found) == len(fields) else None
+    named = (((*path, field.python), field.type) for field in struct.fields)
+    fields = _parts(named, deeper, definitions, locals)
+    return None if fields is None else Group(path, own, type, struct, fields)
 
 
 def leaves_of(part: Part) -> Iterator[Leaf]:

@@ -121,7 +121,7 @@ def _dense(size: int) -> list[tuple[str, bytes]]:
         ("JSON, deep", wire.message("echo_json", wire.text(b"[" * 100_000 + b"]" * 100_000))),
         ("JSON, deep without end", wire.message("echo_json", wire.text(b"[" * (size // 2)))),
         ("a tree, deep", wire.message("echo_tree", pack("=iI", 0, 1) * 100_000 + pack("=iI", 0, 0))),
-        ("a tree, wide", wire.message("echo_tree", pack("=iI", 0, 131_000) + pack("=iI", 0, 0) * 131_000)),
+        ("a tree, wide", wire.message("echo_tree", pack("=iI", 0, 65_000) + pack("=iI", 0, 0) * 65_000)),
         ("keys that collide", wire.message("echo_number_map", _colliding(50_000))),
         ("keys of long probes", wire.message("echo_number_map", _long_probes())),
     ]

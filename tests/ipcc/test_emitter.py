@@ -68,6 +68,16 @@ def test_a_module_imports_only_what_it_uses() -> None:
     assert module("endpoint A { f(Duration d) =| }").count("_datetime") == 3
 
 
+def test_a_struct_of_many_parts_has_no_loop_of_its_own() -> None:
+    """Written out, S30 would have 2**30 parts."""
+    doubled = "".join(f"struct S{n + 1} {{ S{n} a; S{n} b; }}" for n in range(30))
+    text = module(f"struct S0 {{ i32 a; }} {doubled} endpoint A {{ f(Vector<S30> s) =| }}")
+    assert "_Vector_S30 = _ipc.vector(_S30)" in text
+    assert "_S5 = _ipc.structure(S5, _S4, _S4)" in text
+    assert "class _S4_Codec(" not in text
+    assert "class _S3_Codec(" in text
+
+
 @pytest.mark.slow
 @needs_ruff
 @settings(max_examples=25, deadline=None, derandomize=True)

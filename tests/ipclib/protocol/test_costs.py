@@ -71,14 +71,14 @@ def _cases(cost: Any) -> dict[str, tuple[Any, tuple[Any, ...], tuple[Any, ...], 
         "json": (server.Json, (["a"] * (_LIMIT - 1),), ([{}] * _LIMIT,), "101 elements"),
         "trees": (
             server.Trees,
-            (tree("", [tree("", [], None)] * 32, None),),
-            (tree("", [tree("", [], None)] * 33, None),),
+            (tree("", [tree("", [], None)] * 15, None),),
+            (tree("", [tree("", [], None)] * 16, None),),
             "102 elements",
         ),
         "chains": (
             server.Trees,
-            (tree("", [_chain(cost, 15)] * 2, _chain(cost, 1)),),
-            (tree("", [_chain(cost, 16)] * 2, _chain(cost, 1)),),
+            (tree("", [_chain(cost, 7)] * 2, _chain(cost, 1)),),
+            (tree("", [_chain(cost, 7)] * 2, _chain(cost, 2)),),
             "102 elements",
         ),
         "two parameters": (
