@@ -15,7 +15,7 @@ from ipcc.types import Packing, Type
 
 _MOST_LEAVES = 16
 _DEEPEST = 4
-"""Values of more parts, or of structs nested deeper, have codecs that are made of others."""
+"""Values with more parts, or with structs nested deeper, have codecs that are made of others."""
 _SIZES = {"b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "q": 8, "Q": 8, "f": 4, "d": 8}
 
 
