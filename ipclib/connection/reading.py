@@ -18,13 +18,18 @@ from ipclib.protocol.partial_frame import PartialFrame
 from ipclib.protocol.plain_frames import Cursor
 from ipclib.protocol.receiver import Receiver
 
-_READ_SIZE = 64 * 1024
+# Bytes: a payload of 128 KiB and what surrounds it. Each further read of a frame costs a copy of it.
+_READ_SIZE = 132 * 1024
 # Bytes. So much of a frame that has begun is copied before the bytes that complete it.
 _SMALL_START = 16 * 1024
 # Plain ints: on 3.11 an operation on an IntFlag costs as much as a small system call.
 _CLOSE_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
 _TRUNCATED = int(socket.MSG_CTRUNC)
 _OPEN = State.OPEN
+
+# glibc gives fresh pages for each block of 128 KiB or more, until one is freed: then it keeps as much.
+_never_used = bytes(1024 * 1024)
+del _never_used
 
 
 class Guard(Protocol):
