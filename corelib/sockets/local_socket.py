@@ -38,16 +38,10 @@ class PeerCredentials:
 class LocalSocket(StreamSocket):
     """A Unix stream socket: bytes, and fds that travel with them."""
 
-    __slots__ = ("_recvmsg", "_sendmsg")
+    __slots__ = ()
 
     _FAMILIES = frozenset({socket.AF_UNIX})
     _KIND = "Unix"
-
-    def __init__(self, connected: socket.socket) -> None:
-        """Wrap a connected socket; called by `connect`, `adopt` and `pair`."""
-        super().__init__(connected)
-        self._sendmsg = connected.sendmsg
-        self._recvmsg = connected.recvmsg
 
     @classmethod
     def connect(cls, path: session.Path) -> LocalSocket:
@@ -90,7 +84,7 @@ class LocalSocket(StreamSocket):
             parts = parts[:_MOST_PARTS]
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else ()
         try:
-            return self._sendmsg(parts, ancillary, NO_SIGPIPE)
+            return self._socket.sendmsg(parts, ancillary, NO_SIGPIPE)
         except BlockingIOError:
             return 0
 
@@ -118,7 +112,7 @@ class LocalSocket(StreamSocket):
             OSError: this process has no room for them (EMFILE); all are closed.
         """
         try:
-            data, ancillary, flags, _ = self._recvmsg(
+            data, ancillary, flags, _ = self._socket.recvmsg(
                 limit, _ANCILLARY_HEADER + max_fds * _FD_SIZE, _CLOSE_ON_EXEC
             )
         except BlockingIOError:

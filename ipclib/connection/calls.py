@@ -91,7 +91,6 @@ class Caller:
     """Sends the requests and one-way messages of a connection, and waits for answers."""
 
     __slots__ = (
-        "_abandon_call",
         "_conversation",
         "_ident",
         "_link",
@@ -101,7 +100,6 @@ class Caller:
         "_owner",
         "_sender",
         "_thread",
-        "_turn",
         "_watchdog",
         "dropped_posts",
     )
@@ -115,10 +113,8 @@ class Caller:
         self._ident = link.thread.ident
         self._now_ns = link.thread.now_ns
         self._thread = link.thread
-        self._turn = link.thread.turn
         self._nesting = nesting_of_thread()
         self._nests_freely = min(_NESTS_FREELY, self._conversation.limits.max_nesting // 2)
-        self._abandon_call = self._abandon  # Bound once, for all promised calls.
         self.dropped_posts = 0
         """One-way messages that found the connection closed, or the peer no longer reading."""
 
@@ -170,7 +166,7 @@ class Caller:
             raise self._unusable(message.name)
         if self._link.state is _CLOSED:
             return Promise.rejected(PeerDisconnected(f"{message.name}: the connection is closed"))
-        call = PromisedCall(message, self._abandon_call)
+        call = PromisedCall(message, self)
         try:
             frame, files = self._conversation.request(call, values)
         except PeerDisconnected as error:
@@ -249,7 +245,7 @@ class Caller:
         while sender.size:
             if deadline is not None and self._now_ns() >= deadline:
                 return False
-            self._turn(_WAIT_FOR_EVENTS, deadline)
+            self._thread.turn(_WAIT_FOR_EVENTS, deadline)
         return sender.takes_frames
 
     def _wait_for_answer(
@@ -285,7 +281,7 @@ class Caller:
         finally:
             nesting.calls.pop()
             if not call.settled:
-                self._abandon(call)
+                self.abandon(call)
         if call.error is not None:
             raise call.error
         return call.value
@@ -322,7 +318,8 @@ class Caller:
         if deadline is not None and self._now_ns() >= deadline:
             raise _timed_out(call, timeout)
 
-    def _abandon(self, call: OpenCall) -> None:
+    def abandon(self, call: OpenCall) -> None:
+        """Stop waiting for a call, and tell the peer."""
         try:
             cancel = self._conversation.abandon(call)
         except ProtocolViolation as violation:
@@ -358,7 +355,7 @@ class Caller:
         sender = self._sender
         sender.flush()
         while self._link.waits_for_slow_peer and sender.size > sender.limit and not sender.is_locked:
-            self._turn(_WAIT_FOR_EVENTS)
+            self._thread.turn(_WAIT_FOR_EVENTS)
             sender.flush()
         if is_overfull(sender) and not sender.is_locked:
             self._owner.did_misbehave(f"it does not read: {sender.size} bytes wait for it (max_send_queue)")

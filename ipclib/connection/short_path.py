@@ -39,6 +39,10 @@ _CANCEL_ID = wire.ID.pack(wire.CANCEL_ID)
 _unpack_header = wire.HEADER.unpack_from
 _unpack_serial = wire.SERIAL.unpack_from
 
+_decoding = Decoding()
+"""Of all links and threads. A nested or concurrent decode may change its `end`: then the frame seems odd, and
+is left to the conversation."""
+
 
 class ShortLink(Protocol):
     """A link, as its short path sees it."""
@@ -70,12 +74,11 @@ class ShortPath:
     __slots__ = (
         "_conversation",
         "_cursor",
-        "_decoding",
         "_largest",
         "_link",
         "_owner",
         "_receiver",
-        "_row_of",
+        "_rows",
         "_sender",
         "_serving",
     )
@@ -88,12 +91,11 @@ class ShortPath:
         self._link = link
         self._serving = serving
         self._cursor = cursor
-        self._row_of = rows.get
+        self._rows = rows
         self._conversation = link.conversation
         self._receiver = link.receiver
         self._sender = link.sender
         self._largest = link.conversation.limits.max_message_size
-        self._decoding = Decoding()
 
     @calls_user_code
     def take(self, left: int) -> int:  # noqa: C901
@@ -110,7 +112,7 @@ class ShortPath:
         length = len(data)
         base = cursor.end - length
         at = cursor.at - base
-        row_of = self._row_of
+        row_of = self._rows.get
         owner = self._owner
         largest = self._largest
         serves_later = False
@@ -177,10 +179,9 @@ class ShortPath:
         call = conversation.open_calls.get(serial)
         if call is None or call.message.response is not message or call.abandoned:
             return False
-        decoding = self._decoding
-        decoding.end = end
+        _decoding.end = end
         try:
-            values, after = message.decode(data, at, decoding)
+            values, after = message.decode(data, at, _decoding)
         except _NO_VALUES:
             return False
         if after != end or self._cursor.at >= next:
