@@ -62,7 +62,7 @@ class _HashMap_String_i32_Codec(_ipc.HashMap[str, int]):
 
     def encode(self, value: dict[str, int], files: _ipc.Files) -> _builtins.bytes:
         if type(value) is not dict:
-            return _ipc.HashMap.encode(self, value, files)
+            return _ipc.HashMap[str, int].encode(self, value, files)
         try:
             _pieces: list[_builtins.bytes] = []
             for key, element in value.items():
@@ -73,7 +73,7 @@ class _HashMap_String_i32_Codec(_ipc.HashMap[str, int]):
             return self.counted(len(_pieces) // 3, files) + b"".join(_pieces)
         except _ipc.ENCODE_ERRORS:
             pass  # The general codec says what does not fit.
-        return _ipc.HashMap.encode(self, value, files)
+        return _ipc.HashMap[str, int].encode(self, value, files)
 
     def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[dict[str, int], int]:
         _count = decoding.count(data, at, 8, self.each)
@@ -104,7 +104,7 @@ class _HashMap_i32_i32_Codec(_ipc.HashMap[int, int]):
 
     def encode(self, value: dict[int, int], files: _ipc.Files) -> _builtins.bytes:
         if type(value) is not dict:
-            return _ipc.HashMap.encode(self, value, files)
+            return _ipc.HashMap[int, int].encode(self, value, files)
         try:
             if {*map(type, value)} - {int}:
                 raise TypeError
@@ -112,7 +112,7 @@ class _HashMap_i32_i32_Codec(_ipc.HashMap[int, int]):
             return self.counted(len(_packed) // 8, files) + _packed
         except _ipc.ENCODE_ERRORS:
             pass  # The general codec says what does not fit.
-        return _ipc.HashMap.encode(self, value, files)
+        return _ipc.HashMap[int, int].encode(self, value, files)
 
     def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[dict[int, int], int]:
         _count = decoding.count(data, at, 8, self.each)
@@ -129,7 +129,7 @@ class _Vector_String_Codec(_ipc.Vector[str]):
 
     def encode(self, value: list[str], files: _ipc.Files) -> _builtins.bytes:
         if type(value) is not list:
-            return _ipc.Vector.encode(self, value, files)
+            return _ipc.Vector[str].encode(self, value, files)
         try:
             _pieces: list[_builtins.bytes] = []
             for element in value:
@@ -138,7 +138,7 @@ class _Vector_String_Codec(_ipc.Vector[str]):
             return self.counted(len(_pieces) // 2, files) + b"".join(_pieces)
         except _ipc.ENCODE_ERRORS:
             pass  # The general codec says what does not fit.
-        return _ipc.Vector.encode(self, value, files)
+        return _ipc.Vector[str].encode(self, value, files)
 
     def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[list[str], int]:
         _count = decoding.count(data, at, 4, self.each)
@@ -174,7 +174,7 @@ class _Values_Item_Codec(_ipc.Structure[Item]):
             )
         except _ipc.ENCODE_ERRORS:
             pass  # The general codec says what does not fit.
-        return _ipc.Structure.encode(self, value, files)
+        return _ipc.Structure[Item].encode(self, value, files)
 
     def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[Item, int]:
         data, _text = decoding.texts(data, at)
@@ -203,7 +203,7 @@ class _Vector_Values_Item_Codec(_ipc.Vector[Item]):
 
     def encode(self, value: list[Item], files: _ipc.Files) -> _builtins.bytes:
         if type(value) is not list:
-            return _ipc.Vector.encode(self, value, files)
+            return _ipc.Vector[Item].encode(self, value, files)
         try:
             _pieces: list[_builtins.bytes] = []
             for element in value:
@@ -218,7 +218,7 @@ class _Vector_Values_Item_Codec(_ipc.Vector[Item]):
             return self.counted(len(_pieces) // 3, files) + b"".join(_pieces)
         except _ipc.ENCODE_ERRORS:
             pass  # The general codec says what does not fit.
-        return _ipc.Vector.encode(self, value, files)
+        return _ipc.Vector[Item].encode(self, value, files)
 
     def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[list[Item], int]:
         _count = decoding.count(data, at, 17, self.each)
@@ -258,7 +258,7 @@ class _Values_Point_Codec(_ipc.NumberStructure[Point]):
             return _iii.pack(value.x, value.y, value.z)
         except _ipc.ENCODE_ERRORS:
             pass  # The general codec says what does not fit.
-        return _ipc.NumberStructure.encode(self, value, files)
+        return _ipc.NumberStructure[Point].encode(self, value, files)
 
     def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[Point, int]:
         x, y, z = _iii.unpack_from(data, at)
@@ -279,7 +279,7 @@ class _Vector_Values_Point_Codec(_ipc.Vector[Point]):
 
     def encode(self, value: list[Point], files: _ipc.Files) -> _builtins.bytes:
         if type(value) is not list:
-            return _ipc.Vector.encode(self, value, files)
+            return _ipc.Vector[Point].encode(self, value, files)
         try:
             _pieces: list[_builtins.bytes] = []
             for element in value:
@@ -289,7 +289,7 @@ class _Vector_Values_Point_Codec(_ipc.Vector[Point]):
             return self.counted(len(_pieces), files) + b"".join(_pieces)
         except _ipc.ENCODE_ERRORS:
             pass  # The general codec says what does not fit.
-        return _ipc.Vector.encode(self, value, files)
+        return _ipc.Vector[Point].encode(self, value, files)
 
     def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[list[Point], int]:
         _count = decoding.count(data, at, 12, self.each)

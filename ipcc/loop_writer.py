@@ -35,14 +35,18 @@ class LoopWriter:
         self._is_struct = bool(codec.type.defined)
         self._is_map = len(loop.parts) > 1
         self._lists = ("_keys", "_values") if self._is_map else ("_values",)
-        self._general = f"return _ipc.{self._base()}.encode(self, value, files)"
+        type = codec.type
+        arguments = ", ".join(annotation(part.annotation) for part in type.parts) or annotation(
+            type.annotation
+        )
+        self._base = f"_ipc.{self._general_codec()}[{arguments}]"
+        self._general = f"return {self._base}.encode(self, value, files)"
         """What the class does about a value that it does not expect: the general codec says what is wrong."""
 
     def write(self) -> None:
         """Write the class and the one object of it."""
         type, codec = self._codec.type, self._codec
-        arguments = ", ".join(self._annotation(part.annotation) for part in type.parts) or type.annotation
-        head = f"class {codec.class_name}(_ipc.{self._base()}[{arguments}]):"
+        head = f"class {codec.class_name}({self._base}):"
         with self._printer.class_body(head, (f"Codes {type.canonical}.",)):
             bytes, files = self._builtin("bytes"), "files: _ipc.Files"
             value = self._annotation(type.annotation)
@@ -55,7 +59,7 @@ class LoopWriter:
         self._printer.blank()
         self._printer.paragraph([f"{codec.name} = {codec.expression}"])
 
-    def _base(self) -> str:
+    def _general_codec(self) -> str:
         """The general codec of such types."""
         if self._is_struct:
             is_plain = all(leaf.type.packing is Packing.NUMBER for leaf in self._loop.leaves)

@@ -39,7 +39,7 @@ class _Vector_String_Codec(_ipc.Vector[str]):
 
     def encode(self, value: list[str], files: _ipc.Files) -> bytes:
         if type(value) is not list:
-            return _ipc.Vector.encode(self, value, files)
+            return _ipc.Vector[str].encode(self, value, files)
         try:
             _pieces: list[bytes] = []
             for element in value:
@@ -48,7 +48,7 @@ class _Vector_String_Codec(_ipc.Vector[str]):
             return self.counted(len(_pieces) // 2, files) + b"".join(_pieces)
         except _ipc.ENCODE_ERRORS:
             pass  # The general codec says what does not fit.
-        return _ipc.Vector.encode(self, value, files)
+        return _ipc.Vector[str].encode(self, value, files)
 
     def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[list[str], int]:
         _count = decoding.count(data, at, 4, self.each)

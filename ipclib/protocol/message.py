@@ -133,8 +133,6 @@ class Message:
 
     __ipc__: ClassVar[MessageType]
     _codecs: ClassVar[tuple[Codec[Any], ...]] = ()
-    _frame: ClassVar[Any] = None
-    _deliver: ClassVar[Any] = None
 
     @staticmethod
     def _encode(_files: Files, *args: Any, **kwargs: Any) -> Payload:
@@ -142,6 +140,14 @@ class Message:
 
     @staticmethod
     def _decode(_data: Buffer, _at: int, _decoding: Decoding) -> tuple[tuple[Any, ...], int]:
+        raise NotImplementedError
+
+    @staticmethod
+    def _frame(_serial: int, *args: Any, **kwargs: Any) -> Payload:
+        raise NotImplementedError
+
+    @staticmethod
+    def _deliver(_handlers: Any, _data: Buffer, _at: int, _end: int, _cursor: Any, _next: int) -> object:
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
@@ -224,8 +230,8 @@ def _describe(
         decode=python._decode,
         python=python,
         counts=any(codec.counts for codec in python._codecs),
-        frame=python._frame,
-        deliver=python._deliver,
+        frame=None if python._frame is Message._frame else python._frame,
+        deliver=None if python._deliver is Message._deliver else python._deliver,
         fields=attrgetter(*parameters) if len(parameters) > 1 else None,
     )
     for old in ("magic", "id", "signature", "handler"):

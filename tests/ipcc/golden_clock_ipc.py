@@ -39,7 +39,7 @@ class _HashMap_String_i32_Codec(_ipc.HashMap[str, int]):
 
     def encode(self, value: dict[str, int], files: _ipc.Files) -> bytes:
         if type(value) is not dict:
-            return _ipc.HashMap.encode(self, value, files)
+            return _ipc.HashMap[str, int].encode(self, value, files)
         try:
             _pieces: _builtins.list[bytes] = []
             for key, element in value.items():
@@ -50,7 +50,7 @@ class _HashMap_String_i32_Codec(_ipc.HashMap[str, int]):
             return self.counted(len(_pieces) // 3, files) + b"".join(_pieces)
         except _ipc.ENCODE_ERRORS:
             pass  # The general codec says what does not fit.
-        return _ipc.HashMap.encode(self, value, files)
+        return _ipc.HashMap[str, int].encode(self, value, files)
 
     def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[dict[str, int], int]:
         _count = decoding.count(data, at, 8, self.each)
@@ -83,7 +83,7 @@ class _Vector_String_Codec(_ipc.Vector[str]):
 
     def encode(self, value: _builtins.list[str], files: _ipc.Files) -> bytes:
         if type(value) is not _builtins.list:
-            return _ipc.Vector.encode(self, value, files)
+            return _ipc.Vector[str].encode(self, value, files)
         try:
             _pieces: _builtins.list[bytes] = []
             for element in value:
@@ -92,7 +92,7 @@ class _Vector_String_Codec(_ipc.Vector[str]):
             return self.counted(len(_pieces) // 2, files) + b"".join(_pieces)
         except _ipc.ENCODE_ERRORS:
             pass  # The general codec says what does not fit.
-        return _ipc.Vector.encode(self, value, files)
+        return _ipc.Vector[str].encode(self, value, files)
 
     def decode(self, data: _ipc.Buffer, at: int, decoding: _ipc.Decoding) -> tuple[_builtins.list[str], int]:
         _count = decoding.count(data, at, 4, self.each)

@@ -68,7 +68,7 @@ def test_an_error_of_a_command_is_one_line_and_its_code(site: Path) -> None:
 def test_a_command_has_its_help_and_is_named_in_that_of_ipcc(site: Path) -> None:
     code, output, _ = run(site, "greet", "--help")
     assert (code, output.startswith("usage: ipcc greet")) == (0, True)
-    assert "absent, broken, call, greet" in " ".join(run(site, "--help")[1].split())
+    assert "absent, broken, call, fake, greet" in " ".join(run(site, "--help")[1].split())
 
 
 @pytest.mark.slow
