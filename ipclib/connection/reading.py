@@ -66,6 +66,7 @@ class Reading:
         "_max_fds",
         "_receives_files",
         "_serving",
+        "_socket",
         "_system",
         "_trailers",
         "cursor",
@@ -83,6 +84,7 @@ class Reading:
     ) -> None:
         self._link = link
         self._serving = serving
+        self._socket = socket
         self._system = socket.system
         self._inbox = receiver.inbox
         self._trailers = receiver.trailers
@@ -146,10 +148,10 @@ class Reading:
         """Read the rest of a large frame, or a part of the rest, into the frame's own memory."""
         if not self._receives_files:
             return self._system.recv_into(room), ()
-        count, ancillary, flags, _ = self._system.recvmsg_into([room], self._ancillary_size, _CLOSE_ON_EXEC)
-        if ancillary or flags & _TRUNCATED:
-            return count, LocalSocket.fds_of(ancillary, flags, self._max_fds)
-        return count, ()
+        received = self._socket.receive_into_with_fds(room, self._max_fds)
+        if received is None:
+            raise BlockingIOError
+        return received
 
     def _receive(self, data: bytes, count: int | None, fds: Sequence[int]) -> None:
         """Have the receiver take what was read: `data`, or `count` bytes in the room of a large frame."""
